@@ -1,0 +1,33 @@
+"""artifactstore keeps versions of datasets, models and other files: deduplicated, compressed, encrypted, anywhere.
+
+The names below are loaded when they are first used, so that importing the package stays cheap.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from artifactstore.errors import ArtifactStoreError
+    from artifactstore.store import Entry, Store, Version
+
+__all__ = ["ArtifactStoreError", "Entry", "Store", "Version"]
+
+_HOMES = {
+    "ArtifactStoreError": "artifactstore.errors",
+    "Entry": "artifactstore.store",
+    "Store": "artifactstore.store",
+    "Version": "artifactstore.store",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its home."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'artifactstore' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,347 @@
+"""Any other URL through fsspec: S3, Google Cloud Storage, Azure and whatever else has a file system class.
+
+The one module that imports fsspec, and itself imported only for a URL that needs it (`opening`).
+fsspec and the libraries below it speak in many exceptions; `classified` puts them into this project's few,
+recognising those of botocore and its kind by what they carry, so that none of these is imported.
+"""
+
+import inspect
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from fsspec.core import url_to_fs
+
+from artifactstore.backend.base import (
+    Backend,
+    Buffer,
+    ObjectInfo,
+    check_object_name,
+    check_range,
+    from_os_error,
+    object_exists,
+    object_missing,
+    object_too_large,
+    truncated_read,
+)
+from artifactstore.errors import (
+    ArtifactStoreError,
+    BackendError,
+    ConnectionLost,
+    MissingExtra,
+    ObjectMissing,
+    PermissionRefused,
+    StorageFull,
+    Throttled,
+    TruncatedRead,
+    Unsupported,
+)
+
+# Found by racing them: they ignore mode="create", or look before they write (docs: BACKENDS table).
+_NEVER_EXCLUSIVE = ("fsspec.", "obstore.", "sshfs.", "webdav4.")
+# Libraries whose exceptions, when they carry no HTTP status, are about the connection.
+_TRANSPORTS = ("aiobotocore", "aiohttp", "botocore", "httpcore", "httpx", "requests", "ssl", "urllib3")
+_CONFLICT = 409
+_PRECONDITION_FAILED = 412
+_STATUS_MIN, _STATUS_MAX = 400, 599
+_CAUSES_MAX = 8
+_MODIFIED_KEYS = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
+_SECRET_PARTS = re.compile(r"(?<=://)[^/@]*@|[?#].*$")
+
+
+class FsspecBackend(Backend):
+    """Objects below a URL of any fsspec file system.
+
+    The file system is made anew in a process that forked, without instance or listing caches, which would
+    hide what other writers do.
+
+    Args:
+        url: What fsspec calls a URL.
+        storage_options: Arguments of the file system class.
+
+    Raises:
+        MissingExtra: The library for this kind of URL is not installed.
+        Unsupported: fsspec does not know this kind of URL.
+        PermissionRefused, ConnectionLost, BackendError: The file system could not be made.
+    """
+
+    def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
+        self.url = _SECRET_PARTS.sub("", url)
+        self._full_url = url
+        self._options = dict(storage_options or {})
+        self._lock = threading.Lock()
+        self._process = -1
+        self._file_system: Any = None
+        self._root = ""
+        self._connected()
+
+    @property
+    def create_doubt(self) -> str:
+        """Why this file system is known not to create exclusively."""
+        method = self._pipe_method()
+        if method.__module__.startswith(_NEVER_EXCLUSIVE):
+            return f"{type(self._connected()).__name__} does not create exclusively"
+        if not self._knows_create_mode():
+            return f"{type(self._connected()).__name__} has no exclusive create"
+        return ""
+
+    def create(self, name: str, data: Buffer) -> None:
+        """Make an object that must not exist yet."""
+        path = self._path(name)
+        # Only a single writer gets here without the mode: the probe refuses such file systems.
+        exclusive = {"mode": "create"} if self._knows_create_mode() else {}
+        if not exclusive and self.exists(name):
+            raise object_exists(self.url, name)
+        try:
+            self._connected().pipe_file(path, bytes(data), **exclusive)
+        except Exception as error:
+            if _status(error) == _PRECONDITION_FAILED or isinstance(error, FileExistsError):
+                raise object_exists(self.url, name) from error
+            if _status(error) == _CONFLICT:
+                # Another create was under way. It may have won or not: only what lies there tells.
+                if self.exists(name):
+                    raise object_exists(self.url, name) from error
+                raise ConnectionLost(
+                    f"{self.url} could not decide who creates {name}", object=name, url=self.url
+                ) from error
+            raise self._write_error(error, name) from error
+
+    def put(self, name: str, data: Buffer) -> None:
+        """Make or replace an object; atomic where the medium has whole objects, as object stores do."""
+        path = self._path(name)
+        try:
+            self._connected().pipe_file(path, bytes(data))
+        except Exception as error:
+            raise self._write_error(error, name) from error
+
+    def get(self, name: str, *, limit_bytes: int) -> bytes:
+        """Return a whole object of at most `limit_bytes`, in one request."""
+        try:
+            data = self._cat(name, 0, limit_bytes + 1)
+        except TruncatedRead:
+            # An empty object satisfies no range.
+            if self.size(name):
+                raise
+            return b""
+        if len(data) > limit_bytes:
+            raise object_too_large(self.url, name, limit_bytes)
+        return data
+
+    def get_range(self, name: str, start: int, length: int) -> bytes:
+        """Return exactly `length` bytes from offset `start`."""
+        check_range(start, length)
+        if not length:
+            # No range of HTTP is empty.
+            found = self.size(name)
+            if found < start:
+                raise truncated_read(self.url, name, expected=start, found=found)
+            return b""
+        data = self._cat(name, start, start + length)
+        if len(data) != length:
+            raise truncated_read(self.url, name, expected=length, found=len(data))
+        return data
+
+    def size(self, name: str) -> int:
+        """Return an object's length in bytes."""
+        path = self._path(name)
+        with self._classifying(name):
+            info = self._connected().info(path)
+        if info.get("type") != "file":
+            raise object_missing(self.url, name)
+        return int(info["size"])
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the objects whose name starts with `prefix`, sorted by name."""
+        folder = prefix.rpartition("/")[0]
+        with self._classifying(prefix):
+            try:
+                found = self._connected().find(f"{self._root}/{folder}".rstrip("/"), detail=True)
+            except FileNotFoundError:
+                found = {}
+        skip = len(self._root.strip("/")) + 1
+        infos = (
+            ObjectInfo(path.lstrip("/")[skip:], int(info.get("size") or 0), _modified_ns(info))
+            for path, info in found.items()
+            # Emptied prefixes stay listed as folders on some servers.
+            if info.get("type") == "file"
+        )
+        return iter(sorted(info for info in infos if info.name.startswith(prefix)))
+
+    def delete(self, name: str) -> None:
+        """Delete an object, alone: s3fs's bulk deletion swallows errors."""
+        path = self._path(name)
+        try:
+            with self._classifying(name):
+                self._connected().rm_file(path)
+        except ObjectMissing:
+            return
+
+    def _connected(self) -> Any:
+        """The file system of this process."""
+        if self._process != os.getpid():
+            # Made under a lock of this process: an inherited one may be held by a thread that is not here.
+            if self._process != -1:
+                self._lock = threading.Lock()
+            with self._lock:
+                if self._process != os.getpid():
+                    self._file_system, root = _make_file_system(self._full_url, self.url, self._options)
+                    self._root = root.rstrip("/")
+                    self._process = os.getpid()
+        return self._file_system
+
+    def _pipe_method(self) -> Any:
+        file_system = self._connected()
+        name = "_pipe_file" if getattr(file_system, "async_impl", False) else "pipe_file"
+        return getattr(type(file_system), name)
+
+    def _knows_create_mode(self) -> bool:
+        return "mode" in inspect.signature(self._pipe_method()).parameters
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{check_object_name(name)}"
+
+    def _cat(self, name: str, start: int, end: int) -> bytes:
+        path = self._path(name)
+        with self._classifying(name):
+            return bytes(self._connected().cat_file(path, start=start, end=end))
+
+    def _write_error(self, error: Exception, name: str) -> ArtifactStoreError:
+        """As `classified`, but a write that finds nothing misses the bucket, never the object."""
+        found = classified(error, self.url, name)
+        if isinstance(found, ObjectMissing):
+            return BackendError(
+                f"{name} can't be written to {self.url}: {error}",
+                next_step="check that the bucket or container exists",
+                object=name,
+                url=self.url,
+            )
+        return found
+
+    @contextmanager
+    def _classifying(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except ArtifactStoreError:
+            raise
+        except Exception as error:
+            raise classified(error, self.url, name) from error
+
+
+def classified(error: BaseException, url: str, name: str) -> ArtifactStoreError:
+    """Put what fsspec or a library below it raised into this project's words.
+
+    Args:
+        error: What was raised.
+        url: The backend's URL, without credentials.
+        name: The object it was about.
+    """
+    status = _status(error)
+    if status is not None:
+        found = _from_status(status, error, url, name)
+        if found is not None:
+            return found
+    # The first cause that says something: an OSError around a botocore exception often says only EIO.
+    for cause in _causes(error):
+        transport = type(cause).__module__.partition(".")[0] in _TRANSPORTS
+        if transport and "Credential" in type(cause).__name__:
+            return _refused(f"{url} takes no credentials from here: {cause}", url, name)
+        if transport or isinstance(cause, ConnectionError | TimeoutError):
+            return ConnectionLost(f"the connection to {url} failed at {name}: {cause}", object=name, url=url)
+    if isinstance(error, OSError):
+        return from_os_error(error, url, name)
+    return BackendError(f"{name} in {url}: {type(error).__name__}: {error}", object=name, url=url)
+
+
+def _from_status(status: int, error: BaseException, url: str, name: str) -> ArtifactStoreError | None:
+    found: ArtifactStoreError | None = None
+    facts: dict[str, Any] = {"object": name, "url": url, "status": status}
+    match status:
+        case 401 | 403:
+            found = _refused(f"{url} refused access to {name}: {error}", url, name)
+        case 404:
+            found = object_missing(url, name)
+        case 412:
+            found = object_exists(url, name)
+        case 416:
+            found = TruncatedRead(f"{name} in {url} ends before the range asked for", **facts)
+        case 429 | 503:
+            found = Throttled(
+                f"{url} asks for fewer requests: {error}", next_step="wait a while, then try again", **facts
+            )
+        case 408 | 500 | 502 | 504:
+            found = ConnectionLost(f"{url} failed at {name}: {error}", **facts)
+        case 507:
+            found = StorageFull(f"no space left for {name} in {url}", **facts)
+        case _:
+            pass
+    return found
+
+
+def _refused(message: str, url: str, name: str) -> PermissionRefused:
+    return PermissionRefused(
+        message, next_step="check the credentials and what they are allowed to do", object=name, url=url
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came from."""
+    cause: BaseException | None = error
+    for _ in range(_CAUSES_MAX):
+        if cause is None:
+            return
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that an error or one of its causes carries."""
+    for cause in _causes(error):
+        response = getattr(cause, "response", None)
+        if isinstance(response, dict):
+            metadata = response.get("ResponseMetadata")
+            status = metadata.get("HTTPStatusCode") if isinstance(metadata, dict) else None
+        else:
+            status = getattr(response, "status_code", None)
+        for found in (status, *(getattr(cause, key, None) for key in ("status", "status_code", "code"))):
+            number = int(found) if isinstance(found, str) and found.isdecimal() else found
+            if isinstance(number, int) and _STATUS_MIN <= number <= _STATUS_MAX:
+                return number
+    return None
+
+
+def _modified_ns(info: Mapping[str, Any]) -> int:
+    for key in _MODIFIED_KEYS:
+        value = info.get(key)
+        if isinstance(value, str):
+            try:
+                value = datetime.fromisoformat(value)
+            except ValueError:
+                continue
+        if isinstance(value, datetime):
+            value = value.timestamp()
+        if isinstance(value, int | float):
+            return int(value * 10**9)
+    return 0
+
+
+def _make_file_system(full_url: str, url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the path in it."""
+    try:
+        file_system, root = url_to_fs(
+            full_url, **{**options, "skip_instance_cache": True, "use_listings_cache": False}
+        )
+    except ImportError as error:
+        raise MissingExtra(
+            f"{url} needs a library that is not installed: {error}",
+            next_step="pip install 'artifactstore[fsspec]' and the library named",
+            url=url,
+        ) from error
+    except ValueError as error:
+        raise Unsupported(f"{url} can't be opened: {error}", next_step="check the URL", url=url) from error
+    except Exception as error:
+        raise classified(error, url, "") from error
+    return file_system, str(root)

@@ -1,0 +1,141 @@
+"""What each operation does to the catalog: pure, deterministic, alike for everyone who replays the log.
+
+An operation that doesn't apply (an alias for a version that is not there) is skipped by all alike, and reported as
+an outcome.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from artifactstore.catalog.rows import (
+    ArtifactRow,
+    VersionRow,
+    drop_alias,
+    get_artifact,
+    get_version,
+    put_alias,
+    put_artifact,
+    put_version,
+)
+from artifactstore.format.operations import Alias, Operation, Pending, PendingDone, Push, Tag
+from artifactstore.ids import LATEST, ArtifactName
+from artifactstore.index.environment import WriteTransaction
+from artifactstore.index.tables import PENDING
+
+
+class Cause(NamedTuple):
+    """Who wrote a record, when, and where."""
+
+    slot: int
+    time_ms: int
+    member: bytes
+
+
+class Outcome(NamedTuple):
+    """What one operation did.
+
+    Attributes:
+        number: The version it made or found; None when it applied to none.
+        created: Whether it made a version.
+        skipped: Why it did not apply; empty when it did.
+    """
+
+    number: int | None
+    created: bool = False
+    skipped: str = ""
+
+
+def apply_operation(txn: WriteTransaction, operation: Operation, cause: Cause) -> Outcome:
+    """Apply one operation of a record."""
+    match operation:
+        case Push():
+            return _push(txn, operation, cause)
+        case Alias():
+            return _alias(txn, operation, cause)
+        case Tag():
+            return _tag(txn, operation, cause)
+        case Pending(push=push):
+            txn.put(PENDING, push, cause.slot.to_bytes(8, "big"))
+            return Outcome(None)
+        case PendingDone(push=push):
+            txn.delete(PENDING, push)
+            return Outcome(None)
+
+
+def _push(txn: WriteTransaction, push: Push, cause: Cause) -> Outcome:
+    name = ArtifactName(push.project, push.name)
+    artifact = get_artifact(txn, name)
+    newest = None if artifact is None else get_version(txn, name, artifact.newest)
+    if artifact is not None and newest is not None and newest.manifest.digest == push.manifest.digest:
+        number, created = artifact.newest, False
+        put_version(txn, name, number, _edited(newest, push))
+        artifact = msgspec.structs.replace(artifact, updated_ms=cause.time_ms)
+    else:
+        number, created = (0 if artifact is None else artifact.next_number), True
+        put_version(txn, name, number, _new_version(push, cause))
+        artifact = ArtifactRow(
+            type=push.type if artifact is None else artifact.type,
+            next_number=number + 1,
+            newest=number,
+            versions=1 if artifact is None else artifact.versions + 1,
+            created_ms=cause.time_ms if artifact is None else artifact.created_ms,
+            updated_ms=cause.time_ms,
+        )
+    put_artifact(txn, name, artifact)
+    put_alias(txn, name, LATEST, artifact.newest)
+    for alias in push.aliases:
+        put_alias(txn, name, alias, number)
+    return Outcome(number, created)
+
+
+def _new_version(push: Push, cause: Cause) -> VersionRow:
+    return VersionRow(
+        manifest=push.manifest,
+        description=push.description or "",
+        metadata=push.metadata or {},
+        tags=sorted(set(push.tags)),
+        created_ms=cause.time_ms,
+        slot=cause.slot,
+        member=cause.member,
+        new_bytes=push.new_bytes,
+        stored_bytes=push.stored_bytes,
+        packs=push.packs,
+    )
+
+
+def _edited(row: VersionRow, push: Push) -> VersionRow:
+    """A push of equal content is an edit of what stands outside the digest."""
+    return msgspec.structs.replace(
+        row,
+        description=row.description if push.description is None else push.description,
+        metadata=row.metadata if push.metadata is None else push.metadata,
+        tags=sorted({*row.tags, *push.tags}),
+    )
+
+
+def _alias(txn: WriteTransaction, operation: Alias, cause: Cause) -> Outcome:
+    name = ArtifactName(operation.project, operation.name)
+    artifact = get_artifact(txn, name)
+    number = operation.number
+    if artifact is None or (number is not None and get_version(txn, name, number) is None):
+        return Outcome(number, skipped="there is no such version")
+    for alias in operation.aliases:
+        if number is None:
+            drop_alias(txn, name, alias)
+        else:
+            put_alias(txn, name, alias, number)
+    put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))
+    return Outcome(number)
+
+
+def _tag(txn: WriteTransaction, operation: Tag, cause: Cause) -> Outcome:
+    name = ArtifactName(operation.project, operation.name)
+    artifact = get_artifact(txn, name)
+    row = get_version(txn, name, operation.number)
+    if artifact is None or row is None:
+        return Outcome(operation.number, skipped="there is no such version")
+    tags = (set(row.tags) | set(operation.add)) - set(operation.remove)
+    put_version(txn, name, operation.number, msgspec.structs.replace(row, tags=sorted(tags)))
+    put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))
+    return Outcome(operation.number)

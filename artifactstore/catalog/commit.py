@@ -1,0 +1,178 @@
+"""Committing: the one way by which anything changes a store.
+
+Packs are stored before the record that registers them is claimed (invariant 12), every record before the claimed
+slot is read first, and the record is sealed anew for each slot tried. With the record that makes the tail outgrow
+the last state a new state is written.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from artifactstore.backend.base import Backend
+from artifactstore.catalog.apply import Outcome
+from artifactstore.catalog.replay import Catalog
+from artifactstore.catalog.state import NewState, make_state, state_due
+from artifactstore.clock import Clock, Randomness
+from artifactstore.content.packs import index_packs, joined_rows
+from artifactstore.format.limits import INLINE_INDEX_BYTES_MAX
+from artifactstore.format.operations import Operation, Parameters, Sealed
+from artifactstore.format.pack import PackType
+from artifactstore.format.record import Certificate, Clear, RecordType, StateNamed
+from artifactstore.format.segment import ROW, split_rows
+from artifactstore.index.environment import Environment
+from artifactstore.index.tables import PackTable, Position
+from artifactstore.keyring.keyring import Keyring
+from artifactstore.log.log import Log
+from artifactstore.log.merkle import root_of
+from artifactstore.log.records import make_record, signer
+from artifactstore.pack.writer import FinishedPack
+
+OPERATION_BYTES: Final = 16
+_NS_PER_MS: Final = 1_000_000
+
+
+class Committed(NamedTuple):
+    """Where a commit landed, and what its operations did."""
+
+    slot: int
+    outcomes: list[Outcome]
+
+
+class Committer:
+    """Writes records for one member.
+
+    Args:
+        backend: Where index packs and states go.
+        environment: The client index.
+        packs: Its pack table.
+        keyring: Seals and signs.
+        log: Claims slots.
+        catalog: Applies them.
+        clock: Gives advisory times.
+        randomness: Makes operation ids, salts and pack keys.
+
+    Thread-safe: each commit claims a slot of its own.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        environment: Environment,
+        packs: PackTable,
+        keyring: Keyring,
+        log: Log,
+        catalog: Catalog,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
+        self._backend = backend
+        self._environment = environment
+        self._packs = packs
+        self._keyring = keyring
+        self._log = log
+        self._catalog = catalog
+        self._clock = clock
+        self._randomness = randomness
+
+    def commit(
+        self,
+        operations: Sequence[Operation],
+        packs: Sequence[FinishedPack] = (),
+        *,
+        kind: RecordType = RecordType.COMMIT,
+        parameters: Parameters | None = None,
+        precondition: Callable[[], None] | None = None,
+    ) -> Committed:
+        """Register packs and apply operations in one record.
+
+        Args:
+            operations: What to do, in order.
+            packs: Packs that are stored already.
+            kind: The record's type.
+            parameters: The store's parameters, for record 0 only.
+            precondition: Called with the index at the head before each try; raises to give up.
+        """
+        operation = self._randomness.token(OPERATION_BYTES)
+        registered, inline = self._with_index(packs)
+        state = None if kind is RecordType.CREATE else self._state_if_due()
+        if state is not None:
+            registered = [*registered, *state.indexes, *state.state]
+        self._store(registered[len(packs) :])
+
+        def make(position: Position) -> bytes:
+            if precondition is not None:
+                precondition()
+            named = None if state is None else StateNamed(state.prefix, [pack.added.name for pack in state.state])
+            clear = self._clear(position, operation, kind, registered, named)
+            sealed = Sealed(
+                member=self._keyring.slot_id,
+                pack_keys=[pack.key for pack in registered],
+                rows=inline,
+                operations=list(operations),
+                parameters=parameters,
+                index_packs=None if state is None else _current(state, position, registered),
+            )
+            return make_record(clear, sealed, self._keyring, self._randomness)
+
+        claim = self._log.begin if kind is RecordType.CREATE else self._log.claim
+        slot = claim(self._catalog, make)
+        return Committed(slot, self._catalog.outcomes(operation))
+
+    def _with_index(self, packs: Sequence[FinishedPack]) -> tuple[list[FinishedPack], list[bytes]]:
+        """The packs to register, and inline segments: rows go into index packs when they are many."""
+        names = [pack.added.name for pack in packs]
+        rows = joined_rows(packs)
+        if len(rows) * ROW.size + 64 * len(names) <= INLINE_INDEX_BYTES_MAX:
+            return list(packs), [segment for _, segment in split_rows(names, rows)]
+        return [*packs, *index_packs(self._keyring, names, rows, self._randomness)], []
+
+    def _state_if_due(self) -> NewState | None:
+        position = self._log.follow(self._catalog)
+        if not state_due(position):
+            return None
+        tail = self._log.reread(position.state_prefix, position.next_slot)
+        return make_state(
+            self._backend, self._environment, self._packs, self._keyring, tail, self._randomness
+        )
+
+    def _store(self, packs: Sequence[FinishedPack]) -> None:
+        for pack in packs:
+            assert pack.data is not None
+            self._backend.put(pack.name, pack.data)
+
+    def _clear(
+        self,
+        position: Position,
+        operation: bytes,
+        kind: RecordType,
+        packs: Sequence[FinishedPack],
+        state: StateNamed | None,
+    ) -> Clear:
+        keyring = self._keyring
+        return Clear(
+            store_id=keyring.store_id,
+            slot=position.next_slot,
+            root=root_of(position.frontier),
+            operation=operation,
+            type=kind,
+            generation=keyring.generation,
+            certificate=Certificate(signer(keyring).public_bytes, 0, b""),
+            packs=[pack.added for pack in packs],
+            condemned=[],
+            committed=[],
+            purged=[],
+            keys=position.keys or [bytes.fromhex(keyring.keys_object.removeprefix("keys/"))],
+            state=state,
+            state_slot=position.state_slot,
+            sweep_slot=position.sweep_slot,
+            time_ms=self._clock.now_ns() // _NS_PER_MS,
+            features=[],
+        )
+
+
+def _current(state: NewState, position: Position, registered: Sequence[FinishedPack]) -> list[bytes]:
+    """All index packs that are current once the record is applied: the state's, and what came since its prefix."""
+    known = set(state.index_packs)
+    since = [name for name in position.index_packs if name not in known and name not in state.merged]
+    own = [pack.added.name for pack in registered if pack.added.type == PackType.INDEX]
+    return [*state.index_packs, *since, *(name for name in own if name not in known)]

@@ -1,0 +1,143 @@
+"""The catalog's tables in the client index: artifacts, versions, aliases, pending pushes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from artifactstore.format.coding import decoder_of, encode
+from artifactstore.format.operations import Manifest
+from artifactstore.ids import ArtifactName
+from artifactstore.index.environment import ReadTransaction, WriteTransaction
+from artifactstore.index.tables import ALIASES, ARTIFACTS, VERSIONS
+
+
+class ArtifactRow(msgspec.Struct, array_like=True, frozen=True):
+    """One artifact.
+
+    Attributes:
+        type: Set by its first version.
+        next_number: The number its next version gets; numbers never recur.
+        newest: The number of its newest version.
+        versions: How many it has.
+        created_ms: Advisory time of its first version.
+        updated_ms: Advisory time of its last change.
+    """
+
+    type: str
+    next_number: int
+    newest: int
+    versions: int
+    created_ms: int
+    updated_ms: int
+
+
+class VersionRow(msgspec.Struct, array_like=True, frozen=True):
+    """One version.
+
+    Attributes:
+        manifest: Its root page and totals.
+        description: Free text.
+        metadata: A JSON object.
+        tags: Labels, sorted.
+        created_ms: Advisory time.
+        slot: The record that made it.
+        member: Slot key id that its writer claimed.
+        new_bytes: Raw bytes of chunks that were new when it was pushed.
+        stored_bytes: Bytes of packs added by its push.
+        packs: Names of packs it uses that the version before it did not; advisory.
+    """
+
+    manifest: Manifest
+    description: str
+    metadata: dict[str, Any]
+    tags: list[str]
+    created_ms: int
+    slot: int
+    member: bytes
+    new_bytes: int
+    stored_bytes: int
+    packs: list[bytes]
+
+
+_decode_artifact = decoder_of(ArtifactRow, "an artifact row")
+_decode_version = decoder_of(VersionRow, "a version row")
+
+
+def artifact_key(name: ArtifactName) -> bytes:
+    """Key of an artifact; the project's name comes first, so that a project is a range."""
+    return f"{name.project}\0{name.name}".encode()
+
+
+def _version_key(name: ArtifactName, number: int) -> bytes:
+    return artifact_key(name) + b"\0" + number.to_bytes(8, "big")
+
+
+def _alias_key(name: ArtifactName, alias: str) -> bytes:
+    return artifact_key(name) + b"\0" + alias.encode()
+
+
+def get_artifact(txn: ReadTransaction, name: ArtifactName) -> ArtifactRow | None:
+    """One artifact, or None."""
+    data = txn.get(ARTIFACTS, artifact_key(name))
+    return None if data is None else _decode_artifact(data, "index")
+
+
+def put_artifact(txn: WriteTransaction, name: ArtifactName, row: ArtifactRow) -> None:
+    """Write one artifact."""
+    txn.put(ARTIFACTS, artifact_key(name), encode(row))
+
+
+def artifacts(txn: ReadTransaction, project: str | None = None) -> Iterator[tuple[ArtifactName, ArtifactRow]]:
+    """Every artifact, or those of one project, by name."""
+    prefix = b"" if project is None else f"{project}\0".encode()
+    for key, data in txn.scan(ARTIFACTS, prefix):
+        found, _, name = key.decode().partition("\0")
+        yield ArtifactName(found, name), _decode_artifact(data, "index")
+
+
+def get_version(txn: ReadTransaction, name: ArtifactName, number: int) -> VersionRow | None:
+    """One version, or None."""
+    data = txn.get(VERSIONS, _version_key(name, number))
+    return None if data is None else _decode_version(data, "index")
+
+
+def put_version(txn: WriteTransaction, name: ArtifactName, number: int, row: VersionRow) -> None:
+    """Write one version."""
+    txn.put(VERSIONS, _version_key(name, number), encode(row))
+
+
+def versions(txn: ReadTransaction, name: ArtifactName) -> Iterator[tuple[int, VersionRow]]:
+    """The versions of an artifact, oldest first."""
+    for key, data in txn.scan(VERSIONS, artifact_key(name) + b"\0"):
+        yield int.from_bytes(key[-8:], "big"), _decode_version(data, "index")
+
+
+def all_versions(txn: ReadTransaction) -> Iterator[tuple[ArtifactName, int, VersionRow]]:
+    """Every version of the store."""
+    for key, data in txn.scan(VERSIONS):
+        project, _, name = key[:-9].decode().partition("\0")
+        yield ArtifactName(project, name), int.from_bytes(key[-8:], "big"), _decode_version(data, "index")
+
+
+def get_alias(txn: ReadTransaction, name: ArtifactName, alias: str) -> int | None:
+    """The number that an alias points at, or None."""
+    data = txn.get(ALIASES, _alias_key(name, alias))
+    return None if data is None else int.from_bytes(data, "big")
+
+
+def put_alias(txn: WriteTransaction, name: ArtifactName, alias: str, number: int) -> None:
+    """Point an alias at a version."""
+    txn.put(ALIASES, _alias_key(name, alias), number.to_bytes(8, "big"))
+
+
+def drop_alias(txn: WriteTransaction, name: ArtifactName, alias: str) -> None:
+    """Remove an alias."""
+    txn.delete(ALIASES, _alias_key(name, alias))
+
+
+def aliases(txn: ReadTransaction, name: ArtifactName) -> Iterator[tuple[str, int]]:
+    """(alias, number) of an artifact, by alias."""
+    prefix = artifact_key(name) + b"\0"
+    for key, data in txn.scan(ALIASES, prefix):
+        yield key[len(prefix) :].decode(), int.from_bytes(data, "big")

@@ -1,0 +1,225 @@
+"""Writing the state of a store after a prefix of its log, and starting a client from one.
+
+Last state plus tail equals step by step: a state holds the catalog's rows as applying made them, the packs with
+their numbers, and names the index packs that hold every chunk location.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Final, NamedTuple
+
+from artifactstore.backend.base import Backend
+from artifactstore.clock import Randomness
+from artifactstore.content.packs import index_packs, merged_rows, pack_up, read_all, read_segments
+from artifactstore.errors import Damaged
+from artifactstore.format.limits import STATE_CHUNK_BYTES_TARGET
+from artifactstore.format.pack import PackType
+from artifactstore.format.record import PackAdded
+from artifactstore.format.segment import Segment, decode_segment
+from artifactstore.format.state import StateHead, StatePack, StateRows, decode_head, decode_rows, encode_state
+from artifactstore.index.environment import Environment, ReadTransaction
+from artifactstore.index.tables import (
+    ALIASES,
+    ARTIFACTS,
+    PENDING,
+    VERSIONS,
+    PackTable,
+    Position,
+    add_segment,
+    read_position,
+    write_position,
+)
+from artifactstore.keyring.keyring import Keyring
+from artifactstore.log.records import Opened
+from artifactstore.pack.reader import PackRef
+from artifactstore.pack.writer import FinishedPack
+
+_TABLES: Final = (ARTIFACTS, VERSIONS, ALIASES, PENDING)
+# A state is due when the records since the last one outgrow half of it, but never for less than this.
+_TAIL_BYTES_MIN: Final = 64 << 10
+_PACK_ROWS: Final = 512
+# Index packs of like size are merged when this many stand side by side.
+_TIER_WIDTH: Final = 8
+
+
+class NewState(NamedTuple):
+    """Packs of a new state, to be stored and then named by a record.
+
+    Attributes:
+        prefix: What it holds everything before.
+        state: The state's own packs, in order.
+        indexes: New index packs that it relies on.
+        index_packs: Names of all index packs that are current with it.
+        merged: Names of those that it merged into new ones.
+    """
+
+    prefix: int
+    state: list[FinishedPack]
+    indexes: list[FinishedPack]
+    index_packs: list[bytes]
+    merged: frozenset[bytes]
+
+
+def state_due(position: Position) -> bool:
+    """Whether the next record should name a new state."""
+    return position.tail_bytes > max(_TAIL_BYTES_MIN, position.state_bytes // 2)
+
+
+def make_state(
+    backend: Backend,
+    environment: Environment,
+    packs: PackTable,
+    keyring: Keyring,
+    tail: Iterable[Opened],
+    randomness: Randomness,
+) -> NewState:
+    """Make the state of everything the index has applied.
+
+    Args:
+        backend: Where index packs to be merged are read.
+        environment: The client index, at the head.
+        packs: Its pack table.
+        keyring: Gives store id and keys.
+        tail: The records since the last state: their inline rows go into an index pack.
+        randomness: Makes pack keys.
+    """
+    segments = [
+        decode_segment(data, f"record {record.slot}") for record in tail if record.sealed for data in record.sealed.rows
+    ]
+    with environment.read() as txn:
+        position = read_position(txn)
+        kept, merged = _tiers(txn, packs, position.index_packs)
+        for ref in merged:
+            segments += read_segments(backend, keyring, ref)
+        names, rows = merged_rows(segments)
+        indexes = list(index_packs(keyring, names, rows, randomness))
+        current = kept + [pack.added.name for pack in indexes]
+        chunks = (encode_state(part) for part in _parts(txn, packs, position, keyring, current))
+        state = list(pack_up(keyring, PackType.STATE, chunks, randomness))
+    return NewState(position.next_slot, state, indexes, current, frozenset(ref.sha256 for ref in merged))
+
+
+def _tiers(txn: ReadTransaction, packs: PackTable, names: list[bytes]) -> tuple[list[bytes], list[PackRef]]:
+    """Split the current index packs into (names that stay, packs to merge): whole tiers that grew too wide."""
+    sized: list[tuple[int, bytes, PackRef]] = []
+    for name in names:
+        number = packs.number_of(txn, name)
+        stored = None if number is None else packs.get(txn, number)
+        if stored is None:
+            raise Damaged(f"index pack {name.hex()} is not registered", object=name.hex())
+        # A segment of 4,096 rows is one chunk.
+        tier = max(0, (stored.added.count - 1).bit_length() - 1)
+        sized.append((tier, name, PackRef(name, PackType.INDEX, stored.added.size, stored.key)))
+    kept: list[bytes] = []
+    merged: list[PackRef] = []
+    for _, group in groupby(sorted(sized, key=lambda item: item[0]), key=lambda item: item[0]):
+        members = list(group)
+        if len(members) >= _TIER_WIDTH:
+            merged += [ref for _, _, ref in members]
+        else:
+            kept += [name for _, name, _ in members]
+    return kept, merged
+
+
+def _parts(
+    txn: ReadTransaction, packs: PackTable, position: Position, keyring: Keyring, current: list[bytes]
+) -> Iterator[StateHead | StateRows]:
+    yield StateHead(
+        store_id=keyring.store_id,
+        prefix=position.next_slot,
+        frontier=position.frontier,
+        generation=position.generation,
+        keys=position.keys,
+        sweep_slot=position.sweep_slot,
+        features=[],
+        index_packs=current,
+        packs=position.packs,
+    )
+    batch: list[StatePack] = []
+    for stored in packs.all(txn):
+        batch.append(StatePack(stored.number, stored.added, stored.slot, stored.key))
+        if len(batch) >= _PACK_ROWS:
+            yield StateRows("packs", [], batch)
+            batch = []
+    if batch:
+        yield StateRows("packs", [], batch)
+    for table in _TABLES:
+        rows: list[tuple[bytes, bytes]] = []
+        size = 0
+        for key, value in txn.scan(table):
+            rows.append((bytes(key), bytes(value)))
+            size += len(key) + len(value)
+            if size >= STATE_CHUNK_BYTES_TARGET:
+                yield StateRows(table, rows, [])
+                rows, size = [], 0
+        if rows:
+            yield StateRows(table, rows, [])
+
+
+def load_state(
+    backend: Backend, environment: Environment, packs: PackTable, keyring: Keyring, named_in: Opened
+) -> None:
+    """Fill an empty index from the state that a record names.
+
+    Raises:
+        Damaged: The state or an index pack of it is missing, altered, or not what the record names.
+    """
+    clear, sealed = named_in.clear, named_in.sealed
+    if clear is None or clear.state is None or sealed is None:
+        raise Damaged(f"record {named_in.slot} names no state, or does not open")
+    keys = {added.name: (added, key) for added, key in zip(clear.packs, sealed.pack_keys, strict=True)}
+    chunks: list[bytes] = []
+    for name in clear.state.packs:
+        if name not in keys:
+            raise Damaged(f"record {named_in.slot} names a state pack that it does not register")
+        added, key = keys[name]
+        chunks += read_all(backend, keyring, PackRef(name, PackType.STATE, added.size, key))
+    where = f"the state of record {named_in.slot}"
+    head = decode_head(chunks[0], where)
+    if head.store_id != keyring.store_id or head.prefix != clear.state.prefix or head.prefix > named_in.slot:
+        raise Damaged(f"{where} is of another store or prefix")
+    parts = [decode_rows(chunk, where) for chunk in chunks[1:]]
+    for part in parts:
+        keys |= {row.added.name: (row.added, row.key) for row in part.packs}
+    segments = _segments(backend, keyring, head.index_packs, keys, where)
+    with environment.write() as txn:
+        if read_position(txn).next_slot:
+            return  # another process was faster
+        for part in parts:
+            for row in part.packs:
+                packs.add(txn, row.number, row.added, row.slot, row.key)
+            if part.rows and part.table in _TABLES:
+                txn.put_many(part.table, part.rows)
+        for segment in segments:
+            add_segment(txn, packs, segment)
+        write_position(txn, _position(head))
+
+
+def _segments(
+    backend: Backend,
+    keyring: Keyring,
+    names: list[bytes],
+    keys: dict[bytes, tuple[PackAdded, bytes]],
+    where: str,
+) -> Iterator[Segment]:
+    for name in names:
+        if name not in keys:
+            raise Damaged(f"{where} names index pack {name.hex()}, which nothing registers")
+        added, key = keys[name]
+        yield from read_segments(backend, keyring, PackRef(name, PackType.INDEX, added.size, key))
+
+
+def _position(head: StateHead) -> Position:
+    return Position(
+        next_slot=head.prefix,
+        frontier=head.frontier,
+        state_slot=None,
+        state_prefix=head.prefix,
+        sweep_slot=head.sweep_slot,
+        keys=head.keys,
+        generation=head.generation,
+        tail_bytes=0,
+        state_bytes=0,
+        packs=head.packs,
+        index_packs=head.index_packs,
+    )

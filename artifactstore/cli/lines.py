@@ -1,0 +1,234 @@
+"""The lines in which people read results; `shapes` has the same for programs."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from artifactstore.cli.rendering import (
+    count_text,
+    duration_text,
+    fields,
+    json_line,
+    printable,
+    rate_text,
+    ratio_text,
+    short_digest,
+    size_text,
+    table,
+    time_text,
+)
+from artifactstore.store import (
+    ArtifactInfo,
+    CheckReport,
+    Entry,
+    IndexInfo,
+    LogEntry,
+    ProjectInfo,
+    PullPlan,
+    PullSummary,
+    PushPlan,
+    PushSummary,
+    StoreInfo,
+    Version,
+)
+
+_MEMBER_DIGITS = 8
+
+
+def push_lines(name: str, done: PushSummary) -> Iterator[str]:
+    """What a push did."""
+    holds = _files(done.files, done.logical_bytes)
+    yield f"{name} is new: {holds}" if done.created else f"{name} has the same files already: {holds}"
+    yield (
+        f"read {_files(done.files_read, done.bytes_read)}, new {size_text(done.new_bytes)},"
+        f" stored {size_text(done.stored_bytes)} in {_time_and_rate(done.logical_bytes, done.seconds)}"
+    )
+
+
+def push_plan_lines(plan: PushPlan) -> Iterator[str]:
+    """What a push would do."""
+    unchanged = f", {plan.files_unchanged:,} of them unchanged" if plan.files_unchanged else ""
+    yield f"would push {_files(plan.files, plan.logical_bytes)}{unchanged}"
+    yield f"would read {_files(plan.files_to_read, plan.bytes_to_read)}"
+    for path in plan.paths:
+        yield f"  {printable(str(path))}"
+    if plan.files_to_read > len(plan.paths):
+        yield f"  and {plan.files_to_read - len(plan.paths):,} more"
+
+
+def pull_lines(done: PullSummary) -> Iterator[str]:
+    """What a pull did."""
+    kept = f", {size_text(done.bytes_kept)} were there" if done.bytes_kept else ""
+    where = printable(str(done.destination))
+    yield f"{done.version.qualified_name} is in {where}: {_files(done.files, done.logical_bytes)}"
+    yield (
+        f"wrote {_files(done.files_written, done.bytes_written)}{kept}"
+        f" in {_time_and_rate(done.bytes_written, done.seconds)}"
+    )
+
+
+def pull_plan_lines(plan: PullPlan, destination: Path) -> Iterator[str]:
+    """What a pull would do."""
+    yield f"{plan.version.qualified_name} has {_files(plan.files, plan.logical_bytes)}"
+    yield (
+        f"would write {count_text(plan.files_to_write, 'file')} to {printable(str(destination))},"
+        f" fetching {size_text(plan.bytes_to_fetch)}"
+    )
+
+
+def project_lines(projects: Sequence[ProjectInfo]) -> Iterator[str]:
+    """A table of projects."""
+    return table(
+        ("project", "artifacts", "versions", "updated"),
+        [
+            (item.name, f"{item.artifacts:,}", f"{item.versions:,}", time_text(item.updated_ns))
+            for item in projects
+        ],
+        right=(1, 2),
+    )
+
+
+def artifact_lines(artifacts: Sequence[ArtifactInfo]) -> Iterator[str]:
+    """A table of artifacts."""
+    return table(
+        ("artifact", "type", "versions", "latest", "size", "updated"),
+        [
+            (
+                item.artifact,
+                item.type,
+                f"{item.versions:,}",
+                f"v{item.latest}",
+                size_text(item.size_bytes),
+                time_text(item.updated_ns),
+            )
+            for item in artifacts
+        ],
+        right=(2, 3, 4),
+    )
+
+
+def versions_lines(versions: Sequence[Version], *, full_digest: bool) -> Iterator[str]:
+    """A table of versions."""
+    return table(
+        ("version", "files", "size", "new", "created", "digest", "aliases", "tags"),
+        [
+            (
+                item.name,
+                f"{item.file_count:,}",
+                size_text(item.size_bytes),
+                size_text(item.new_bytes),
+                time_text(item.created_ns),
+                item.digest if full_digest else short_digest(item.digest),
+                " ".join(item.aliases),
+                " ".join(item.tags),
+            )
+            for item in versions
+        ],
+        right=(0, 1, 2, 3),
+    )
+
+
+def version_lines(version: Version) -> Iterator[str]:
+    """Everything about one version but its files."""
+    yield version.qualified_name
+    yield from fields(
+        (
+            ("type", version.type),
+            ("created", time_text(version.created_ns)),
+            ("digest", version.digest),
+            ("files", f"{version.file_count:,}"),
+            ("size", f"{size_text(version.size_bytes)} ({version.size_bytes:,} bytes)"),
+            ("new", f"{size_text(version.new_bytes)} when it was pushed"),
+            ("stored", f"{size_text(version.stored_bytes)} in the packs that its push added"),
+            ("aliases", " ".join(version.aliases)),
+            ("tags", " ".join(version.tags)),
+            ("description", version.description),
+        )
+    )
+    if version.metadata:
+        yield "metadata"
+        for name, value in version.metadata.items():
+            yield f"  {printable(name)} = {printable(json_line(value).rstrip())}"
+
+
+def entry_line(entry: Entry, *, full_digest: bool) -> str:
+    """One path of a version, marked as `ls -F` does."""
+    mark = "/" if entry.kind == "folder" else "*" if entry.executable else ""
+    target = "" if entry.target is None else f" -> {printable(entry.target)}"
+    digest = entry.digest if full_digest else short_digest(entry.digest)
+    return f"{size_text(entry.size_bytes):>8}  {digest:12}  {printable(entry.path)}{mark}{target}"
+
+
+def record_line(record: LogEntry) -> str:
+    """One record of the log."""
+    what = printable("; ".join(record.operations) or record.kind)
+    member = record.member[:_MEMBER_DIGITS]
+    line = f"{record.slot:>8}  {time_text(record.time_ns)}  {member:{_MEMBER_DIGITS}}  {what}"
+    if record.packs_added:
+        line += f"  +{count_text(record.packs_added, 'pack')}, {size_text(record.bytes_added)}"
+    return line
+
+
+def check_lines(report: CheckReport) -> Iterator[str]:
+    """What a check found and what it looked at."""
+    for problem in report.problems:
+        yield f"{problem.kind}: {printable(problem.object)}: {printable(problem.message)}"
+    looked_at = ", ".join(
+        (
+            count_text(report.records, "record"),
+            count_text(report.packs, "pack"),
+            count_text(report.versions, "version"),
+            count_text(report.chunks, "chunk"),
+            f"{size_text(report.bytes_read)} read",
+        )
+    )
+    found = "no damage" if report.ok else count_text(len(report.problems), "problem")
+    yield f"found {found} ({looked_at})"
+
+
+def index_lines(index: IndexInfo) -> Iterator[str]:
+    """The client's index."""
+    return fields(
+        (
+            ("index", str(index.path)),
+            ("size", size_text(index.size_bytes)),
+            ("packs", f"{index.packs:,}"),
+            ("chunks", f"{index.chunks:,}"),
+            ("files seen", f"{index.stat_rows:,}"),
+            ("last record", f"{index.slot:,}"),
+        )
+    )
+
+
+def store_lines(info: StoreInfo) -> Iterator[str]:
+    """The store as a whole."""
+    yield from fields(
+        (
+            ("store", info.url),
+            ("id", info.id),
+            ("created", time_text(info.created_ns)),
+            ("generation", str(info.generation)),
+            ("key file", str(info.key_file)),
+            ("index", str(info.cache)),
+            ("writers", "one at a time" if info.single_writer else "any number"),
+            ("projects", f"{info.projects:,}"),
+            ("artifacts", f"{info.artifacts:,}"),
+            ("versions", f"{info.versions:,}"),
+            ("records", f"{info.records:,}"),
+            ("packs", f"{info.packs:,}"),
+            ("chunks", f"{info.chunks:,}"),
+            ("all versions", size_text(info.logical_bytes)),
+            ("distinct", f"{size_text(info.unique_bytes)} (dedup {ratio_text(info.dedup_ratio)})"),
+            ("stored", f"{size_text(info.stored_bytes)} (compression {ratio_text(info.compression_ratio)})"),
+        )
+    )
+    for slot in info.slots:
+        yield f"slot {slot.id}  {slot.kind}{', read-only' if slot.read_only else ''}"
+
+
+def _files(count: int, size_bytes: int) -> str:
+    return f"{count_text(count, 'file')} ({size_text(size_bytes)})"
+
+
+def _time_and_rate(size_bytes: int, seconds: float) -> str:
+    rate = f" ({rate_text(size_bytes / seconds)})" if seconds > 0 and size_bytes else ""
+    return f"{duration_text(seconds)}{rate}"

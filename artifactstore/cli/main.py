@@ -1,0 +1,136 @@
+"""The entry point `main`: the table of commands, and what happens around every one of them.
+
+Exit codes: 0; 1 check found damage; 2 usage; 3 not found; 4 conflict or refused; 5 key or permission;
+6 corrupt; 7 backend or disk; 70 an error of this program; 130 Ctrl-C; 141 the reader of standard output left.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from artifactstore.cli.lazy_group import CommandSource, LazyGroup
+
+PROGRAM = "artifactstore"
+EXIT_READER_LEFT = 141
+COMPLETION_VARIABLE = "_ARTIFACTSTORE_COMPLETE"
+
+_STORES = "artifactstore.cli.store_commands"
+_TRANSFER = "artifactstore.cli.transfer_commands"
+_READING = "artifactstore.cli.reading_commands"
+_NAMES = "artifactstore.cli.name_commands"
+
+COMMANDS = {
+    "init": CommandSource(_STORES, "init", "Make a store, and a key file if you have none."),
+    "push": CommandSource(_TRANSFER, "push", "Keep files and folders as a new version."),
+    "pull": CommandSource(_TRANSFER, "pull", "Write the files of a version to a folder."),
+    "ls": CommandSource(_READING, "ls", "List projects, artifacts or versions."),
+    "show": CommandSource(_READING, "show", "Show a version: metadata, digest, sizes."),
+    "files": CommandSource(_READING, "files", "List the files of a version."),
+    "cat": CommandSource(_READING, "cat", "Write a file of a version to standard output."),
+    "alias": CommandSource(_NAMES, "alias", "Point aliases at a version, or remove them."),
+    "tag": CommandSource(_NAMES, "tag", "Put labels on a version, or take them off."),
+    "log": CommandSource(_STORES, "log", "Show the records of the store, newest first."),
+    "check": CommandSource(_STORES, "check", "Look for damage in the store."),
+    "info": CommandSource(_STORES, "info", "Show what the store holds and how small it is kept."),
+    "index": CommandSource(
+        "artifactstore.cli.index_commands", "index", "Show or rebuild this client's index."
+    ),
+    "key": CommandSource("artifactstore.cli.key_commands", "key", "Show, back up or restore your key file."),
+    "completion": CommandSource(
+        "artifactstore.cli.completion_command", "completion", "Print a shell's completion script."
+    ),
+}
+
+
+class _Commands(LazyGroup):
+    sources = COMMANDS
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from artifactstore.cli.release import release
+
+        sys.stdout.write(f"{PROGRAM} {release()}\n")
+        ctx.exit()
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="\b\nExample:\n  artifactstore push data team/corpus\n  artifactstore pull team/corpus",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the release.",
+)
+def commands() -> None:
+    """Keep versions of datasets, models and other files: deduplicated, compressed, encrypted.
+
+    A version is named PROJECT/NAME, PROJECT/NAME:v3, PROJECT/NAME:ALIAS or PROJECT/NAME@DIGEST.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; nothing is raised, whatever happens.
+
+    Args:
+        arguments: The words after the program's name; those of this process when None.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        return EXIT_READER_LEFT
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one to see it says it in a sentence
+        from artifactstore.cli.failures import report
+
+        code = report(error, words)
+        try:
+            sys.stdout.flush()
+        except OSError:  # what was printed before the failure can't be written; the failure has been told
+            _drop_output()
+    return code
+
+
+def _run(words: list[str]) -> int:
+    if sys.platform == "win32":
+        from artifactstore.errors import Unsupported
+
+        raise Unsupported("artifactstore runs on Linux and macOS", next_step="on Windows, run it inside WSL")
+    instruction = os.environ.get(COMPLETION_VARIABLE)
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(commands, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal can't show must not end a listing
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        with commands.make_context(PROGRAM, words or ["--help"]) as context:
+            result = commands.invoke(context)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    return result if isinstance(result, int) else 0
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere: the interpreter flushes again when it ends, and would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, sys.stdout.fileno())
+    except (OSError, ValueError):  # standard output is not a file here
+        pass
+    finally:
+        os.close(nowhere)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""The options that every command has, and what options with a form of their own are parsed to."""
+
+import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)(b?)(?:/s)?", re.ASCII | re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_RANGE = re.compile(r"(-?[0-9]{1,19})?:(-?[0-9]{1,19})?", re.ASCII)
+
+
+class CommonOptions(NamedTuple):
+    """What every command is told."""
+
+    store: str | None
+    key_file: Path | None
+    store_id: str | None
+    single_writer: bool
+    as_json: bool
+    quiet: bool
+    verbose: bool
+
+
+class Limits(NamedTuple):
+    """Bytes a second that a command may move; None is no limit."""
+
+    upload_bytes_per_s: int | None
+    download_bytes_per_s: int | None
+
+
+def example(*lines: str) -> str:
+    """An epilog of examples, for `--help`."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `500`, `10MB`, `10M`, `1.5 GiB` or `10MB/s`; M is a million, Mi is 2^20.
+
+    Raises:
+        click.BadParameter: It is none of these, or zero.
+    """
+    match = _RATE.fullmatch(text.strip())
+    if match is None or (match[3] and not match[2]):
+        raise click.BadParameter(f"{text!r} is not a size such as 10MB, 500kB or 2MiB")
+    size = int(float(match[1]) * (1024 if match[3] else 1000) ** _POWERS[match[2].lower()])
+    if size < 1:
+        raise click.BadParameter(f"{text!r} would move nothing")
+    return size
+
+
+def parse_range(text: str) -> tuple[int | None, int | None]:
+    """The ends of `START:END`; both are optional, and negative ones count from the end.
+
+    Raises:
+        click.BadParameter: It is not of this form.
+    """
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not START:END, for example 0:1000, 5000: or -100:")
+    return (
+        int(match[1]) if match[1] is not None else None,
+        int(match[2]) if match[2] is not None else None,
+    )
+
+
+def _rate(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    return None if text is None else parse_size(text)
+
+
+def _key_file(_: click.Context, __: click.Parameter, text: str | None) -> Path | None:
+    return None if text is None else Path(text).expanduser()
+
+
+_COMMON = (
+    click.option("--store", metavar="URL", help="The store: a folder, or any URL that fsspec opens."),
+    click.option("--key-file", metavar="FILE", callback=_key_file, help="The key file that unlocks it."),
+    click.option("--store-id", metavar="ID", help="The id that the store must have."),
+    click.option("--single-writer", is_flag=True, help="Accept a backend that can't keep two writers apart."),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON: sizes in bytes, times in UTC."),
+    click.option("-q", "--quiet", is_flag=True, help="Print no progress, notices or summary."),
+    click.option("-v", "--verbose", is_flag=True, help="Print more: settings, full digests, tracebacks."),
+)
+_LIMITS = (
+    click.option(
+        "--limit-upload", metavar="SIZE", callback=_rate, help="Upload at most so much a second: 10MB, 2MiB."
+    ),
+    click.option(
+        "--limit-download", metavar="SIZE", callback=_rate, help="Download at most so much a second."
+    ),
+)
+
+
+def common_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Give a command the options of all commands; it receives them as its first argument."""
+
+    @functools.wraps(function)
+    def command(**given: Any) -> int | None:
+        common = CommonOptions(**{name: given.pop(name) for name in CommonOptions._fields})
+        return function(common, **given)
+
+    decorated: Callable[..., int | None] = command
+    for option in reversed(_COMMON):
+        decorated = option(decorated)
+    return decorated
+
+
+def limit_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Give a command `--limit-upload` and `--limit-download`; it receives them as `limits`."""
+
+    @functools.wraps(function)
+    def command(
+        *arguments: object, limit_upload: int | None, limit_download: int | None, **rest: object
+    ) -> int | None:
+        return function(*arguments, limits=Limits(limit_upload, limit_download), **rest)
+
+    decorated: Callable[..., int | None] = command
+    for option in reversed(_LIMITS):
+        decorated = option(decorated)
+    return decorated

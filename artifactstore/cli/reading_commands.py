@@ -1,0 +1,138 @@
+"""Commands that look at what is kept: `ls`, `show`, `files`, `cat`."""
+
+import sys
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import click
+
+from artifactstore.cli.options import (
+    CommonOptions,
+    Limits,
+    common_options,
+    example,
+    limit_options,
+    parse_range,
+)
+
+# A multiple of 3, so that each span is whole in base64, and large enough that a blob is fetched once.
+_SPAN_BYTES = 3 << 20
+
+
+@click.command(epilog=example("artifactstore ls", "artifactstore ls team", "artifactstore ls team/corpus"))
+@click.argument("what", metavar="[PROJECT | PROJECT/NAME]", required=False)
+@common_options
+def ls(options: CommonOptions, what: str | None) -> None:
+    """List all projects, the artifacts of PROJECT, or the versions of PROJECT/NAME."""
+    from artifactstore.cli import lines, shapes
+    from artifactstore.cli.session import Session
+
+    session = Session(options)
+    with session.open_store() as store:
+        if what is None:
+            projects = store.projects()
+            shape: shapes.Shape = {"projects": [shapes.project_shape(item) for item in projects]}
+            session.result(shape, lines.project_lines(projects))
+        elif "/" not in what:
+            artifacts = store.artifacts(what)
+            shape = {"project": what, "artifacts": [shapes.artifact_shape(item) for item in artifacts]}
+            session.result(shape, lines.artifact_lines(artifacts))
+        else:
+            versions = store.versions(what)
+            shape = {"artifact": what, "versions": [shapes.version_shape(item) for item in versions]}
+            session.result(shape, lines.versions_lines(versions, full_digest=options.verbose))
+
+
+@click.command(epilog=example("artifactstore show team/corpus:v0"))
+@click.argument("reference", metavar="REF")
+@common_options
+def show(options: CommonOptions, reference: str) -> None:
+    """Show a version: its metadata, its digest, and its size when read, when pushed and as stored."""
+    from artifactstore.cli.lines import version_lines
+    from artifactstore.cli.session import Session
+    from artifactstore.cli.shapes import version_shape
+
+    session = Session(options)
+    with session.open_store() as store:
+        version = store.version(session.qualified(reference))
+        session.result({"version": version_shape(version)}, version_lines(version))
+
+
+@click.command(epilog=example("artifactstore files team/corpus --path 'train/*.csv'"))
+@click.argument("reference", metavar="REF")
+@click.option("--path", "path_glob", metavar="GLOB", help="Only the paths that match.")
+@common_options
+def files(options: CommonOptions, reference: str, path_glob: str | None) -> None:
+    """List the files of a version: size, digest (what b3sum prints), path.
+
+    An empty folder ends with /, an executable file with *, and a symlink shows its target.
+    """
+    from artifactstore.cli.lines import entry_line
+    from artifactstore.cli.rendering import write_json_listing
+    from artifactstore.cli.session import Session
+    from artifactstore.cli.shapes import entry_shape, version_shape
+
+    session = Session(options)
+    with session.open_store() as store:
+        version = store.version(session.qualified(reference))
+        entries = version.files(path_glob)
+        if options.as_json:
+            head = {"version": version_shape(version)}
+            write_json_listing(sys.stdout, head, "files", map(entry_shape, entries))
+        else:
+            sys.stdout.writelines(f"{entry_line(entry, full_digest=options.verbose)}\n" for entry in entries)
+
+
+@click.command(
+    epilog=example(
+        "artifactstore cat team/corpus:v0 train/part-0.csv",
+        "artifactstore cat team/corpus model.bin --range 0:1000",
+    )
+)
+@click.argument("reference", metavar="REF")
+@click.argument("path")
+@click.option("--range", "span", metavar="START:END", help="Only these bytes; -100: is the last hundred.")
+@limit_options
+@common_options
+def cat(options: CommonOptions, limits: Limits, reference: str, path: str, span: str | None) -> None:
+    """Write a file of a version to standard output, fetching only what is needed.
+
+    With --json the bytes are base64.
+    """
+    from artifactstore.cli.rendering import json_line
+    from artifactstore.cli.session import Session
+
+    wanted = (None, None) if span is None else parse_range(span)
+    session = Session(options)
+    with session.open_store(limits) as store:
+        version = store.version(session.qualified(reference))
+        with version.open(path) as stream:
+            start, end, _ = slice(*wanted).indices(stream.seek(0, 2))
+            end = max(start, end)
+            stream.seek(start)
+            sys.stdout.flush()
+            out = sys.stdout.buffer
+            if not options.as_json:
+                out.writelines(_spans(stream, end - start))
+                return
+            head = json_line({"reference": version.qualified_name, "path": path, "start": start, "end": end})
+            out.write(head.removesuffix("}\n").encode() + b', "data_base64": "')
+            out.writelines(map(b64encode, _spans(stream, end - start)))
+            out.write(b'"}\n')
+
+
+def _spans(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
+    """The next `size_bytes` of `stream`, in spans of a multiple of 3 but for the last."""
+    from artifactstore.errors import TruncatedRead
+
+    while size_bytes:
+        want = min(_SPAN_BYTES, size_bytes)
+        span = bytearray()
+        while len(span) < want:
+            piece = stream.read(want - len(span))
+            if not piece:
+                raise TruncatedRead("the file ended early", expected=want, found=len(span))
+            span += piece
+        size_bytes -= want
+        yield bytes(span)

@@ -1,0 +1,203 @@
+"""The documented JSON shapes of results: names as in `docs/cli.md`, sizes in bytes, times ISO 8601 in UTC.
+
+A shape only ever gains names; a name that is there keeps its meaning.
+"""
+
+from artifactstore.cli.rendering import iso_time
+from artifactstore.cli.session import CreatedStore
+from artifactstore.store import (
+    ArtifactInfo,
+    CheckReport,
+    Entry,
+    IndexInfo,
+    LogEntry,
+    ProjectInfo,
+    PullPlan,
+    PullSummary,
+    PushPlan,
+    PushSummary,
+    StoreInfo,
+    Version,
+)
+
+Shape = dict[str, object]
+
+
+def version_shape(version: Version) -> Shape:
+    """A version without its files."""
+    return {
+        "reference": version.qualified_name,
+        "artifact": version.artifact,
+        "number": version.number,
+        "digest": version.digest,
+        "type": version.type,
+        "description": version.description,
+        "metadata": version.metadata,
+        "aliases": list(version.aliases),
+        "tags": list(version.tags),
+        "created": iso_time(version.created_ns),
+        "file_count": version.file_count,
+        "size_bytes": version.size_bytes,
+        "new_bytes": version.new_bytes,
+        "stored_bytes": version.stored_bytes,
+    }
+
+
+def created_shape(store: CreatedStore) -> Shape:
+    """A store that the command made."""
+    return {
+        "id": store.id,
+        "url": store.url,
+        "key_file": str(store.key_file),
+        "key_file_created": store.key_file_created,
+    }
+
+
+def entry_shape(entry: Entry) -> Shape:
+    """One path of a version."""
+    return {
+        "path": entry.path,
+        "kind": entry.kind,
+        "size_bytes": entry.size_bytes,
+        "digest": entry.digest,
+        "executable": entry.executable,
+        "target": entry.target,
+    }
+
+
+def push_shape(summary: PushSummary) -> Shape:
+    """What a push did; `created` is false when the newest version has the same files already."""
+    return {
+        "created": summary.created,
+        "files": summary.files,
+        "logical_bytes": summary.logical_bytes,
+        "files_read": summary.files_read,
+        "bytes_read": summary.bytes_read,
+        "new_bytes": summary.new_bytes,
+        "stored_bytes": summary.stored_bytes,
+        "packs": summary.packs,
+        "seconds": summary.seconds,
+    }
+
+
+def push_plan_shape(plan: PushPlan) -> Shape:
+    """What a push would do."""
+    return {
+        "files": plan.files,
+        "logical_bytes": plan.logical_bytes,
+        "files_unchanged": plan.files_unchanged,
+        "files_to_read": plan.files_to_read,
+        "bytes_to_read": plan.bytes_to_read,
+        "paths": list(plan.paths),
+    }
+
+
+def pull_shape(summary: PullSummary) -> Shape:
+    """What a pull did."""
+    return {
+        "destination": str(summary.destination),
+        "files": summary.files,
+        "logical_bytes": summary.logical_bytes,
+        "files_written": summary.files_written,
+        "bytes_written": summary.bytes_written,
+        "bytes_kept": summary.bytes_kept,
+        "seconds": summary.seconds,
+    }
+
+
+def pull_plan_shape(plan: PullPlan) -> Shape:
+    """What a pull would do."""
+    return {
+        "files": plan.files,
+        "logical_bytes": plan.logical_bytes,
+        "files_to_write": plan.files_to_write,
+        "bytes_to_fetch": plan.bytes_to_fetch,
+    }
+
+
+def project_shape(project: ProjectInfo) -> Shape:
+    """One project."""
+    return {
+        "name": project.name,
+        "artifacts": project.artifacts,
+        "versions": project.versions,
+        "updated": iso_time(project.updated_ns),
+    }
+
+
+def artifact_shape(artifact: ArtifactInfo) -> Shape:
+    """One artifact."""
+    return {
+        "artifact": artifact.artifact,
+        "type": artifact.type,
+        "versions": artifact.versions,
+        "latest": artifact.latest,
+        "size_bytes": artifact.size_bytes,
+        "updated": iso_time(artifact.updated_ns),
+    }
+
+
+def record_shape(record: LogEntry) -> Shape:
+    """One record of the log."""
+    return {
+        "slot": record.slot,
+        "time": iso_time(record.time_ns),
+        "kind": record.kind,
+        "operations": list(record.operations),
+        "member": record.member,
+        "packs_added": record.packs_added,
+        "bytes_added": record.bytes_added,
+    }
+
+
+def check_shape(report: CheckReport) -> Shape:
+    """What a check looked at and found."""
+    return {
+        "ok": report.ok,
+        "problems": [
+            {"kind": problem.kind, "object": problem.object, "message": problem.message}
+            for problem in report.problems
+        ],
+        "records": report.records,
+        "packs": report.packs,
+        "versions": report.versions,
+        "chunks": report.chunks,
+        "bytes_read": report.bytes_read,
+    }
+
+
+def index_shape(index: IndexInfo) -> Shape:
+    """The client's index."""
+    return {
+        "path": str(index.path),
+        "size_bytes": index.size_bytes,
+        "packs": index.packs,
+        "chunks": index.chunks,
+        "slot": index.slot,
+        "stat_rows": index.stat_rows,
+    }
+
+
+def store_shape(info: StoreInfo) -> Shape:
+    """The store as a whole."""
+    return {
+        "id": info.id,
+        "url": info.url,
+        "created": iso_time(info.created_ns),
+        "generation": info.generation,
+        "slots": [{"id": slot.id, "kind": slot.kind, "read_only": slot.read_only} for slot in info.slots],
+        "records": info.records,
+        "packs": info.packs,
+        "chunks": info.chunks,
+        "projects": info.projects,
+        "artifacts": info.artifacts,
+        "versions": info.versions,
+        "logical_bytes": info.logical_bytes,
+        "unique_bytes": info.unique_bytes,
+        "stored_bytes": info.stored_bytes,
+        "dedup_ratio": info.dedup_ratio,
+        "compression_ratio": info.compression_ratio,
+        "single_writer": info.single_writer,
+        "key_file": str(info.key_file),
+        "cache": str(info.cache),
+    }

@@ -1,0 +1,98 @@
+"""Commands about the store as a whole: `init`, `log`, `check`, `info`."""
+
+import sys
+
+import click
+
+from artifactstore.cli.options import CommonOptions, Limits, common_options, example, limit_options
+
+
+@click.command(epilog=example("artifactstore init /mnt/backup/store", "artifactstore init s3://bucket/store"))
+@click.argument("url", required=False)
+@common_options
+def init(options: CommonOptions, url: str | None) -> None:
+    """Make a store at URL, and a key file if you have none.
+
+    Without URL, the store is made where --store, the environment or a configuration file says, or else in
+    your data folder. The key file unlocks all stores that you make; back it up.
+    """
+    from artifactstore.cli.session import Session
+    from artifactstore.cli.shapes import created_shape
+
+    if url is not None and options.store is not None:
+        raise click.UsageError("the store is named twice, as URL and with --store")
+    if options.store_id is not None:
+        raise click.UsageError("a new store gets a new id, so --store-id makes no sense here")
+    session = Session(options)
+    store, made = session.create_store(url or session.settings.store)
+    with store:
+        session.tell_notices(store)
+    session.summary({"store": created_shape(made)}, [f"the store {made.url} is ready"])
+
+
+@click.command(epilog=example("artifactstore log -n 10"))
+@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="COUNT", help="Only the newest so many.")
+@common_options
+def log(options: CommonOptions, limit: int | None) -> None:
+    """Show the records of the store, newest first.
+
+    Each record says when it was written (by its writer's clock), which slot key its writer claims, and what
+    it did. No record says on which machine.
+    """
+    from artifactstore.cli.lines import record_line
+    from artifactstore.cli.rendering import write_json_listing
+    from artifactstore.cli.session import Session
+    from artifactstore.cli.shapes import record_shape
+
+    with Session(options).open_store() as store:
+        records = store.log(limit=limit)
+        if options.as_json:
+            write_json_listing(sys.stdout, {}, "records", map(record_shape, records))
+        else:
+            sys.stdout.writelines(f"{record_line(record)}\n" for record in records)
+
+
+@click.command(epilog=example("artifactstore check", "artifactstore check --sample 5"))
+@click.option("--read-data", is_flag=True, help="Read, decrypt and verify the packs themselves.")
+@click.option(
+    "--sample",
+    type=click.FloatRange(min=0, max=100, min_open=True),
+    metavar="PERCENT",
+    help="Read only so many of the packs, taken at random; implies --read-data.",
+)
+@limit_options
+@common_options
+def check(options: CommonOptions, limits: Limits, read_data: bool, sample: float | None) -> int:
+    """Look for damage in the store: records, keys, manifests and packs.
+
+    Exits with 1 when there is any. Without --read-data the packs' names and sizes are checked, not their
+    bytes.
+    """
+    from artifactstore.cli.lines import check_lines
+    from artifactstore.cli.session import Session
+    from artifactstore.cli.shapes import check_shape
+
+    session = Session(options)
+    with session.open_store(limits) as store:
+        report = store.check(
+            read_data=read_data or sample is not None,
+            sample_percent=100.0 if sample is None else sample,
+            progress=session.progress,
+        )
+    tell = session.summary if report.ok else session.result  # damage is told even with --quiet
+    tell(check_shape(report), check_lines(report))
+    return 0 if report.ok else 1
+
+
+@click.command(epilog=example("artifactstore info --store /mnt/backup/store"))
+@common_options
+def info(options: CommonOptions) -> None:
+    """Show what the store holds, how small it is kept, and which slots unlock it."""
+    from artifactstore.cli.lines import store_lines
+    from artifactstore.cli.session import Session
+    from artifactstore.cli.shapes import store_shape
+
+    session = Session(options)
+    with session.open_store() as store:
+        about = store.info()
+    session.result({"store": store_shape(about)}, store_lines(about))

@@ -1,0 +1,159 @@
+"""Commands that move files: `push`, `pull`."""
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from artifactstore.cli.options import CommonOptions, Limits, common_options, example, limit_options
+
+
+@click.command(
+    epilog=example(
+        "artifactstore push data team/corpus --alias clean --metadata source=web",
+        "tar c photos | artifactstore push - --as photos.tar team/photos",
+        "git ls-files | artifactstore push --files-from - team/code",
+    )
+)
+@click.argument("paths", metavar="PATH...", nargs=-1)
+@click.argument("artifact", metavar="PROJECT/NAME")
+@click.option(
+    "-t",
+    "--type",
+    "type_name",
+    metavar="TYPE",
+    default="dataset",
+    show_default=True,
+    help="What it is: dataset, model, ...",
+)
+@click.option(
+    "-a", "--alias", "aliases", metavar="NAME", multiple=True, help="Point this alias at the version."
+)
+@click.option("--tag", "tags", metavar="LABEL", multiple=True, help="Put this label on the version.")
+@click.option("--description", metavar="TEXT", help="A sentence about the version.")
+@click.option(
+    "--metadata",
+    metavar="KEY=VALUE|@FILE",
+    multiple=True,
+    help="A value (JSON where it parses, else text), or a JSON file with several.",
+)
+@click.option(
+    "--exclude", metavar="GLOB", multiple=True, help="Leave out what matches, as a line of .gitignore."
+)
+@click.option(
+    "--files-from", metavar="FILE", help="Push the files listed there, one a line; - is standard input."
+)
+@click.option("--as", "as_path", metavar="PATH", help="The path in the version of standard input (-).")
+@click.option("--dry-run", is_flag=True, help="Say what would be read, and write nothing.")
+@limit_options
+@common_options
+def push(
+    options: CommonOptions,
+    limits: Limits,
+    *,
+    paths: tuple[str, ...],
+    artifact: str,
+    type_name: str,
+    aliases: tuple[str, ...],
+    tags: tuple[str, ...],
+    description: str | None,
+    metadata: tuple[str, ...],
+    exclude: tuple[str, ...],
+    files_from: str | None,
+    as_path: str | None,
+    dry_run: bool,
+) -> None:
+    """Keep files and folders as the next version of PROJECT/NAME.
+
+    PATH is a file, a folder, or - for standard input. What the store has already is not stored again. A file
+    named .artifactignore, with the rules of .gitignore, says what to leave out of its folder. If the newest
+    version has the same files, there is no new one.
+
+    The first push makes a store in your data folder and a key file. Back up the key file.
+    """
+    from artifactstore.cli import lines, shapes
+    from artifactstore.cli.session import Session
+    from artifactstore.cli.sources import gather, parse_metadata
+
+    if dry_run and as_path is not None:
+        raise click.UsageError("standard input can't be read twice, so it has no --dry-run")
+    values = parse_metadata(metadata)
+    session = Session(options)
+    name = session.qualified(artifact)
+    patterns = (*session.settings.exclude, *exclude)
+    with (
+        closing(gather(paths, as_path=as_path, files_from=files_from)) as sources,
+        session.open_store(limits, make_default=not dry_run) as store,
+    ):
+        if dry_run:
+            plan = store.plan_push(sources.paths, name, exclude=patterns, files=sources.files)
+            shape: shapes.Shape = {"artifact": name, "plan": shapes.push_plan_shape(plan)}
+            session.result(shape, lines.push_plan_lines(plan))
+            return
+        version = store.push(
+            sources.paths,
+            name,
+            type=type_name,
+            aliases=aliases,
+            tags=tags,
+            description=description,
+            metadata=values or None,
+            exclude=patterns,
+            files=sources.files,
+            streams=sources.streams or None,
+            progress=session.progress,
+        )
+    done = version.push
+    assert done is not None, "a version that was just pushed says what the push did"
+    shape = {
+        "version": shapes.version_shape(version),
+        "push": shapes.push_shape(done),
+        "store_created": None if session.created is None else shapes.created_shape(session.created),
+    }
+    short = [version.qualified_name]  # what a script that pushes quietly still needs
+    session.result(shape, short if options.quiet else lines.push_lines(version.qualified_name, done))
+
+
+@click.command(
+    epilog=example(
+        "artifactstore pull team/corpus", "artifactstore pull team/corpus:v0 data --path 'train/*.csv'"
+    )
+)
+@click.argument("reference", metavar="REF")
+@click.argument("destination", metavar="[DEST]", required=False, type=click.Path(path_type=Path))
+@click.option("--path", "path_globs", metavar="GLOB", multiple=True, help="Only the paths that match.")
+@click.option("--overwrite", is_flag=True, help="Replace files that are there and differ.")
+@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+@limit_options
+@common_options
+def pull(
+    options: CommonOptions,
+    limits: Limits,
+    *,
+    reference: str,
+    destination: Path | None,
+    path_globs: tuple[str, ...],
+    overwrite: bool,
+    dry_run: bool,
+) -> None:
+    """Write the files of a version to DEST, a folder; ./NAME when it is not given.
+
+    REF is PROJECT/NAME[:vN | :ALIAS | @DIGEST], and the newest version when it names none. A pull that was
+    cut is taken up where it stood by repeating it.
+    """
+    from artifactstore.cli import lines, shapes
+    from artifactstore.cli.session import Session
+    from artifactstore.ids import parse_reference
+
+    session = Session(options)
+    where = session.qualified(reference)
+    target = destination or Path(parse_reference(where).artifact.name)
+    with session.open_store(limits) as store:
+        if dry_run:
+            plan = store.plan_pull(where, target, paths=path_globs, overwrite=overwrite)
+            shape = {"version": shapes.version_shape(plan.version), "plan": shapes.pull_plan_shape(plan)}
+            session.result(shape, lines.pull_plan_lines(plan, target))
+            return
+        done = store.pull(where, target, paths=path_globs, overwrite=overwrite, progress=session.progress)
+    shape = {"version": shapes.version_shape(done.version), "pull": shapes.pull_shape(done)}
+    session.summary(shape, lines.pull_lines(done))

@@ -1,0 +1,221 @@
+"""Settings: which store, key file and cache, from arguments, environment, files and defaults.
+
+Taken in this order, the first that says something wins: arguments, the `ARTIFACTSTORE_*` environment, the
+nearest `.artifactstore.toml` from the working folder upwards (the project file), `config.toml` in the user's
+configuration folder, defaults by platformdirs. `exclude` alone adds up, project file and user file together.
+A project file comes with somebody's repository, so it never says where a key or a cache lies.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import platformdirs
+
+from artifactstore.errors import PermissionRefused, UsageError
+
+APPLICATION = "artifactstore"
+PROJECT_FILE = ".artifactstore.toml"
+USER_FILE = "config.toml"
+CONFIG_FILE_BYTES_MAX = 1 << 20
+COMPRESSION_LEVEL_MAX = 19
+
+_PROJECT_KEYS: Mapping[str, type] = {"store": str, "project": str, "exclude": list, "compression_level": int}
+_USER_KEYS: Mapping[str, type] = {**_PROJECT_KEYS, "key_file": str, "cache_dir": str}
+_TYPE_NAMES = {str: "a string", list: "a list of strings", int: "a whole number"}
+
+T = TypeVar("T")
+
+
+class Settings(NamedTuple):
+    """What a command works with.
+
+    `store_named` tells whether anybody named the store: only the default one is made on first use.
+    `files` are the configuration files that were read.
+    """
+
+    store: str
+    store_named: bool
+    key_file: Path
+    cache_dir: Path
+    project: str | None = None
+    exclude: tuple[str, ...] = ()
+    compression_level: int | None = None
+    files: tuple[Path, ...] = ()
+
+
+class ConfigFile(NamedTuple):
+    """What one configuration file says; None where it says nothing."""
+
+    path: Path
+    store: str | None = None
+    project: str | None = None
+    exclude: tuple[str, ...] = ()
+    compression_level: int | None = None
+    key_file: Path | None = None
+    cache_dir: Path | None = None
+
+
+def default_store() -> str:
+    """The store in the user's data folder, made by the first push."""
+    return str(platformdirs.user_data_path(APPLICATION, appauthor=False) / "store")
+
+
+def default_key_file() -> Path:
+    """The user's key file."""
+    return config_dir() / "key"
+
+
+def default_cache_dir() -> Path:
+    """Where the client indexes of all stores lie."""
+    return platformdirs.user_cache_path(APPLICATION, appauthor=False)
+
+
+def config_dir() -> Path:
+    """The user's configuration folder."""
+    return platformdirs.user_config_path(APPLICATION, appauthor=False)
+
+
+def load_settings(
+    *,
+    store: str | None = None,
+    key_file: Path | None = None,
+    cache_dir: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    user_file: Path | None = None,
+) -> Settings:
+    """Settle what a command works with.
+
+    Args:
+        store: The store's URL or folder, from an argument.
+        key_file: The key file, from an argument.
+        cache_dir: The cache folder, from an argument.
+        environment: `os.environ` when None.
+        folder: Where the search for a project file starts; the working folder when None.
+        user_file: The user's configuration file; the one in `config_dir()` when None.
+
+    Raises:
+        UsageError: A configuration file is not TOML, or says something it may not.
+        PermissionRefused: A configuration file can't be read.
+    """
+    environment = os.environ if environment is None else environment
+    project = _project_file(folder)
+    user = _read(user_file or config_dir() / USER_FILE, _USER_KEYS)
+    found = [file for file in (project, user) if file is not None]
+    named = _first(store, environment.get("ARTIFACTSTORE_STORE"), *(file.store for file in found))
+    return Settings(
+        store=named or default_store(),
+        store_named=named is not None,
+        key_file=_first(
+            key_file, _path(environment.get("ARTIFACTSTORE_KEY_FILE")), *(file.key_file for file in found)
+        )
+        or default_key_file(),
+        cache_dir=_first(
+            cache_dir, _path(environment.get("ARTIFACTSTORE_CACHE_DIR")), *(file.cache_dir for file in found)
+        )
+        or default_cache_dir(),
+        project=_first(*(file.project for file in found)),
+        exclude=tuple(pattern for file in found for pattern in file.exclude),
+        compression_level=_first(*(file.compression_level for file in found)),
+        files=tuple(file.path for file in found),
+    )
+
+
+def _first(*candidates: T | None) -> T | None:
+    """The first that says something; an empty environment variable says nothing."""
+    return next((candidate for candidate in candidates if candidate is not None and candidate != ""), None)
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+def _project_file(folder: Path | None) -> ConfigFile | None:
+    """The nearest project file from `folder` upwards, if there is one."""
+    try:
+        start = (folder or Path.cwd()).absolute()
+    except FileNotFoundError:  # the working folder was deleted under us
+        return None
+    for candidate in (start, *start.parents):
+        found = _read(candidate / PROJECT_FILE, _PROJECT_KEYS)
+        if found is not None:
+            return found
+    return None
+
+
+def _read(path: Path, allowed: Mapping[str, type]) -> ConfigFile | None:
+    """Read one configuration file; None when it does not exist."""
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(CONFIG_FILE_BYTES_MAX + 1)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except PermissionError as error:
+        raise PermissionRefused(
+            f"the configuration file {path} can't be read: permission denied",
+            next_step="make it readable for you",
+            path=str(path),
+        ) from error
+    if len(raw) > CONFIG_FILE_BYTES_MAX:
+        raise _refused(path, f"is longer than {CONFIG_FILE_BYTES_MAX} bytes")
+    return _checked(path, _parsed(path, raw), allowed)
+
+
+def _parsed(path: Path, raw: bytes) -> dict[str, object]:
+    try:
+        return tomllib.loads(raw.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _refused(path, f"is not TOML: {error}") from error
+
+
+def _checked(path: Path, table: dict[str, object], allowed: Mapping[str, type]) -> ConfigFile:
+    """Keep what `table` says after checking every key and its type."""
+    for key, value in table.items():
+        if key not in allowed:
+            if key in _USER_KEYS:
+                raise _refused(
+                    path, f"may not set {key!r}: a project file comes with other people's files", key
+                )
+            raise _refused(path, f"sets {key!r}, which is none of {', '.join(sorted(allowed))}", key)
+        if not _fits(value, allowed[key]):
+            raise _refused(path, f"sets {key!r} to something that is not {_TYPE_NAMES[allowed[key]]}", key)
+    level = table.get("compression_level")
+    if isinstance(level, int) and not 1 <= level <= COMPRESSION_LEVEL_MAX:
+        raise _refused(
+            path, f"sets 'compression_level' outside 1 to {COMPRESSION_LEVEL_MAX}", "compression_level"
+        )
+    store, project, exclude = table.get("store"), table.get("project"), table.get("exclude")
+    return ConfigFile(
+        path,
+        store=_located(store, path) if isinstance(store, str) and store else None,
+        project=project if isinstance(project, str) else None,
+        exclude=tuple(str(pattern) for pattern in exclude) if isinstance(exclude, list) else (),
+        compression_level=level if isinstance(level, int) else None,
+        key_file=_beside(path, table.get("key_file")),
+        cache_dir=_beside(path, table.get("cache_dir")),
+    )
+
+
+def _fits(value: object, expected: type) -> bool:
+    if isinstance(value, list):
+        return expected is list and all(isinstance(item, str) for item in value)
+    return isinstance(value, expected) and not isinstance(value, bool)
+
+
+def _located(store: str, path: Path) -> str:
+    """A relative folder in a configuration file is relative to that file."""
+    return store if "://" in store else str(path.parent / Path(store).expanduser())
+
+
+def _beside(path: Path, value: object) -> Path | None:
+    return path.parent / Path(value).expanduser() if isinstance(value, str) and value else None
+
+
+def _refused(path: Path, why: str, key: str | None = None) -> UsageError:
+    facts = {"path": str(path)} if key is None else {"path": str(path), "key": key}
+    return UsageError(
+        f"the configuration file {path} {why}", next_step="correct that file, or move it away", **facts
+    )

@@ -1,0 +1,1 @@
+"""Chunks by cid: put with dedup into packs, get from wherever they lie."""

@@ -1,0 +1,216 @@
+"""Putting chunks: known ones are skipped, new neighbours become solid blobs, blobs fill packs, packs are uploaded.
+
+Anonymous memory is bounded (invariant 18): one open pack a type, a fixed number of packs on their way to the
+backend, and the cids claimed since the last `drain`.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Final, NamedTuple, Protocol
+
+from artifactstore.backend.base import Backend, Buffer
+from artifactstore.clock import Randomness
+from artifactstore.compression import compress
+from artifactstore.crypto.hashing import keyed_blake3
+from artifactstore.executors import Executors
+from artifactstore.format.limits import (
+    BLOB_RAW_BYTES_TARGET,
+    CID_PREFIX_BYTES,
+    KEY_BYTES,
+    PACK_BYTES_TARGET,
+)
+from artifactstore.format.pack import PackType
+from artifactstore.index.environment import Environment
+from artifactstore.index.tables import known_chunks
+from artifactstore.pack.writer import FinishedPack, PackSink
+
+# Packs waiting for the backend; each holds its 32 MiB.
+_UPLOADS_MAX: Final = 2
+
+
+class Chunk(NamedTuple):
+    """A chunk to be put: its cid and its bytes."""
+
+    cid: bytes
+    data: Buffer
+
+
+class CidKeys(Protocol):
+    """What gives the key of each type's cids."""
+
+    @property
+    def store_id(self) -> bytes:
+        """The store's id."""
+        ...
+
+    def cid_key(self, type_name: str) -> bytes:
+        """The key under which chunks of one type are named."""
+        ...
+
+
+class Stored(NamedTuple):
+    """What went in so far: chunks and raw bytes that were new, and bytes of finished packs."""
+
+    chunks: int
+    raw_bytes: int
+    pack_bytes: int
+    packs: int
+
+
+class ChunkWriter:
+    """Takes chunks of every type from many threads.
+
+    Args:
+        backend: Where packs go.
+        environment: The client index, asked which chunks are known.
+        keys: Gives store id and cid keys.
+        executors: `io` runs the uploads.
+        randomness: Makes pack keys.
+        level: zstd level.
+
+    `put` is thread-safe. `drain` and `discard` are called when no thread is inside `put`.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        environment: Environment,
+        keys: CidKeys,
+        executors: Executors,
+        randomness: Randomness,
+        *,
+        level: int,
+    ) -> None:
+        self._backend = backend
+        self._environment = environment
+        self._executors = executors
+        self._level = level
+        self._lock = threading.Lock()
+        self._claimed: set[bytes] = set()
+        self._uploads: deque[Future[FinishedPack]] = deque()
+        self._done: list[FinishedPack] = []
+        self._chunks = self._raw_bytes = self._pack_bytes = self._packs = 0
+        self._sinks = {
+            kind: PackSink(
+                keys.store_id,
+                kind,
+                new_key=lambda: randomness.token(KEY_BYTES),
+                finished=self._upload,
+                target_bytes=PACK_BYTES_TARGET,
+            )
+            for kind in PackType
+        }
+        self._cid_keys = {kind: keys.cid_key(kind.name.lower()) for kind in PackType}
+
+    @property
+    def stored(self) -> Stored:
+        """What went in so far."""
+        return Stored(self._chunks, self._raw_bytes, self._pack_bytes, self._packs)
+
+    def cid_of(self, kind: PackType, data: Buffer) -> bytes:
+        """The name of a chunk: BLAKE3 of its bytes, keyed by store and type."""
+        return keyed_blake3(self._cid_keys[kind], data)
+
+    def put_one(self, kind: PackType, data: Buffer) -> bytes:
+        """Put one chunk and return its cid."""
+        cid = self.cid_of(kind, data)
+        self.put(kind, [Chunk(cid, data)])
+        return cid
+
+    def put(self, kind: PackType, chunks: Sequence[Chunk]) -> int:
+        """Put neighbouring chunks; return the raw bytes that were new.
+
+        New neighbours are compressed together, up to 256 KiB raw a blob: solid frames of small text files take
+        0.120 of the bytes where one frame a file takes 0.286.
+        """
+        fresh = self._claim(chunks)
+        sink = self._sinks[kind]
+        run: list[Chunk] = []
+        run_bytes = total = 0
+        for chunk in fresh:
+            size = len(chunk.data)
+            if run and run_bytes + size > BLOB_RAW_BYTES_TARGET:
+                self._seal(sink, run, run_bytes)
+                run, run_bytes = [], 0
+            run.append(chunk)
+            run_bytes += size
+            total += size
+        if run:
+            self._seal(sink, run, run_bytes)
+        if kind is PackType.DATA:
+            with self._lock:
+                self._chunks += len(fresh)
+                self._raw_bytes += total
+        return total
+
+    def drain(self) -> list[FinishedPack]:
+        """Close all open packs, wait until every pack is stored, and return those since the last drain."""
+        for sink in self._sinks.values():
+            sink.flush()
+        self._settle(0)
+        with self._lock:
+            done, self._done = self._done, []
+        return done
+
+    def take_stored(self) -> list[FinishedPack]:
+        """Data packs that are stored by now, without waiting for any other.
+
+        Packs of pages and chunk lists stay until `drain`, so that a list is never registered before what it lists.
+        """
+        with self._lock:
+            while self._uploads and self._uploads[0].done():
+                self._done.append(self._uploads.popleft().result())
+            taken = [pack for pack in self._done if pack.added.type == PackType.DATA]
+            self._done = [pack for pack in self._done if pack.added.type != PackType.DATA]
+        return taken
+
+    def registered(self, packs: Sequence[FinishedPack]) -> None:
+        """Forget the claims on the chunks of these packs: they are in the index now."""
+        with self._lock:
+            for pack in packs:
+                self._claimed.difference_update(row[:CID_PREFIX_BYTES] for row in pack.rows)
+
+    def _claim(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        known = known_chunks(self._environment, [chunk.cid for chunk in chunks])
+        fresh: list[Chunk] = []
+        with self._lock:
+            claimed = self._claimed
+            for chunk, is_known in zip(chunks, known, strict=True):
+                prefix = chunk.cid[:CID_PREFIX_BYTES]
+                if not is_known and prefix not in claimed:
+                    claimed.add(prefix)
+                    fresh.append(chunk)
+        return fresh
+
+    def _seal(self, sink: PackSink, run: Sequence[Chunk], raw_bytes: int) -> None:
+        data = run[0].data if len(run) == 1 else b"".join(chunk.data for chunk in run)
+        codec, payload = compress(data, self._level)
+        sink.add(payload, raw_bytes, codec, [(chunk.cid, len(chunk.data)) for chunk in run])
+
+    def _upload(self, pack: FinishedPack) -> None:
+        with self._lock:
+            self._pack_bytes += pack.added.size
+            self._packs += 1
+        self._settle(_UPLOADS_MAX - 1)
+        future = self._executors.io.submit(self._store, pack)
+        with self._lock:
+            self._uploads.append(future)
+
+    def _store(self, pack: FinishedPack) -> FinishedPack:
+        assert pack.data is not None
+        # A pack's name is the hash of its bytes: putting it twice puts the same bytes.
+        self._backend.put(pack.name, pack.data)
+        return pack._replace(data=None)
+
+    def _settle(self, allowed: int) -> None:
+        """Wait until at most `allowed` uploads are under way."""
+        while True:
+            with self._lock:
+                if len(self._uploads) <= allowed:
+                    return
+                future = self._uploads.popleft()
+            stored = future.result()
+            with self._lock:
+                self._done.append(stored)

@@ -1,0 +1,344 @@
+"""Every error this project raises, drawn in one place.
+
+Each class has a stable `kind` (what `--json` prints), an exit code, the facts as attributes in `facts`,
+and a next step that a person can take. The tree::
+
+    ArtifactStoreError
+    ├── UsageError            2   InvalidReference, InvalidName, InvalidMetadata, Unsupported, MissingExtra
+    ├── NotFoundError         3   NoSuchPath, NoSuchStore, NoSuchProject, NoSuchArtifact, NoSuchVersion,
+    │                             NoSuchEntry, Deleted
+    ├── ConflictError         4   DestinationExists, StoreExists, ForeignContents, NewerStore, SourceChanged,
+    │                             InvalidSource, PathCollision, PreconditionFailed, UntrustedBackend
+    ├── AccessError           5   KeyMissing, WrongKey, KeyExposed, KeyDamaged, PermissionRefused
+    ├── Damaged               6   RolledBack, HostileManifest
+    └── BackendError          7   ObjectMissing, ObjectExists, ObjectTooLarge, TruncatedRead, StorageFull,
+                                  Throttled, ConnectionLost
+"""
+
+from typing import ClassVar
+
+
+class ArtifactStoreError(Exception):
+    """The root of all errors of this project.
+
+    Args:
+        message: What happened, in one sentence, with the facts in it.
+        next_step: What to do about it; the class's own advice when not given.
+        facts: The same facts by name (which path, which object, expected, found), for `--json`.
+    """
+
+    kind: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+    advice: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, next_step: str | None = None, **facts: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = self.advice if next_step is None else next_step
+        self.facts = facts
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the keyword facts, so that errors cross process pools whole."""
+        return _rebuild, (type(self), self.message, self.next_step, self.facts)
+
+
+def _rebuild(
+    cls: type[ArtifactStoreError], message: str, next_step: str, facts: dict[str, object]
+) -> ArtifactStoreError:
+    return cls(message, next_step=next_step, **facts)
+
+
+# --- 2: the request itself makes no sense -----------------------------------------------------------
+
+
+class UsageError(ArtifactStoreError):
+    """The request can't be meant as it stands."""
+
+    kind = "usage"
+    exit_code = 2
+
+
+class InvalidReference(UsageError):
+    """A reference is not of the form project/name[:vN | :alias | @digest]."""
+
+    kind = "invalid-reference"
+    advice = "write project/name, project/name:v3, project/name:alias or project/name@digest"
+
+
+class InvalidName(UsageError):
+    """A project, artifact, alias, tag or type name breaks the naming rules."""
+
+    kind = "invalid-name"
+    advice = "use letters, digits, '.', '_' and '-', starting with a letter or digit, at most 128 of them"
+
+
+class InvalidMetadata(UsageError):
+    """Metadata is not JSON, or larger than a version may carry."""
+
+    kind = "invalid-metadata"
+
+
+class Unsupported(UsageError):
+    """The platform or an installed library lacks what this project needs."""
+
+    kind = "unsupported"
+
+
+class MissingExtra(UsageError):
+    """An optional dependency is not installed."""
+
+    kind = "missing-extra"
+
+
+# --- 3: what was named does not exist ----------------------------------------------------------------
+
+
+class NotFoundError(ArtifactStoreError):
+    """Something that was named does not exist."""
+
+    kind = "not-found"
+    exit_code = 3
+
+
+class NoSuchPath(NotFoundError):
+    """A path to push or read does not exist."""
+
+    kind = "no-such-path"
+    advice = "check the spelling of the path"
+
+
+class NoSuchStore(NotFoundError):
+    """There is no store at the URL."""
+
+    kind = "no-such-store"
+    advice = "create it with `artifactstore init URL`, or name another with --store"
+
+
+class NoSuchProject(NotFoundError):
+    """The store has no such project."""
+
+    kind = "no-such-project"
+    advice = "list the projects with `artifactstore ls`"
+
+
+class NoSuchArtifact(NotFoundError):
+    """The project has no such artifact."""
+
+    kind = "no-such-artifact"
+    advice = "list the artifacts of a project with `artifactstore ls PROJECT`"
+
+
+class NoSuchVersion(NotFoundError):
+    """The artifact has no such version, alias or digest."""
+
+    kind = "no-such-version"
+    advice = "list the versions with `artifactstore ls PROJECT/NAME`"
+
+
+class NoSuchEntry(NotFoundError):
+    """The version holds no such path."""
+
+    kind = "no-such-entry"
+    advice = "list its paths with `artifactstore files REF`"
+
+
+class Deleted(NotFoundError):
+    """The version was deleted and its content is gone."""
+
+    kind = "deleted"
+
+
+# --- 4: refused, because of something that is in the way -----------------------------------------------
+
+
+class ConflictError(ArtifactStoreError):
+    """The state of a store, a destination or a source stands in the way."""
+
+    kind = "conflict"
+    exit_code = 4
+
+
+class DestinationExists(ConflictError):
+    """A pull would overwrite something."""
+
+    kind = "destination-exists"
+    advice = "choose another destination, or pass --overwrite"
+
+
+class StoreExists(ConflictError):
+    """There is a store at the URL already."""
+
+    kind = "store-exists"
+    advice = "open it instead, or choose another URL"
+
+
+class ForeignContents(ConflictError):
+    """The URL holds objects that are not a store's."""
+
+    kind = "foreign-contents"
+    advice = "choose an empty folder or prefix"
+
+
+class NewerStore(ConflictError):
+    """The store uses a format or a feature this release does not know."""
+
+    kind = "newer-store"
+    advice = "upgrade artifactstore"
+
+
+class SourceChanged(ConflictError):
+    """A file changed while it was read."""
+
+    kind = "source-changed"
+    advice = "push again when nothing writes to it; what was uploaded is not uploaded twice"
+
+
+class InvalidSource(ConflictError):
+    """A source can't be kept as an entry: a device, a FIFO, a name that no version may hold."""
+
+    kind = "invalid-source"
+    advice = "rename or exclude it (--exclude GLOB)"
+
+
+class PathCollision(ConflictError):
+    """Two sources would be one path, or differ by case or Unicode form only."""
+
+    kind = "path-collision"
+    advice = "rename or exclude one of them"
+
+
+class PreconditionFailed(ConflictError):
+    """Another writer changed what this operation relied on."""
+
+    kind = "precondition-failed"
+
+
+class UntrustedBackend(ConflictError):
+    """The backend lets two writers create one object, so a store on it could lose data."""
+
+    kind = "untrusted-backend"
+    advice = "use a backend with exclusive create, or open it with single_writer=True and only one writer"
+
+
+# --- 5: keys and permissions ----------------------------------------------------------------------------
+
+
+class AccessError(ArtifactStoreError):
+    """A key or a permission is missing."""
+
+    kind = "access"
+    exit_code = 5
+
+
+class KeyMissing(AccessError):
+    """There is no key to unlock the store with."""
+
+    kind = "key-missing"
+    advice = "restore your key file with `artifactstore key restore BACKUP`, or name it with --key-file"
+
+
+class WrongKey(AccessError):
+    """The key opens no slot of this store."""
+
+    kind = "wrong-key"
+    advice = "use the key file that the store was made with, or ask a member to add your key"
+
+
+class KeyExposed(AccessError):
+    """The key file can be read by other users."""
+
+    kind = "key-exposed"
+    advice = "chmod 600 the key file, and think about who may have read it"
+
+
+class KeyDamaged(AccessError):
+    """The key file is not one, or was cut or altered."""
+
+    kind = "key-damaged"
+    advice = "restore it from your backup with `artifactstore key restore BACKUP`"
+
+
+class PermissionRefused(AccessError):
+    """The operating system or the backend refused access."""
+
+    kind = "permission-refused"
+
+
+# --- 6: stored bytes are not what they must be -------------------------------------------------------------
+
+
+class Damaged(ArtifactStoreError):
+    """An object is missing, cut, altered, swapped or of another store."""
+
+    kind = "damaged"
+    exit_code = 6
+    advice = "run `artifactstore check --read-data` to see what else is damaged, and push the content again"
+
+
+class RolledBack(Damaged):
+    """The log is shorter than, or differs from, what this client has seen."""
+
+    kind = "rolled-back"
+    advice = "find out who restored or replaced the store's objects; do not write to it before"
+
+
+class HostileManifest(Damaged):
+    """A manifest holds a path or size that no honest writer produces."""
+
+    kind = "hostile-manifest"
+    advice = "do not use this version; ask who pushed it"
+
+
+# --- 7: the backend or a disk failed ---------------------------------------------------------------------------
+
+
+class BackendError(ArtifactStoreError):
+    """A backend or a local disk did not do what was asked."""
+
+    kind = "backend"
+    exit_code = 7
+    advice = "try again; what was uploaded is not uploaded twice"
+
+
+class ObjectMissing(BackendError):
+    """There is no object of that name."""
+
+    kind = "object-missing"
+
+
+class ObjectExists(BackendError):
+    """An exclusive create was refused: the name is taken."""
+
+    kind = "object-exists"
+
+
+class ObjectTooLarge(BackendError):
+    """An object is longer than the reader's bound."""
+
+    kind = "object-too-large"
+
+
+class TruncatedRead(BackendError):
+    """Fewer bytes came back than the range holds."""
+
+    kind = "truncated-read"
+
+
+class StorageFull(BackendError):
+    """No space is left, on the backend or on a local disk."""
+
+    kind = "storage-full"
+    advice = "free some space and repeat; what was uploaded is not uploaded twice"
+
+
+class Throttled(BackendError):
+    """The backend asks for fewer requests."""
+
+    kind = "throttled"
+
+
+class ConnectionLost(BackendError):
+    """The backend can't be reached, or an answer was lost."""
+
+    kind = "connection-lost"
+    advice = "check the network and the URL, then try again; what was uploaded is not uploaded twice"

@@ -1,0 +1,63 @@
+"""Where work runs: threads in production, inline in a simulation.
+
+A pipeline takes `Executors` and never makes threads of its own. With `inline()` every task runs to its end
+inside `submit`, on the caller's thread and in the order of submission, so code above must never wait for a
+task that it has not submitted yet.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import NamedTuple, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Executors(NamedTuple):
+    """Two pools: `cpu` for hashing, compression and sealing, `io` for the backend."""
+
+    cpu: Executor
+    io: Executor
+    width: int
+
+
+class InlineExecutor(Executor):
+    """Runs each task inside `submit`."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run `fn` now and return its finished future."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001 - a future carries whatever its task raised
+            future.set_exception(error)
+        return future
+
+
+def inline() -> Executors:
+    """Executors that run everything on the calling thread."""
+    executor = InlineExecutor()
+    return Executors(executor, executor, 1)
+
+
+@contextmanager
+def threads(*, width: int | None = None, io_width: int = 4) -> Iterator[Executors]:
+    """Pools of threads that live as long as the `with` block; pending tasks are dropped when it fails.
+
+    Args:
+        width: Threads for computing; the processors this process may use when None.
+        io_width: Threads for the backend.
+    """
+    width = width or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpu = ThreadPoolExecutor(width, thread_name_prefix="artifactstore-cpu")
+    io = ThreadPoolExecutor(io_width, thread_name_prefix="artifactstore-io")
+    try:
+        yield Executors(cpu, io, width)
+    except BaseException:
+        cpu.shutdown(wait=True, cancel_futures=True)
+        io.shutdown(wait=True, cancel_futures=True)
+        raise
+    cpu.shutdown(wait=True)
+    io.shutdown(wait=True)

@@ -1,0 +1,47 @@
+"""Every bound and constant of format v1; readers check each before they allocate.
+
+Units are last in the names. Sizes are of plaintext where the name says `raw`.
+"""
+
+from typing import Final
+
+FORMAT_VERSION: Final = 1
+SUITE: Final = 1
+STORE_ID_BYTES: Final = 32
+CID_BYTES: Final = 32
+CID_PREFIX_BYTES: Final = 16
+DIGEST_BYTES: Final = 32
+KEY_BYTES: Final = 32
+TAG_BYTES: Final = 16
+
+RECORD_BYTES_MAX: Final = 16 << 20
+INLINE_INDEX_BYTES_MAX: Final = 64 << 10
+
+PACK_BYTES_TARGET: Final = 32 << 20
+PACK_BYTES_MAX: Final = 64 << 20
+PACK_BLOBS_MAX: Final = 1 << 20
+PACK_CHUNKS_MAX: Final = 1 << 20
+
+# A blob holds neighbouring chunks up to this many raw bytes, or one larger chunk.
+BLOB_RAW_BYTES_TARGET: Final = 256 << 10
+BLOB_RAW_BYTES_MAX: Final = 4 << 20
+
+INLINE_CHUNKS_MAX: Final = 64
+LIST_REFERENCES_MIN: Final = 256
+LIST_REFERENCES_MAX: Final = 4096
+LIST_CUT_MASK: Final = 1023
+LIST_DEPTH_MAX: Final = 4
+
+PAGE_ENTRIES_MIN: Final = 32
+PAGE_ENTRIES_MAX: Final = 1024
+PAGE_CUT_MASK: Final = 255
+PAGE_PATH_BYTES_MAX: Final = 256 << 10
+PAGE_LEVEL_MAX: Final = 8
+
+PATH_BYTES_MAX: Final = 4096
+FILE_BYTES_MAX: Final = 1 << 60
+METADATA_BYTES_MAX: Final = 1 << 20
+DESCRIPTION_BYTES_MAX: Final = 64 << 10
+
+SEGMENT_ROWS_MAX: Final = 4096
+STATE_CHUNK_BYTES_TARGET: Final = 256 << 10

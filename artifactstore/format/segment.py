@@ -1,0 +1,136 @@
+"""Index rows: where chunks lie, sorted by cid; inline in records and as segments of index packs.
+
+A row is 45 bytes: the cid's first 16 bytes, then the location, whose pack is a position in the segment's own
+table of pack names. `ROW_TAIL` is the location alone, as the client index keeps it (pack as a local number).
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from artifactstore.errors import Damaged
+from artifactstore.format.coding import decoder_of, encode
+from artifactstore.format.limits import (
+    BLOB_RAW_BYTES_MAX,
+    CID_PREFIX_BYTES,
+    PACK_BLOBS_MAX,
+    PACK_BYTES_MAX,
+    SEGMENT_ROWS_MAX,
+)
+
+ROW: Final = struct.Struct(">16sIIIIIBII")
+ROW_TAIL: Final = struct.Struct(">IIIIIBII")
+
+
+class Location(NamedTuple):
+    """Where one chunk lies.
+
+    Attributes:
+        pack: Number of the pack, in whatever table it was read from.
+        ordinal: The blob's position in the pack; it is the blob's nonce.
+        offset: The sealed blob's first byte in the pack.
+        length: The sealed blob's bytes.
+        raw_length: The opened blob's bytes.
+        codec: How the blob is compressed.
+        start: The chunk's first byte in the opened blob.
+        span: The chunk's bytes.
+    """
+
+    pack: int
+    ordinal: int
+    offset: int
+    length: int
+    raw_length: int
+    codec: int
+    start: int
+    span: int
+
+
+class Segment(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Rows with the packs they point into.
+
+    Attributes:
+        packs: Names (SHA-256) of the packs.
+        rows: Rows of 45 bytes, sorted by their first 16.
+    """
+
+    packs: list[bytes]
+    rows: bytes
+
+
+_decode = decoder_of(Segment, "an index segment")
+_decode_fan_out = decoder_of(list[bytes], "the fan-out")
+
+
+def encode_segment(packs: Sequence[bytes], rows: Sequence[bytes]) -> bytes:
+    """Encode rows that are sorted already."""
+    return encode(Segment(list(packs), b"".join(rows)))
+
+
+def decode_segment(data: bytes | memoryview, where: str) -> Segment:
+    """Parse a segment and check its shape; each row is checked by `rows_of`.
+
+    Raises:
+        Damaged: It is malformed.
+    """
+    segment = _decode(data, where)
+    if len(segment.rows) % ROW.size or any(len(name) != 32 for name in segment.packs):  # noqa: PLR2004
+        raise Damaged(f"{where}: an index segment is malformed", object=where)
+    return segment
+
+
+def rows_of(segment: Segment, where: str) -> Iterator[tuple[bytes, Location]]:
+    """Yield (first 16 bytes of the cid, location) of each row, checked against the bounds.
+
+    Raises:
+        Damaged: A row is out of order or points outside a pack.
+    """
+    last = b""
+    packs = len(segment.packs)
+    for prefix, *tail in ROW.iter_unpack(segment.rows):
+        location = Location(*tail)
+        if prefix < last or location.pack >= packs or not plausible(location):
+            raise Damaged(f"{where}: an index row is out of order or out of bounds", object=where)
+        last = prefix
+        yield prefix, location
+
+
+def plausible(location: Location) -> bool:
+    """Whether a location keeps every bound of the format."""
+    return (
+        location.ordinal < PACK_BLOBS_MAX
+        and location.offset + location.length <= PACK_BYTES_MAX
+        and location.raw_length <= BLOB_RAW_BYTES_MAX
+        and location.start + location.span <= location.raw_length
+    )
+
+
+def split_rows(packs: Sequence[bytes], rows: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    """Cut sorted rows into segments of at most 4,096; return (first prefix, encoded segment) of each."""
+    segments = []
+    for start in range(0, len(rows), SEGMENT_ROWS_MAX):
+        part = rows[start : start + SEGMENT_ROWS_MAX]
+        used = sorted({int.from_bytes(row[16:20], "big") for row in part})
+        number = {old: new for new, old in enumerate(used)}
+        renumbered = [row[:16] + number[int.from_bytes(row[16:20], "big")].to_bytes(4, "big") + row[20:] for row in part]
+        segments.append((part[0][:CID_PREFIX_BYTES], encode_segment([packs[old] for old in used], renumbered)))
+    return segments
+
+
+def encode_fan_out(first_prefixes: Sequence[bytes]) -> bytes:
+    """Encode the fan-out: the first prefix of each segment, in order; the last chunk of an index pack."""
+    return encode(list(first_prefixes))
+
+
+def decode_fan_out(data: bytes | memoryview, where: str) -> list[bytes]:
+    """Parse a fan-out.
+
+    Raises:
+        Damaged: It is malformed.
+    """
+    prefixes = _decode_fan_out(data, where)
+    if any(len(prefix) != CID_PREFIX_BYTES for prefix in prefixes) or prefixes != sorted(prefixes):
+        raise Damaged(f"{where}: the fan-out is malformed", object=where)
+    return prefixes

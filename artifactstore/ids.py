@@ -1,0 +1,116 @@
+"""Names and references: what users write to point at projects, artifacts and versions."""
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+from artifactstore.errors import InvalidName, InvalidReference
+
+LATEST = "latest"
+NAME_CHARACTERS_MAX = 128
+DIGEST_PREFIX_MIN = 8
+DIGEST_CHARACTERS = 64
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+_VERSION = re.compile(r"v(0|[1-9][0-9]{0,8})", re.ASCII)
+_DIGEST = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
+
+
+class ArtifactName(NamedTuple):
+    """`project/name`."""
+
+    project: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.project}/{self.name}"
+
+
+class Reference(NamedTuple):
+    """`project/name` with at most one of number, alias or digest prefix; the alias `latest` by default."""
+
+    artifact: ArtifactName
+    number: int | None = None
+    alias: str | None = None
+    digest_prefix: str | None = None
+
+    def __str__(self) -> str:
+        if self.number is not None:
+            return f"{self.artifact}:v{self.number}"
+        if self.digest_prefix is not None:
+            return f"{self.artifact}@{self.digest_prefix}"
+        return f"{self.artifact}:{self.alias or LATEST}"
+
+
+def check_name(text: str, what: str) -> str:
+    """Return `text` if it may name a project, artifact, type or tag.
+
+    Raises:
+        InvalidName: It breaks the naming rules.
+    """
+    if not _NAME.fullmatch(text) or text in {".", ".."}:
+        raise InvalidName(f"{what} {text!r} is not a valid name", what=what, name=text)
+    return text
+
+
+def check_alias(text: str) -> str:
+    """Return `text` if it may be an alias: a valid name that does not look like a version number.
+
+    Raises:
+        InvalidName: It breaks the naming rules, or looks like `v3`.
+    """
+    if re.fullmatch(r"[vV][0-9]+", text, re.ASCII):
+        raise InvalidName(
+            f"alias {text!r} looks like a version number",
+            next_step="choose an alias that is not 'v' and digits",
+            what="alias",
+            name=text,
+        )
+    return check_name(text, "alias")
+
+
+def parse_artifact_name(text: str) -> ArtifactName:
+    """Parse `project/name`.
+
+    Raises:
+        InvalidReference: There is not exactly one slash.
+        InvalidName: One of the parts breaks the naming rules.
+    """
+    project, slash, name = text.partition("/")
+    if not slash or "/" in name:
+        raise InvalidReference(
+            f"{text!r} is not of the form project/name", next_step="write project/name", reference=text
+        )
+    return ArtifactName(check_name(project, "project"), check_name(name, "artifact"))
+
+
+def parse_reference(text: str) -> Reference:
+    """Parse `project/name[:vN | :alias | @digest prefix]`.
+
+    Raises:
+        InvalidReference: The form is wrong, or the digest prefix is shorter than 8 characters.
+        InvalidName: A part breaks the naming rules.
+    """
+    head, at, digest = text.partition("@")
+    if at:
+        digest = digest.lower()
+        if not _DIGEST.fullmatch(digest):
+            raise InvalidReference(
+                f"{digest!r} is not a digest prefix of {DIGEST_PREFIX_MIN} to {DIGEST_CHARACTERS} hex digits",
+                reference=text,
+            )
+        return Reference(parse_artifact_name(head), digest_prefix=digest)
+    head, colon, selector = text.partition(":")
+    artifact = parse_artifact_name(head)
+    if not colon:
+        return Reference(artifact, alias=LATEST)
+    if _VERSION.fullmatch(selector):
+        return Reference(artifact, number=int(selector[1:]))
+    if not _NAME.fullmatch(selector):
+        raise InvalidReference(f"{selector!r} is neither a version nor an alias", reference=text)
+    return Reference(artifact, alias=check_alias(selector))
+
+
+def normalized(text: str) -> str:
+    """The Unicode form (NFC) in which paths and names are kept."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)

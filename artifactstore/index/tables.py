@@ -1,0 +1,222 @@
+"""The engine's tables in the client index: packs, chunk locations, and where in the log the index stands.
+
+Rebuildable, never the truth. Pack keys lie here sealed under a key derived from the generation's KEK, so that an
+index without a key file opens nothing. Everything that applies a record does so in one write transaction that
+begins by reading the position: several processes may share one index.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from artifactstore.crypto.aead import Aead, counter_nonce
+from artifactstore.format.coding import decoder_of, encode
+from artifactstore.format.limits import CID_PREFIX_BYTES
+from artifactstore.format.record import PackAdded
+from artifactstore.format.segment import ROW, ROW_TAIL, Location, Segment
+from artifactstore.index.environment import Environment, ReadTransaction, WriteTransaction
+
+META: Final = "meta"
+CHUNKS: Final = "chunks"
+PACKS: Final = "packs"
+PACK_NAMES: Final = "pack_names"
+STAT: Final = "stat"
+ARTIFACTS: Final = "artifacts"
+VERSIONS: Final = "versions"
+ALIASES: Final = "aliases"
+PENDING: Final = "pending"
+TABLES: Final = (META, CHUNKS, PACKS, PACK_NAMES, STAT, ARTIFACTS, VERSIONS, ALIASES, PENDING)
+
+LAYOUT: Final = 1
+_POSITION: Final = b"position"
+_FACTS: Final = b"facts"
+
+
+class Position(msgspec.Struct, array_like=True, frozen=True):
+    """How much of the log is applied.
+
+    Attributes:
+        next_slot: The first slot that is not.
+        frontier: Merkle frontier over the slots before it: one hash for each set bit, largest subtree first.
+        state_slot: Slot of the last record that names a state.
+        state_prefix: What that state holds everything before.
+        sweep_slot: Slot of the last sweep.
+        keys: Names of the current `keys/` objects.
+        generation: The current generation.
+        tail_bytes: Bytes of the records since the last state's prefix.
+        state_bytes: Bytes of the last state.
+        packs: Packs registered so far; the next one gets this number.
+        index_packs: Names of the current index packs, oldest first.
+    """
+
+    next_slot: int
+    frontier: list[bytes]
+    state_slot: int | None
+    state_prefix: int
+    sweep_slot: int | None
+    keys: list[bytes]
+    generation: int
+    tail_bytes: int
+    state_bytes: int
+    packs: int
+    index_packs: list[bytes]
+
+
+START: Final = Position(0, [], None, 0, None, [], 0, 0, 0, 0, [])
+
+
+class Facts(msgspec.Struct, array_like=True, frozen=True):
+    """What must fit before an index is used at all: layout, store, and the salt its pack keys are sealed with."""
+
+    layout: int
+    store_id: bytes
+    salt: bytes
+
+
+class PackRow(msgspec.Struct, array_like=True, frozen=True):
+    """One registered pack.
+
+    Attributes:
+        sha256: Its name.
+        type: What its chunks are.
+        size: Its bytes.
+        count: Its chunks.
+        trailer: SHA-256 of its trailer.
+        slot: The record that registered it.
+        sealed_key: Its key, sealed under the index's wrapping key with the pack's number as nonce.
+    """
+
+    sha256: bytes
+    type: int
+    size: int
+    count: int
+    trailer: bytes
+    slot: int
+    sealed_key: bytes
+
+
+class StoredPack(NamedTuple):
+    """A pack row with its number and its key opened."""
+
+    number: int
+    added: PackAdded
+    slot: int
+    key: bytes
+
+
+_decode_position = decoder_of(Position, "the index position")
+_decode_facts = decoder_of(Facts, "the index facts")
+_decode_pack = decoder_of(PackRow, "a pack row")
+
+
+def read_facts(txn: ReadTransaction) -> Facts | None:
+    """What the index says it is, or None for an empty one."""
+    data = txn.get(META, _FACTS)
+    return None if data is None else _decode_facts(data, "index")
+
+
+def write_facts(txn: WriteTransaction, facts: Facts) -> None:
+    """Say what the index is."""
+    txn.put(META, _FACTS, encode(facts))
+
+
+def read_position(txn: ReadTransaction) -> Position:
+    """How much of the log the index has applied."""
+    data = txn.get(META, _POSITION)
+    return START if data is None else _decode_position(data, "index")
+
+
+def write_position(txn: WriteTransaction, position: Position) -> None:
+    """Set how much of the log is applied."""
+    txn.put(META, _POSITION, encode(position))
+
+
+class PackTable:
+    """Packs by number and by name.
+
+    Args:
+        wrapping: Seals pack keys at rest; derived from the KEK and this index's salt.
+    """
+
+    def __init__(self, wrapping: Aead) -> None:
+        self._wrapping = wrapping
+
+    def add(self, txn: WriteTransaction, number: int, added: PackAdded, slot: int, key: bytes) -> None:
+        """Register a pack under `number`."""
+        sealed = self._wrapping.seal(counter_nonce(number), key, added.name)
+        row = PackRow(added.name, added.type, added.size, added.count, added.trailer, slot, sealed)
+        txn.put(PACKS, number.to_bytes(4, "big"), encode(row))
+        txn.put(PACK_NAMES, added.name, number.to_bytes(4, "big"))
+
+    def number_of(self, txn: ReadTransaction, name: bytes) -> int | None:
+        """The number of the pack with that SHA-256."""
+        found = txn.get(PACK_NAMES, name)
+        return None if found is None else int.from_bytes(found, "big")
+
+    def get(self, txn: ReadTransaction, number: int) -> StoredPack | None:
+        """One pack by number."""
+        data = txn.get(PACKS, number.to_bytes(4, "big"))
+        return None if data is None else self._opened(number, data)
+
+    def all(self, txn: ReadTransaction) -> Iterator[StoredPack]:
+        """Every pack, by number."""
+        for key, data in txn.scan(PACKS):
+            yield self._opened(int.from_bytes(key, "big"), data)
+
+    def _opened(self, number: int, data: bytes) -> StoredPack:
+        row = _decode_pack(data, "index")
+        key = self._wrapping.open(counter_nonce(number), row.sealed_key, row.sha256)
+        return StoredPack(
+            number, PackAdded(row.sha256, row.type, row.size, row.count, row.trailer), row.slot, key
+        )
+
+
+def add_locations(txn: WriteTransaction, rows: bytes, numbers: Sequence[int]) -> int:
+    """Add segment rows, whose pack is a position in `numbers`; return how many chunks were new.
+
+    A chunk may have several locations; all live ones are kept.
+    """
+    added: list[tuple[bytes, bytes]] = []
+    fresh = 0
+    heads = [number.to_bytes(4, "big") for number in numbers]
+    last = b""
+    for at in range(0, len(rows), ROW.size):
+        prefix = rows[at : at + CID_PREFIX_BYTES]
+        head = heads[int.from_bytes(rows[at + 16 : at + 20], "big")]
+        tail = head + rows[at + 20 : at + ROW.size]
+        known = added.pop()[1] if prefix == last else txn.get(CHUNKS, prefix)
+        if known is None:
+            fresh += 1
+            known = b""
+        if tail not in _tails(known):
+            known += tail
+        added.append((prefix, known))
+        last = prefix
+    txn.put_many(CHUNKS, added)
+    return fresh
+
+
+def add_segment(txn: WriteTransaction, packs: PackTable, segment: Segment) -> None:
+    """Add a segment's rows under this index's own pack numbers; one that names an unregistered pack adds nothing."""
+    numbers = [packs.number_of(txn, name) for name in segment.packs]
+    known = [number for number in numbers if number is not None]
+    if len(known) == len(numbers):
+        add_locations(txn, segment.rows, known)
+
+
+def _tails(value: bytes) -> list[bytes]:
+    return [value[at : at + ROW_TAIL.size] for at in range(0, len(value), ROW_TAIL.size)]
+
+
+def locations(txn: ReadTransaction, cid: bytes) -> list[Location]:
+    """All known locations of a chunk, oldest first; the pack is its number in this index."""
+    value = txn.get(CHUNKS, cid[:CID_PREFIX_BYTES])
+    return [] if value is None else [Location(*tail) for tail in ROW_TAIL.iter_unpack(value)]
+
+
+def known_chunks(environment: Environment, cids: Iterable[bytes]) -> list[bool]:
+    """Whether each chunk has a location; one transaction for all of them."""
+    with environment.read() as txn:
+        get = txn.getter(CHUNKS)
+        return [get(cid[:CID_PREFIX_BYTES]) is not None for cid in cids]

@@ -1,0 +1,158 @@
+"""Verifying and making single records: what a slot's bytes are worth, and the bytes for a slot.
+
+A slot is void when its bytes fail format or signature, or name another store or slot: nothing is applied and the log
+goes on. A verified signature over a root that doesn't match is `Damaged`: something before it was altered.
+"""
+
+from typing import NamedTuple
+
+from artifactstore.clock import Randomness
+from artifactstore.crypto.aead import SealBroken
+from artifactstore.crypto.hashing import sha256
+from artifactstore.crypto.signing import SigningKey, verify
+from artifactstore.errors import Damaged, NewerStore, PermissionRefused
+from artifactstore.format.limits import FORMAT_VERSION, RECORD_BYTES_MAX
+from artifactstore.format.operations import Sealed, decode_sealed, encode_sealed
+from artifactstore.format.record import (
+    HEADER,
+    MAGIC,
+    SIGNATURE_BYTES,
+    SIGNING_CONTEXT,
+    Clear,
+    Frame,
+    RecordType,
+    decode_frame,
+    encode_associated,
+    slot_name,
+)
+from artifactstore.crypto.suite import SALT_SIZE_BYTES, TAG_SIZE_BYTES
+from artifactstore.keyring.keyring import Keyring, open_under_kek
+from artifactstore.log.merkle import leaf_of, void_leaf
+
+KNOWN_FEATURES: frozenset[str] = frozenset()
+_RECORD_TYPES = frozenset(RecordType)
+_SEAL_TYPE = "record"
+
+
+class Opened(NamedTuple):
+    """One slot, verified.
+
+    Attributes:
+        slot: Its number.
+        clear: The clear part; None when the slot is void.
+        sealed: The sealed part; None when the slot is void or it does not open.
+        leaf: Its leaf in the Merkle tree.
+        size: Its bytes.
+    """
+
+    slot: int
+    clear: Clear | None
+    sealed: Sealed | None
+    leaf: bytes
+    size: int
+
+
+def examine(data: bytes, slot: int, store_id: bytes) -> Frame | None:
+    """Return a slot's verified frame, or None when the slot is void; its root is not checked yet.
+
+    Raises:
+        NewerStore: A verified record is of a type, feature or format that this release does not know.
+    """
+    where = slot_name(slot)
+    _refuse_newer_format(data, where)
+    try:
+        frame = decode_frame(data, where)
+    except Damaged:
+        return None
+    clear = frame.clear
+    if clear.store_id != store_id or clear.slot != slot or not _certified(clear, store_id):
+        return None
+    try:
+        verify(clear.certificate.public, frame.signature, SIGNING_CONTEXT + frame.signed)
+    except SealBroken:
+        return None
+    unknown = [feature for feature in clear.features if feature not in KNOWN_FEATURES]
+    if unknown or clear.type not in _RECORD_TYPES:
+        raise NewerStore(
+            f"{where} is of type {clear.type} and needs {', '.join(unknown) or 'a newer release'}",
+            object=where,
+            features=unknown,
+        )
+    return frame
+
+
+def _certified(clear: Clear, store_id: bytes) -> bool:
+    """Whether the record's key is the store's. Handovers come with sweeps; before them there is generation 0."""
+    certificate = clear.certificate
+    return clear.generation == 0 and sha256(certificate.public) == store_id and not certificate.signature
+
+
+def _refuse_newer_format(data: bytes, where: str) -> None:
+    if where != slot_name(0) or len(data) < HEADER.size:
+        return
+    magic, version, *_ = HEADER.unpack_from(data)
+    if magic == MAGIC and version > FORMAT_VERSION:
+        raise NewerStore(f"the store is of format {version}; this release reads {FORMAT_VERSION}", found=version)
+
+
+def open_slot(data: bytes, slot: int, root: bytes, keyring: Keyring) -> Opened:
+    """Verify a slot against the root of everything before it, and open its sealed part.
+
+    Raises:
+        Damaged: The signature is good and the root is not: a record before this one was altered.
+        NewerStore: The record needs a newer release.
+    """
+    where = slot_name(slot)
+    frame = None if len(data) > RECORD_BYTES_MAX else examine(data, slot, keyring.store_id)
+    if frame is None:
+        return Opened(slot, None, None, void_leaf(slot), len(data))
+    if frame.clear.root != root:
+        raise Damaged(
+            f"{where} was signed over other records than those that lie before it",
+            object=where,
+            expected=frame.clear.root.hex(),
+            found=root.hex(),
+        )
+    sealed: Sealed | None = None
+    try:
+        plain = open_under_kek(
+            keyring.kek, keyring.store_id, frame.clear.generation, _SEAL_TYPE, frame.sealed, frame.associated
+        )
+        sealed = decode_sealed(plain, where)
+    except (SealBroken, Damaged):
+        # Such a record applies nothing, for all readers alike.
+        sealed = None
+    if sealed is not None and len(sealed.pack_keys) != len(frame.clear.packs):
+        sealed = None
+    return Opened(slot, frame.clear, sealed, leaf_of(data), len(data))
+
+
+def signer(keyring: Keyring) -> SigningKey:
+    """The key that signs records.
+
+    Raises:
+        PermissionRefused: The member may only read.
+    """
+    if keyring.signing_key is None:
+        raise PermissionRefused(
+            "this key may read the store and not write to it", next_step="ask an owner for a key that may write"
+        )
+    return keyring.signing_key
+
+
+def make_record(clear: Clear, sealed: Sealed, keyring: Keyring, randomness: Randomness) -> bytes:
+    """Seal and sign a record for the slot that `clear` names, with a fresh salt, and read it back.
+
+    Raises:
+        Damaged: What was made does not open again, or exceeds the bound of a record.
+        PermissionRefused: The member may only read.
+    """
+    plain = encode_sealed(sealed)
+    associated = encode_associated(clear, SALT_SIZE_BYTES + len(plain) + TAG_SIZE_BYTES)
+    signed = associated + keyring.seal_generation(_SEAL_TYPE, plain, associated, randomness)
+    data = signed + signer(keyring).sign(SIGNING_CONTEXT + signed)
+    if len(data) > RECORD_BYTES_MAX or len(data) != len(signed) + SIGNATURE_BYTES:
+        raise Damaged(f"a record of {len(data)} bytes exceeds the bound of {RECORD_BYTES_MAX}")
+    if open_slot(data, clear.slot, clear.root, keyring).sealed != sealed:
+        raise Damaged("a record just made does not read back")
+    return data

@@ -1,0 +1,256 @@
+"""Check: the log's chain, keys, packs, index and manifests, each held against the others.
+
+Without `read_data` every object is looked at and every footer opened; with it, packs are read whole: name, header,
+blobs and the cid of every chunk. A check reports; it repairs nothing and writes nothing to the store.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+from artifactstore.backend.base import Backend
+from artifactstore.catalog.rows import all_versions
+from artifactstore.clock import Randomness
+from artifactstore.content.get import ChunkReader
+from artifactstore.crypto.hashing import keyed_blake3, sha256
+from artifactstore.errors import ArtifactStoreError, Damaged, HostileManifest, ObjectMissing
+from artifactstore.executors import Executors
+from artifactstore.format.keys import KEYS_BYTES_MAX
+from artifactstore.format.operations import Manifest
+from artifactstore.format.pack import PackedChunk, PackType
+from artifactstore.format.page import Kind
+from artifactstore.format.record import slot_name
+from artifactstore.index.environment import Environment
+from artifactstore.index.tables import PackTable, StoredPack, locations, read_position
+from artifactstore.keyring.keyring import Keyring
+from artifactstore.log.log import Log
+from artifactstore.log.merkle import append, root_of
+from artifactstore.log.records import open_slot
+from artifactstore.manifest.read import entries, spans
+from artifactstore.pack.reader import BlobOpener, PackRef, read_contents, read_whole
+from artifactstore.progress import Progress
+
+_INDEXED: Final = (PackType.DATA, PackType.PAGE, PackType.LIST)
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong.
+
+    Attributes:
+        kind: The stable kind of the error.
+        object: The object or version it is about.
+        message: What is wrong, in one sentence.
+    """
+
+    kind: str
+    object: str
+    message: str
+
+
+class CheckReport(msgspec.Struct, frozen=True):
+    """What a check found.
+
+    Attributes:
+        problems: All that is wrong.
+        records: Slots that were verified.
+        packs: Packs that were looked at.
+        versions: Versions whose manifests were walked.
+        chunks: Chunks that were located, or with `read_data` opened.
+        bytes_read: Bytes of packs that were read whole.
+    """
+
+    problems: tuple[Problem, ...]
+    records: int
+    packs: int
+    versions: int
+    chunks: int
+    bytes_read: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+class Checker:
+    """One check of one store. Used once."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        keyring: Keyring,
+        environment: Environment,
+        packs: PackTable,
+        log: Log,
+        reader: ChunkReader,
+        executors: Executors,
+        progress: Progress,
+    ) -> None:
+        self._backend = backend
+        self._keyring = keyring
+        self._environment = environment
+        self._packs = packs
+        self._log = log
+        self._reader = reader
+        self._executors = executors
+        self._progress = progress
+        self._problems: list[Problem] = []
+        self._chunks = self._bytes_read = 0
+
+    def run(self, *, read_data: bool, sample_percent: float, randomness: Randomness) -> CheckReport:
+        """Check everything.
+
+        Args:
+            read_data: Read packs whole.
+            sample_percent: How many of them, by chance.
+            randomness: Chooses them.
+        """
+        records = self._check_log()
+        self._check_keys()
+        packs = self._check_packs(read_data=read_data, sample_percent=sample_percent, randomness=randomness)
+        versions = self._check_versions()
+        self._progress.finish()
+        return CheckReport(tuple(self._problems), records, packs, versions, self._chunks, self._bytes_read)
+
+    def _note(self, error: ArtifactStoreError, subject: str) -> None:
+        named = error.facts.get("object")
+        self._problems.append(Problem(error.kind, str(named or subject), error.message))
+
+    def _check_log(self) -> int:
+        """Every slot again from the start: signatures, chained roots, and the root this client's index holds."""
+        with self._environment.read() as txn:
+            position = read_position(txn)
+        self._progress.start("check records", files_total=position.next_slot)
+        frontier: list[bytes] = []
+        for slot in range(position.next_slot):
+            data = self._log.read(slot)
+            if data is None:
+                self._note(Damaged(f"{slot_name(slot)} is missing"), slot_name(slot))
+                return slot
+            try:
+                opened = open_slot(data, slot, root_of(frontier), self._keyring)
+            except Damaged as error:
+                self._note(error, slot_name(slot))
+                return slot
+            frontier = append(frontier, slot, opened.leaf)
+            if opened.clear is not None and opened.sealed is None:
+                self._note(Damaged(f"{slot_name(slot)} is signed but does not open"), slot_name(slot))
+            self._progress.advance(files=1)
+        if frontier != position.frontier:
+            message = "a record was altered since this client applied it: the roots differ"
+            self._note(Damaged(message), slot_name(position.next_slot - 1))
+        return position.next_slot
+
+    def _check_keys(self) -> None:
+        with self._environment.read() as txn:
+            names = read_position(txn).keys
+        for digest in names:
+            name = f"keys/{digest.hex()}"
+            try:
+                if sha256(self._backend.get(name, limit_bytes=KEYS_BYTES_MAX)) != digest:
+                    self._note(Damaged(f"{name} was altered"), name)
+            except ObjectMissing:
+                self._note(Damaged(f"{name} is missing"), name)
+            except ArtifactStoreError as error:
+                self._note(error, name)
+
+    def _check_packs(self, *, read_data: bool, sample_percent: float, randomness: Randomness) -> int:
+        with self._environment.read() as txn:
+            known = list(self._packs.all(txn))
+        chosen = {pack.number for pack in known if _drawn(sample_percent, randomness)} if read_data else set()
+        self._progress.start(
+            "check packs", bytes_total=sum(pack.added.size for pack in known if pack.number in chosen) or None
+        )
+        tasks = [
+            self._executors.io.submit(self._check_pack, pack, whole=pack.number in chosen) for pack in known
+        ]
+        for task in tasks:
+            task.result()
+        return len(known)
+
+    def _check_pack(self, pack: StoredPack, *, whole: bool) -> None:
+        ref = PackRef(pack.added.name, PackType(pack.added.type), pack.added.size, pack.key)
+        try:
+            if whole:
+                data, chunks = read_whole(self._backend, self._keyring.store_id, ref)
+                self._open_all(ref, data, chunks)
+                self._bytes_read += len(data)
+                self._progress.advance(bytes=len(data))
+            else:
+                chunks = read_contents(self._backend, self._keyring.store_id, ref)
+            if ref.type in _INDEXED:
+                self._compare_index(pack, ref, chunks)
+        except ArtifactStoreError as error:
+            self._note(error, ref.name)
+
+    def _open_all(self, ref: PackRef, data: memoryview, chunks: list[PackedChunk]) -> None:
+        opener = BlobOpener(self._keyring.store_id, ref)
+        key = self._keyring.cid_key(ref.type.name.lower())
+        ordinal, raw = -1, memoryview(b"")
+        for chunk in chunks:
+            if chunk.ordinal != ordinal:
+                blob = chunk.blob
+                sealed = data[blob.offset : blob.offset + blob.length]
+                raw = memoryview(opener.open(sealed, chunk.ordinal, blob.codec, blob.raw_length))
+                ordinal = chunk.ordinal
+            if keyed_blake3(key, raw[chunk.start : chunk.start + chunk.length]) != chunk.cid:
+                raise Damaged(f"{ref.name}: a chunk of blob {ordinal} is not the one its cid names")
+        self._chunks += len(chunks)
+
+    def _compare_index(self, pack: StoredPack, ref: PackRef, chunks: list[PackedChunk]) -> None:
+        """Every chunk of a footer is in the index, at exactly that place (invariant 10)."""
+        with self._environment.read() as txn:
+            for chunk in chunks:
+                at = (pack.number, chunk.ordinal, *chunk.blob, chunk.start, chunk.length)
+                if at not in locations(txn, chunk.cid):
+                    raise Damaged(
+                        f"{ref.name}: the index does not know its chunk {chunk.cid.hex()[:16]}…",
+                        next_step="artifactstore index rebuild",
+                        object=ref.name,
+                    )
+
+    def _check_versions(self) -> int:
+        """Walk each manifest; pages and lists that versions share are visited once."""
+        with self._environment.read() as txn:
+            manifests = [(f"{name}:v{number}", row.manifest) for name, number, row in all_versions(txn)]
+        self._progress.start("check versions", files_total=len(manifests))
+        pages: set[bytes] = set()
+        for reference, manifest in manifests:
+            try:
+                self._check_version(manifest, pages)
+            except (Damaged, HostileManifest) as error:
+                self._problems.append(Problem(error.kind, reference, error.message))
+            self._progress.advance(files=1)
+        return len(manifests)
+
+    def _check_version(self, manifest: Manifest, pages: set[bytes]) -> None:
+        seen: Callable[[bytes], bool] = pages.__contains__
+        if seen(manifest.cid):
+            return
+        fresh: list[bytes] = []
+        for cids in _batches(self._cids(manifest, fresh)):
+            self._chunks += len(cids)
+            self._reader.locate(cids)
+        pages.update(fresh)
+
+    def _cids(self, manifest: Manifest, fresh: list[bytes]) -> Iterator[bytes]:
+        for entry in entries(self._reader, manifest, on_page=fresh.append):
+            if entry.kind == Kind.FILE:
+                for span in spans(self._reader, entry.content):
+                    yield span.cid
+
+
+def _batches(cids: Iterator[bytes]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    for cid in cids:
+        batch.append(cid)
+        if len(batch) >= 4096:  # noqa: PLR2004 - one transaction's worth of lookups
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _drawn(percent: float, randomness: Randomness) -> bool:
+    return percent >= 100 or int.from_bytes(randomness.token(4), "big") < percent / 100 * (1 << 32)  # noqa: PLR2004

@@ -1,0 +1,225 @@
+"""Building a manifest from entries in path order, page by page, and a chunk list from references, node by node.
+
+Cuts depend on content alone, so that versions which differ in few files share most pages. Memory is bounded by one or
+two pages a level (invariant 18).
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple, Protocol
+
+from artifactstore.crypto.hashing import blake3
+from artifactstore.errors import InvalidSource
+from artifactstore.format.coding import encode
+from artifactstore.format.limits import (
+    CID_BYTES,
+    INLINE_CHUNKS_MAX,
+    LIST_CUT_MASK,
+    LIST_DEPTH_MAX,
+    LIST_REFERENCES_MAX,
+    LIST_REFERENCES_MIN,
+    PAGE_CUT_MASK,
+    PAGE_ENTRIES_MAX,
+    PAGE_ENTRIES_MIN,
+    PAGE_LEVEL_MAX,
+    PAGE_PATH_BYTES_MAX,
+)
+from artifactstore.format.operations import Manifest
+from artifactstore.format.pack import PackType
+from artifactstore.format.page import Content, Identity, Kind, ListNode, Page, page_digest
+
+_CHILDREN_MIN: Final = 2
+
+
+class Putter(Protocol):
+    """What stores a chunk and names it."""
+
+    def put_one(self, kind: PackType, data: bytes) -> bytes:
+        """Store one chunk and return its cid."""
+        ...
+
+
+class ManifestBuilder:
+    """Takes entries in path order and returns the manifest.
+
+    Args:
+        putter: Stores pages.
+
+    Not thread-safe.
+    """
+
+    def __init__(self, putter: Putter) -> None:
+        self._levels = [_Level(0, putter)]
+        self._putter = putter
+        self.size = 0
+        self.entries = 0
+
+    def add(self, identity: Identity, content: Content) -> None:
+        """Add the next entry; its path sorts after all before it."""
+        self.size += identity[2]
+        self.entries += 1
+        self._add(0, identity, content)
+
+    def finish(self) -> Manifest:
+        """Close every level and return the root."""
+        level = 0
+        while True:
+            emitted = self._levels[level].finish()
+            if level + 1 == len(self._levels) and len(emitted) == 1:
+                root = emitted[0]
+                return Manifest(root.cid, level, root.identity[3], self.size, self.entries)
+            for page in emitted:
+                self._add(level + 1, page.identity, page.content)
+            level += 1
+
+    def _add(self, level: int, identity: Identity, content: Content) -> None:
+        if level > PAGE_LEVEL_MAX:
+            raise InvalidSource("there are more entries than a manifest can hold")
+        if level == len(self._levels):
+            self._levels.append(_Level(level, self._putter))
+        emitted = self._levels[level].add(identity, content)
+        if emitted is not None:
+            self._add(level + 1, emitted.identity, emitted.content)
+
+
+class _Emitted(NamedTuple):
+    """A finished page as its parent holds it."""
+
+    cid: bytes
+    identity: Identity
+    content: Content
+
+
+class _Level:
+    """One level of the tree: the page being filled, and above the leaves the page before it.
+
+    Above the leaves a page is held back until the next one has two children, since a lone last child joins the page
+    before it.
+    """
+
+    def __init__(self, level: int, putter: Putter) -> None:
+        self._level = level
+        self._prefix = bytes([level])
+        self._minimum = PAGE_ENTRIES_MIN if level == 0 else _CHILDREN_MIN
+        self._putter = putter
+        self._identities: list[Identity] = []
+        self._contents: list[Content] = []
+        self._path_bytes = 0
+        self._held: tuple[list[Identity], list[Content]] | None = None
+        self._emitted_any = False
+
+    def add(self, identity: Identity, content: Content) -> _Emitted | None:
+        path = identity[0].encode()
+        emitted = None
+        # No page exceeds the bound on path bytes: the entry that would begins the next one.
+        if self._identities and self._path_bytes + len(path) > PAGE_PATH_BYTES_MAX:
+            emitted = self._cut()
+        self._identities.append(identity)
+        self._contents.append(content)
+        self._path_bytes += len(path)
+        count = len(self._identities)
+        if self._held is not None and count == _CHILDREN_MIN:
+            held, self._held = self._held, None
+            emitted = self._emit(*held)
+        if count >= self._minimum and (
+            count >= PAGE_ENTRIES_MAX
+            or not int.from_bytes(blake3(self._prefix + path)[:4], "big") & PAGE_CUT_MASK
+        ):
+            assert emitted is None or self._level > 0
+            cut = self._cut()
+            emitted = emitted or cut
+        return emitted
+
+    def _cut(self) -> _Emitted | None:
+        page = self._identities, self._contents
+        self._identities, self._contents, self._path_bytes = [], [], 0
+        if self._level == 0:
+            return self._emit(*page)
+        assert self._held is None
+        self._held = page
+        return None
+
+    def finish(self) -> list[_Emitted]:
+        """The last pages of the level; an empty version has one empty leaf."""
+        pages: list[tuple[list[Identity], list[Content]]] = []
+        rest = (self._identities, self._contents)
+        if self._held is not None:
+            if len(rest[0]) == 1:
+                rest = (self._held[0] + rest[0], self._held[1] + rest[1])
+            else:
+                pages.append(self._held)
+        if rest[0] or (not pages and not self._emitted_any):
+            pages.append(rest)
+        return [self._emit(*page) for page in pages]
+
+    def _emit(self, identities: list[Identity], contents: list[Content]) -> _Emitted:
+        self._emitted_any = True
+        cid = self._putter.put_one(PackType.PAGE, encode(Page(self._level, identities, contents)))
+        digest = page_digest(identities)
+        size = sum(identity[2] for identity in identities)
+        count = len(identities) if self._level == 0 else sum(content.sizes[0] for content in contents)
+        first = identities[0][0] if identities else ""
+        return _Emitted(cid, (first, Kind.PAGE, size, digest, 0), Content(0, cid, [count]))
+
+
+class ListBuilder:
+    """Takes (cid, length) references of one file in order and returns its content.
+
+    Up to 64 stay inline; beyond that they become a tree of nodes, cut where a cid says so.
+
+    Not thread-safe.
+    """
+
+    def __init__(self, putter: Putter) -> None:
+        self._putter = putter
+        self._levels: list[tuple[list[bytes], list[int]]] = [([], [])]
+        self._nodes = False
+
+    def add(self, cid: bytes, size: int) -> None:
+        """Add the next reference."""
+        self._add(0, cid, size)
+
+    def extend(self, references: Iterable[tuple[bytes, int]]) -> None:
+        """Add several references."""
+        for cid, size in references:
+            self._add(0, cid, size)
+
+    def finish(self) -> Content:
+        """Close the list."""
+        cids, sizes = self._levels[0]
+        if not self._nodes and len(cids) <= INLINE_CHUNKS_MAX:
+            return Content(0, b"".join(cids), sizes)
+        level = 0
+        while True:
+            cids, sizes = self._levels[level]
+            top = level + 1 == len(self._levels)
+            if top and level > 0 and len(cids) == 1:
+                return Content(level, cids[0], sizes)
+            if cids:
+                self._emit(level)
+            level += 1
+
+    def _add(self, level: int, cid: bytes, size: int) -> None:
+        if level == len(self._levels):
+            if level > LIST_DEPTH_MAX:
+                raise InvalidSource("a file is larger than a chunk list can hold")
+            self._levels.append(([], []))
+        cids, sizes = self._levels[level]
+        cids.append(cid)
+        sizes.append(size)
+        count = len(cids)
+        if count >= LIST_REFERENCES_MAX or (
+            count >= LIST_REFERENCES_MIN and not int.from_bytes(cid[-4:], "big") & LIST_CUT_MASK
+        ):
+            self._emit(level)
+
+    def _emit(self, level: int) -> None:
+        cids, sizes = self._levels[level]
+        self._levels[level] = ([], [])
+        self._nodes = True
+        node = encode(ListNode(level + 1, b"".join(cids), sizes))
+        self._add(level + 1, self._putter.put_one(PackType.LIST, node), sum(sizes))
+
+
+def split_cids(joined: bytes) -> list[bytes]:
+    """Cut concatenated cids apart."""
+    return [joined[at : at + CID_BYTES] for at in range(0, len(joined), CID_BYTES)]

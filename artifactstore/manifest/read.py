@@ -1,0 +1,223 @@
+"""Walking a manifest: entries in path order, one entry by path, the chunks of a file by offset.
+
+Everything that a hostile writer with the key could have put there is refused here, before anyone acts on it: paths
+that no honest push makes, sizes that contradict each other, trees that are deeper than the format allows.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+from artifactstore.errors import Damaged, HostileManifest
+from artifactstore.format.limits import CID_BYTES
+from artifactstore.format.operations import Manifest
+from artifactstore.format.pack import PackType
+from artifactstore.format.page import (
+    EXECUTABLE,
+    Content,
+    Identity,
+    Kind,
+    Page,
+    decode_list,
+    decode_page,
+    page_digest,
+    path_order,
+)
+from artifactstore.manifest.build import split_cids
+from artifactstore.manifest.paths import path_problem
+
+
+class Getter(Protocol):
+    """What reads a chunk, verified."""
+
+    def read(self, kind: PackType, cid: bytes) -> bytes:
+        """The bytes of one chunk."""
+        ...
+
+
+class StoredEntry(NamedTuple):
+    """One entry of a version, with where its bytes lie."""
+
+    identity: Identity
+    content: Content
+
+    @property
+    def path(self) -> str:
+        """The path within the version."""
+        return self.identity[0]
+
+    @property
+    def kind(self) -> int:
+        """A `Kind`."""
+        return self.identity[1]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file; 0 for folders."""
+        return self.identity[2]
+
+    @property
+    def digest(self) -> bytes:
+        """Plain BLAKE3 of the bytes."""
+        return self.identity[3]
+
+    @property
+    def executable(self) -> bool:
+        """Whether the executable bit is set."""
+        return bool(self.identity[4] & EXECUTABLE)
+
+
+class Span(NamedTuple):
+    """One chunk of a file: its cid, its first byte in the file, its length."""
+
+    cid: bytes
+    start: int
+    length: int
+
+
+def entries(getter: Getter, manifest: Manifest, on_page: Callable[[bytes], None] | None = None) -> Iterator[StoredEntry]:
+    """Yield a version's entries in path order, each checked.
+
+    Args:
+        getter: Reads pages.
+        manifest: The version's root.
+        on_page: Called with the cid of each page that is read.
+
+    Raises:
+        Damaged: A page is missing, or contradicts its parent.
+        HostileManifest: An entry has a path that no honest writer produces.
+    """
+    root = (manifest.cid, manifest.level, manifest.digest, manifest.size, manifest.entries)
+    guard = _Guard()
+    for identity, content in _walk(getter, root, on_page):
+        guard.check(identity)
+        yield StoredEntry(identity, content)
+
+
+_Node = tuple[bytes, int, bytes, int, int]
+
+
+def _walk(
+    getter: Getter, node: _Node, on_page: Callable[[bytes], None] | None
+) -> Iterator[tuple[Identity, Content]]:
+    page = _page(getter, node)
+    if on_page is not None:
+        on_page(node[0])
+    if page.level == 0:
+        yield from zip(page.identities, page.contents, strict=True)
+        return
+    for identity, content in zip(page.identities, page.contents, strict=True):
+        yield from _walk(getter, _child(page, identity, content), on_page)
+
+
+def _child(page: Page, identity: Identity, content: Content) -> _Node:
+    return content.cids, page.level - 1, identity[3], identity[2], content.sizes[0]
+
+
+def _page(getter: Getter, node: _Node) -> Page:
+    """Read one page and hold it against what its parent says of it."""
+    cid, level, digest, size, count = node
+    where = f"page {cid.hex()[:16]}…"
+    page = decode_page(getter.read(PackType.PAGE, cid), where)
+    found = len(page.identities) if page.level == 0 else sum(content.sizes[0] for content in page.contents)
+    if (
+        page.level != level
+        or page_digest(page.identities) != digest
+        or sum(identity[2] for identity in page.identities) != size
+        or found != count
+    ):
+        raise Damaged(f"{where} contradicts what stands above it", object=where)
+    return page
+
+
+class _Guard:
+    """Refuses paths across a whole walk: order, collisions by file and folder, forbidden names."""
+
+    def __init__(self) -> None:
+        self._last: Identity | None = None
+
+    def check(self, identity: Identity) -> None:
+        path = identity[0]
+        problem = path_problem(path)
+        if problem:
+            raise HostileManifest(f"the manifest holds {path!r}: {problem}", path=path)
+        last = self._last
+        if last is not None:
+            if path_order(path) <= path_order(last[0]):
+                raise HostileManifest(f"the manifest holds {path!r} out of order", path=path)
+            if path.startswith(last[0] + "/"):
+                raise HostileManifest(
+                    f"the manifest holds {last[0]!r} both as an entry and as a folder of {path!r}", path=path
+                )
+        self._last = identity
+
+
+def find_entry(getter: Getter, manifest: Manifest, path: str) -> StoredEntry | None:
+    """The entry at `path`, reading one page a level."""
+    node: _Node = (manifest.cid, manifest.level, manifest.digest, manifest.size, manifest.entries)
+    order = path_order(path)
+    while True:
+        page = _page(getter, node)
+        if page.level == 0:
+            for identity, content in zip(page.identities, page.contents, strict=True):
+                if identity[0] == path:
+                    _Guard().check(identity)
+                    return StoredEntry(identity, content)
+            return None
+        chosen: _Node | None = None
+        for identity, content in zip(page.identities, page.contents, strict=True):
+            if path_order(identity[0]) > order:
+                break
+            chosen = _child(page, identity, content)
+        if chosen is None:
+            return None
+        node = chosen
+
+
+def spans(
+    getter: Getter,
+    content: Content,
+    start: int = 0,
+    stop: int | None = None,
+    on_list: Callable[[bytes], None] | None = None,
+) -> Iterator[Span]:
+    """Yield the chunks of a file that overlap [start, stop), reading only the list nodes on the way.
+
+    Raises:
+        Damaged: A list node is missing or contradicts its parent.
+    """
+    total = sum(content.sizes)
+    yield from _spans(getter, content.depth, content.cids, content.sizes, 0, start, total if stop is None else stop, on_list)
+
+
+def _spans(
+    getter: Getter,
+    depth: int,
+    cids: bytes,
+    sizes: list[int],
+    base: int,
+    start: int,
+    stop: int,
+    on_list: Callable[[bytes], None] | None,
+) -> Iterator[Span]:
+    for at, size in enumerate(sizes):
+        end = base + size
+        if base >= stop:
+            return
+        if end > start:
+            cid = cids[at * CID_BYTES : (at + 1) * CID_BYTES]
+            if depth == 0:
+                yield Span(cid, base, size)
+            else:
+                if on_list is not None:
+                    on_list(cid)
+                node = decode_list(getter.read(PackType.LIST, cid), depth, size, f"list {cid.hex()[:16]}…")
+                yield from _spans(getter, depth - 1, node.cids, node.sizes, base, start, stop, on_list)
+        base = end
+
+
+def kind_name(kind: int) -> str:
+    """The word for a kind: file, symlink, folder or reference."""
+    return Kind(kind).name.lower()
+
+
+__all__ = ["Getter", "Span", "StoredEntry", "entries", "find_entry", "kind_name", "spans", "split_cids"]

@@ -1,0 +1,129 @@
+"""Opening packs: blobs at known places, and the footer of a pack that is not in the index.
+
+Invariant 15: wrong type, store, codec or position fails to open. Whoever opens a chunk recomputes its cid.
+"""
+
+from typing import NamedTuple
+
+from artifactstore.backend.base import Backend
+from artifactstore.compression import CodecError, decompress
+from artifactstore.crypto.aead import Aead, SealBroken, counter_nonce
+from artifactstore.crypto.hashing import sha256
+from artifactstore.errors import Damaged, ObjectMissing, ObjectTooLarge, TruncatedRead
+from artifactstore.format.limits import CID_PREFIX_BYTES, PACK_BYTES_MAX, TAG_BYTES
+from artifactstore.format.pack import (
+    END,
+    FOOTER_NONCE,
+    FOOTER_ORDINAL,
+    HEADER,
+    PackedChunk,
+    PackType,
+    blob_aad,
+    check_header,
+    decode_footer,
+    decode_trailer,
+    trailer_length,
+)
+from artifactstore.pack.names import pack_name
+
+
+class PackRef(NamedTuple):
+    """A registered pack and the key that opens it."""
+
+    sha256: bytes
+    type: PackType
+    size: int
+    key: bytes
+
+    @property
+    def name(self) -> str:
+        """The object's name on the backend."""
+        return pack_name(self.sha256)
+
+
+class BlobOpener:
+    """Opens the blobs of one pack.
+
+    Thread-safe.
+    """
+
+    def __init__(self, store_id: bytes, pack: PackRef) -> None:
+        self._store_id = store_id
+        self._pack = pack
+        self._aead = Aead(pack.key)
+
+    def open(self, sealed: bytes | memoryview, ordinal: int, codec: int, raw_length: int) -> bytes:
+        """Return the raw bytes of one blob.
+
+        Raises:
+            Damaged: It was altered, or is not the blob that the index says.
+        """
+        aad = blob_aad(self._store_id, self._pack.type, ordinal, codec, raw_length)
+        try:
+            return decompress(codec, self._aead.open(counter_nonce(ordinal), sealed, aad), raw_length)
+        except (SealBroken, CodecError) as error:
+            name = self._pack.name
+            raise Damaged(f"{name}: blob {ordinal} was altered or swapped", object=name, blob=ordinal) from error
+
+
+def read_contents(backend: Backend, store_id: bytes, pack: PackRef) -> list[PackedChunk]:
+    """Read a pack's footer and trailer in two requests and return its chunks.
+
+    Raises:
+        Damaged: The pack is missing, cut, altered or of another store.
+    """
+    name = pack.name
+    try:
+        end = backend.get_range(name, pack.size - END.size, END.size)
+        trailer_bytes, footer_bytes = trailer_length(end, name)
+        tail_bytes = trailer_bytes + footer_bytes
+        if tail_bytes + HEADER.size > pack.size:
+            raise Damaged(f"{name} declares a footer longer than itself", object=name)
+        tail = backend.get_range(name, pack.size - tail_bytes, tail_bytes)
+    except (ObjectMissing, TruncatedRead) as error:
+        raise Damaged(f"{name} is missing or was cut short", object=name) from error
+    return open_contents(tail[:footer_bytes], tail[footer_bytes:], store_id, pack)
+
+
+def open_contents(
+    footer: bytes | memoryview, trailer: bytes | memoryview, store_id: bytes, pack: PackRef
+) -> list[PackedChunk]:
+    """Open a sealed footer, hold it against the trailer (invariant 10), and return the pack's chunks.
+
+    Raises:
+        Damaged: Either was altered, or they disagree.
+    """
+    name = pack.name
+    aad = blob_aad(store_id, pack.type, FOOTER_ORDINAL, 0, len(footer) - TAG_BYTES)
+    try:
+        plain = Aead(pack.key).open(FOOTER_NONCE, footer, aad)
+    except SealBroken as error:
+        raise Damaged(f"{name}: the footer was altered", object=name) from error
+    chunks = decode_footer(plain, pack.size - len(footer) - len(trailer), name)
+    if decode_trailer(trailer, name).prefixes != sorted(chunk.cid[:CID_PREFIX_BYTES] for chunk in chunks):
+        raise Damaged(f"{name}: trailer and footer disagree", object=name)
+    return chunks
+
+
+def read_whole(backend: Backend, store_id: bytes, pack: PackRef) -> tuple[memoryview, list[PackedChunk]]:
+    """Read a whole pack, verify its name, header, trailer and footer, and return (bytes, chunks).
+
+    Raises:
+        Damaged: It is missing, cut, altered or of another store.
+    """
+    name = pack.name
+    try:
+        data = memoryview(backend.get(name, limit_bytes=PACK_BYTES_MAX))
+    except (ObjectMissing, ObjectTooLarge, TruncatedRead) as error:
+        raise Damaged(f"{name} is missing or too large for a pack", object=name) from error
+    if len(data) != pack.size or sha256(data) != pack.sha256:
+        raise Damaged(
+            f"{name} was cut or altered: its bytes do not hash to its name",
+            object=name,
+            expected=pack.size,
+            found=len(data),
+        )
+    check_header(data, store_id, pack.type, name)
+    trailer_bytes, footer_bytes = trailer_length(data[-END.size :], name)
+    at = len(data) - trailer_bytes
+    return data, open_contents(data[at - footer_bytes : at], data[at:], store_id, pack)

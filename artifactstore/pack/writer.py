@@ -1,0 +1,216 @@
+"""Open packs: many threads seal blobs into one buffer, and the last one out closes it.
+
+Invariant 14: every pack has its own random key, and a blob's nonce is its ordinal, which is given under the pack's
+lock. An open pack is dropped on fork, crash or retry; it is never resumed.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from artifactstore.crypto.aead import Aead, counter_nonce
+from artifactstore.crypto.hashing import sha256
+from artifactstore.errors import Damaged
+from artifactstore.format.limits import CID_PREFIX_BYTES, PACK_BLOBS_MAX, PACK_BYTES_MAX, TAG_BYTES
+from artifactstore.format.pack import (
+    END,
+    FOOTER_NONCE,
+    FOOTER_ORDINAL,
+    HEADER,
+    PackType,
+    blob_aad,
+    decode_footer,
+    decode_trailer,
+    encode_footer,
+    encode_header,
+    encode_trailer,
+)
+from artifactstore.format.record import PackAdded
+from artifactstore.format.segment import ROW
+from artifactstore.pack.names import pack_name
+
+# Footer, trailer and one last blob may stand beyond the target; the buffer has room for them.
+_FOOTER_BYTES_PER_CHUNK = 64
+_FOOTER_BYTES_PER_BLOB = 32
+
+
+class FinishedPack(NamedTuple):
+    """A closed pack: what the record says of it, its key, its bytes and its index rows.
+
+    Attributes:
+        added: Name, type, size, count and trailer hash.
+        key: The pack's own key; goes into the sealed part of the record.
+        data: The pack's bytes, or None once they are stored.
+        rows: Rows of 45 bytes with pack number 0, sorted by cid.
+    """
+
+    added: PackAdded
+    key: bytes
+    data: memoryview | None
+    rows: list[bytes]
+
+    @property
+    def name(self) -> str:
+        """The object's name on the backend."""
+        return pack_name(self.added.name)
+
+
+class _Reserved(NamedTuple):
+    ordinal: int
+    offset: int
+
+
+class OpenPack:
+    """One buffer that blobs are sealed into.
+
+    Args:
+        store_id: The store's id.
+        pack_type: What the chunks are.
+        key: A fresh random key of 32 bytes.
+        target_bytes: Size at which the pack is full.
+    """
+
+    def __init__(self, store_id: bytes, pack_type: PackType, key: bytes, target_bytes: int) -> None:
+        self._store_id = store_id
+        self._type = pack_type
+        self._key = key
+        self._aead = Aead(key)
+        self._target = target_bytes
+        # Zeroed lazily by the kernel: untouched pages of a small pack cost nothing.
+        self._buffer = bytearray(min(PACK_BYTES_MAX, target_bytes + target_bytes // 2 + (4 << 20)))
+        self._view = memoryview(self._buffer)
+        header = encode_header(store_id, pack_type)
+        self._view[: len(header)] = header
+        self._end = len(header)
+        self._blobs: list[tuple[int, int, int, int]] = []
+        self._cids: list[bytes] = []
+        self._lengths: list[int] = []
+        self._rows: list[bytes] = []
+        self.sealing = 0
+        self.full = False
+
+    def reserve(
+        self, length: int, raw_length: int, codec: int, chunks: Sequence[tuple[bytes, int]]
+    ) -> _Reserved | None:
+        """Give out the next ordinal and room for `length` sealed bytes, or None when the pack is full."""
+        overhead = _FOOTER_BYTES_PER_CHUNK * (len(self._cids) + len(chunks))
+        overhead += _FOOTER_BYTES_PER_BLOB * (len(self._blobs) + 1) + END.size + TAG_BYTES
+        if self._blobs and (self._end + length + overhead > self._target or len(self._blobs) >= PACK_BLOBS_MAX):
+            return None
+        ordinal, offset = len(self._blobs), self._end
+        self._blobs.append((length, raw_length, codec, len(chunks)))
+        start = 0
+        for cid, span in chunks:
+            self._cids.append(cid)
+            self._lengths.append(span)
+            self._rows.append(
+                ROW.pack(cid[:CID_PREFIX_BYTES], 0, ordinal, offset, length, raw_length, codec, start, span)
+            )
+            start += span
+        self._end += length
+        return _Reserved(ordinal, offset)
+
+    def seal(self, at: _Reserved, payload: bytes | bytearray | memoryview, codec: int, raw_length: int) -> None:
+        """Seal one blob into its reserved place; several threads may do so at once."""
+        aad = blob_aad(self._store_id, self._type, at.ordinal, codec, raw_length)
+        room = self._view[at.offset : at.offset + len(payload) + TAG_BYTES]
+        self._aead.seal_into(counter_nonce(at.ordinal), payload, aad, room)
+
+    def close(self) -> FinishedPack:
+        """Seal the footer, add the trailer, read both back, and name the pack by its hash."""
+        plain = encode_footer(self._blobs, self._cids, self._lengths)
+        footer = self._aead.seal(
+            FOOTER_NONCE, plain, blob_aad(self._store_id, self._type, FOOTER_ORDINAL, 0, len(plain))
+        )
+        trailer = encode_trailer(self._cids, len(footer))
+        blobs_end, size = self._end, self._end + len(footer) + len(trailer)
+        if size > len(self._buffer):
+            raise Damaged(f"a pack of {size} bytes outgrew its buffer of {len(self._buffer)}")
+        self._view[blobs_end : blobs_end + len(footer)] = footer
+        self._view[blobs_end + len(footer) : size] = trailer
+        self._read_back(blobs_end, footer, trailer, len(plain))
+        name = sha256(self._view[:size])
+        added = PackAdded(name, self._type, size, len(self._cids), sha256(trailer))
+        self._rows.sort()
+        return FinishedPack(added, self._key, self._view[:size], self._rows)
+
+    def _read_back(self, blobs_end: int, footer: bytes, trailer: bytes, plain_length: int) -> None:
+        """Decode what was just encoded before it leaves memory (invariant 10)."""
+        aad = blob_aad(self._store_id, self._type, FOOTER_ORDINAL, 0, plain_length)
+        chunks = decode_footer(self._aead.open(FOOTER_NONCE, footer, aad), blobs_end, "a pack just made")
+        prefixes = decode_trailer(trailer, "a pack just made").prefixes
+        if prefixes != sorted(chunk.cid[:CID_PREFIX_BYTES] for chunk in chunks):
+            raise Damaged("the trailer of a pack just made differs from its footer")
+        assert self._end >= HEADER.size
+
+
+class PackSink:
+    """Takes blobs of one type from many threads and hands over finished packs.
+
+    Args:
+        store_id: The store's id.
+        pack_type: What the chunks are.
+        new_key: Gives a fresh random key for each pack.
+        finished: Called with each closed pack, on the thread that closed it.
+        target_bytes: Size at which a pack is full.
+
+    Thread-safe.
+    """
+
+    def __init__(
+        self,
+        store_id: bytes,
+        pack_type: PackType,
+        *,
+        new_key: Callable[[], bytes],
+        finished: Callable[[FinishedPack], None],
+        target_bytes: int,
+    ) -> None:
+        self._store_id = store_id
+        self._type = pack_type
+        self._new_key = new_key
+        self._finished = finished
+        self._target = target_bytes
+        self._lock = threading.Lock()
+        self._open: OpenPack | None = None
+
+    def add(
+        self,
+        payload: bytes | bytearray | memoryview,
+        raw_length: int,
+        codec: int,
+        chunks: Sequence[tuple[bytes, int]],
+    ) -> None:
+        """Seal one blob into the open pack; closes the pack when this was the last thread in a full one."""
+        length = len(payload) + TAG_BYTES
+        retired: OpenPack | None = None
+        with self._lock:
+            pack = self._open or self._fresh()
+            at = pack.reserve(length, raw_length, codec, chunks)
+            if at is None:
+                pack.full = True
+                retired = pack if pack.sealing == 0 else None
+                pack = self._fresh()
+                at = pack.reserve(length, raw_length, codec, chunks)
+                assert at is not None
+            pack.sealing += 1
+        if retired is not None:
+            self._finished(retired.close())
+        pack.seal(at, payload, codec, raw_length)
+        with self._lock:
+            pack.sealing -= 1
+            done = pack.full and pack.sealing == 0
+        if done:
+            self._finished(pack.close())
+
+    def flush(self) -> None:
+        """Close the open pack. No other thread may be inside `add`."""
+        with self._lock:
+            pack, self._open = self._open, None
+        if pack is not None:
+            assert pack.sealing == 0
+            self._finished(pack.close())
+
+    def _fresh(self) -> OpenPack:
+        self._open = OpenPack(self._store_id, self._type, self._new_key(), self._target)
+        return self._open

@@ -1,0 +1,34 @@
+"""The front door of the library: `Store`, and what it hands back."""
+
+from artifactstore.maintenance.check import CheckReport, Problem
+from artifactstore.store.results import (
+    ArtifactInfo,
+    IndexInfo,
+    KeySlot,
+    LogEntry,
+    ProjectInfo,
+    PullPlan,
+    PullSummary,
+    PushPlan,
+    StoreInfo,
+)
+from artifactstore.store.store import Store
+from artifactstore.store.version import Entry, PushSummary, Version
+
+__all__ = [
+    "ArtifactInfo",
+    "CheckReport",
+    "Entry",
+    "IndexInfo",
+    "KeySlot",
+    "LogEntry",
+    "Problem",
+    "ProjectInfo",
+    "PullPlan",
+    "PullSummary",
+    "PushPlan",
+    "PushSummary",
+    "Store",
+    "StoreInfo",
+    "Version",
+]

@@ -1,0 +1,258 @@
+"""Answering questions from the client index: what is there, what it is called, how large it is."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from artifactstore.catalog.rows import (
+    ArtifactRow,
+    VersionRow,
+    aliases,
+    all_versions,
+    artifacts,
+    get_alias,
+    get_artifact,
+    get_version,
+    versions,
+)
+from artifactstore.errors import NoSuchArtifact, NoSuchProject, NoSuchVersion
+from artifactstore.format.keys import SlotKind
+from artifactstore.format.operations import Alias, Operation, Pending, PendingDone, Push, Tag
+from artifactstore.format.pack import PackType
+from artifactstore.format.record import RecordType
+from artifactstore.format.segment import ROW_TAIL
+from artifactstore.ids import ArtifactName, Reference
+from artifactstore.index.environment import Environment, ReadTransaction
+from artifactstore.index.tables import CHUNKS, PACKS, STAT, PackTable, read_position
+from artifactstore.keyring.keyring import Keyring
+from artifactstore.log.log import Log
+from artifactstore.log.records import Opened
+from artifactstore.store.results import ArtifactInfo, IndexInfo, KeySlot, LogEntry, ProjectInfo, StoreInfo
+from artifactstore.store.version import PushSummary, Source, Version
+
+_NS_PER_MS = 1_000_000
+
+
+def resolve(source: Source, txn: ReadTransaction, reference: Reference) -> Version:
+    """The version that a reference names.
+
+    Raises:
+        NoSuchProject, NoSuchArtifact, NoSuchVersion: There is none, or a digest prefix fits several.
+    """
+    artifact = _artifact(txn, reference.artifact)
+    number = reference.number
+    if reference.digest_prefix is not None:
+        number = _by_digest(txn, reference, reference.digest_prefix)
+    elif number is None:
+        number = get_alias(txn, reference.artifact, reference.alias or "")
+    row = None if number is None else get_version(txn, reference.artifact, number)
+    if number is None or row is None:
+        raise NoSuchVersion(
+            f"there is no {reference}; the newest version is v{artifact.newest}",
+            reference=str(reference),
+            newest=artifact.newest,
+        )
+    return _version(source, txn, reference.artifact, number, artifact, row)
+
+
+def version_of(
+    source: Source, txn: ReadTransaction, name: ArtifactName, number: int, push: PushSummary | None = None
+) -> Version:
+    """One version by number."""
+    version = resolve(source, txn, Reference(name, number=number))
+    version.push = push
+    return version
+
+
+def _by_digest(txn: ReadTransaction, reference: Reference, prefix: str) -> int | None:
+    found = [
+        (number, row.manifest.digest)
+        for number, row in versions(txn, reference.artifact)
+        if row.manifest.digest.hex().startswith(prefix)
+    ]
+    if len({digest for _, digest in found}) > 1:
+        names = ", ".join(f"v{number}" for number, _ in found)
+        raise NoSuchVersion(
+            f"{reference} fits several versions: {names}", next_step="give more digits of the digest"
+        )
+    # Equal digests are equal content; the newest of them is meant.
+    return found[-1][0] if found else None
+
+
+def _version(
+    source: Source,
+    txn: ReadTransaction,
+    name: ArtifactName,
+    number: int,
+    artifact: ArtifactRow,
+    row: VersionRow,
+) -> Version:
+    names = tuple(alias for alias, at in aliases(txn, name) if at == number)
+    return Version(source, name, number, artifact.type, row, names)
+
+
+def _artifact(txn: ReadTransaction, name: ArtifactName) -> ArtifactRow:
+    row = get_artifact(txn, name)
+    if row is not None:
+        return row
+    if next(artifacts(txn, name.project), None) is None:
+        raise NoSuchProject(f"there is no project {name.project!r}", project=name.project)
+    raise NoSuchArtifact(f"project {name.project!r} has no artifact {name.name!r}", artifact=str(name))
+
+
+def projects(txn: ReadTransaction) -> list[ProjectInfo]:
+    """All projects, by name."""
+    found: dict[str, list[ArtifactRow]] = {}
+    for name, row in artifacts(txn):
+        found.setdefault(name.project, []).append(row)
+    return [
+        ProjectInfo(
+            project,
+            len(rows),
+            sum(row.versions for row in rows),
+            max(row.updated_ms for row in rows) * _NS_PER_MS,
+        )
+        for project, rows in found.items()
+    ]
+
+
+def artifacts_of(txn: ReadTransaction, project: str) -> list[ArtifactInfo]:
+    """The artifacts of one project, by name.
+
+    Raises:
+        NoSuchProject: There is none of that name.
+    """
+    found = []
+    for name, row in artifacts(txn, project):
+        newest = get_version(txn, name, row.newest)
+        size = 0 if newest is None else newest.manifest.size
+        found.append(
+            ArtifactInfo(str(name), row.type, row.versions, row.newest, size, row.updated_ms * _NS_PER_MS)
+        )
+    if not found:
+        raise NoSuchProject(f"there is no project {project!r}", project=project)
+    return found
+
+
+def versions_of(source: Source, txn: ReadTransaction, name: ArtifactName) -> list[Version]:
+    """The versions of one artifact, oldest first.
+
+    Raises:
+        NoSuchProject, NoSuchArtifact: There is none.
+    """
+    artifact = _artifact(txn, name)
+    named: dict[int, list[str]] = {}
+    for alias, number in aliases(txn, name):
+        named.setdefault(number, []).append(alias)
+    return [
+        Version(source, name, number, artifact.type, row, tuple(named.get(number, ())))
+        for number, row in versions(txn, name)
+    ]
+
+
+def log_entries(log: Log, slots: int, limit: int | None) -> Iterator[LogEntry]:
+    """The log's slots, newest first."""
+    last = 0 if limit is None else max(0, slots - limit)
+    for slot in range(slots - 1, last - 1, -1):
+        record = next(log.reread(slot, slot + 1), None)
+        yield LogEntry(slot, 0, "void", (), "", 0, 0) if record is None else _log_entry(record)
+
+
+def _log_entry(record: Opened) -> LogEntry:
+    clear, sealed = record.clear, record.sealed
+    assert clear is not None
+    words = () if sealed is None else tuple(_words(operation) for operation in sealed.operations)
+    if clear.state is not None:
+        words = (*words, "state")
+    return LogEntry(
+        slot=record.slot,
+        time_ns=clear.time_ms * _NS_PER_MS,
+        kind=RecordType(clear.type).name.lower(),
+        operations=words,
+        member="" if sealed is None else sealed.member.hex(),
+        packs_added=len(clear.packs),
+        bytes_added=sum(pack.size for pack in clear.packs),
+    )
+
+
+def _words(operation: Operation) -> str:
+    """One operation in words that a user would say."""
+    match operation:
+        case Push():
+            named = f" as {', '.join(operation.aliases)}" if operation.aliases else ""
+            return f"push {operation.project}/{operation.name}{named}"
+        case Alias(number=None):
+            return f"unalias {operation.project}/{operation.name} {' '.join(operation.aliases)}"
+        case Alias():
+            return f"alias {operation.project}/{operation.name}:v{operation.number} {' '.join(operation.aliases)}"
+        case Tag():
+            changes = [f"+{tag}" for tag in operation.add] + [f"-{tag}" for tag in operation.remove]
+            return f"tag {operation.project}/{operation.name}:v{operation.number} {' '.join(changes)}"
+        case Pending():
+            return f"pending {operation.push.hex()[:8]}"
+        case PendingDone():
+            return f"end pending {operation.push.hex()[:8]}"
+
+
+def index_info(environment: Environment) -> IndexInfo:
+    """What the client index holds."""
+    with environment.read() as txn:
+        position = read_position(txn)
+        return IndexInfo(
+            environment.path,
+            environment.size_bytes,
+            txn.count(PACKS),
+            txn.count(CHUNKS),
+            position.next_slot - 1,
+            txn.count(STAT),
+        )
+
+
+def store_info(
+    environment: Environment,
+    packs: PackTable,
+    keyring: Keyring,
+    log: Log,
+    *,
+    url: str,
+    single_writer: bool,
+    key_file: Path,
+) -> StoreInfo:
+    """Everything about a store as a whole."""
+    with environment.read() as txn:
+        position = read_position(txn)
+        known = list(packs.all(txn))
+        data_packs = {pack.number for pack in known if pack.added.type == PackType.DATA}
+        chunks = unique = 0
+        for _, value in txn.scan(CHUNKS):
+            pack, *_, span = ROW_TAIL.unpack_from(value)
+            if pack in data_packs:
+                chunks += 1
+                unique += span
+        rows = list(artifacts(txn))
+        logical = [row.manifest.size for _, _, row in all_versions(txn)]
+    created = next(log.reread(0, 1), None)
+    stored = sum(pack.added.size for pack in known)
+    return StoreInfo(
+        id=keyring.store_id.hex(),
+        url=url,
+        created_ns=0 if created is None or created.clear is None else created.clear.time_ms * _NS_PER_MS,
+        generation=position.generation,
+        slots=tuple(
+            KeySlot(slot.id.hex(), SlotKind(slot.kind).name.lower().replace("_", "-"), slot.read_only)
+            for slot in keyring.slots
+        ),
+        records=position.next_slot,
+        packs=len(known),
+        chunks=chunks,
+        projects=len({name.project for name, _ in rows}),
+        artifacts=len(rows),
+        versions=len(logical),
+        logical_bytes=sum(logical),
+        unique_bytes=unique,
+        stored_bytes=stored,
+        dedup_ratio=sum(logical) / unique if unique else 1.0,
+        compression_ratio=unique / stored if stored else 1.0,
+        single_writer=single_writer,
+        key_file=key_file,
+        cache=environment.path,
+    )

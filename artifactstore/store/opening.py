@@ -1,0 +1,304 @@
+"""Making and opening stores: the backend, the key, record 0, the client index, and the parts wired together."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from artifactstore.backend.base import Backend
+from artifactstore.backend.opening import open_backend
+from artifactstore.backend.probe import PROBE_PREFIX
+from artifactstore.backend.wrapping import ThrottledBackend
+from artifactstore.catalog.commit import Committer
+from artifactstore.catalog.replay import Catalog
+from artifactstore.chunking.chunker import GENERAL, WEIGHTS
+from artifactstore.clock import Clock, Randomness
+from artifactstore.config import load_settings
+from artifactstore.content.get import ChunkReader
+from artifactstore.crypto.aead import Aead
+from artifactstore.crypto.derive import hkdf_sha256
+from artifactstore.crypto.hashing import blake3, sha256
+from artifactstore.crypto.signing import SigningKey
+from artifactstore.crypto.suite import SALT_SIZE_BYTES
+from artifactstore.errors import (
+    Damaged,
+    ForeignContents,
+    NoSuchStore,
+    ObjectMissing,
+    ObjectTooLarge,
+    RolledBack,
+    StoreExists,
+    WrongKey,
+)
+from artifactstore.format.keys import KEYS_BYTES_MAX
+from artifactstore.format.limits import BLOB_RAW_BYTES_TARGET, PACK_BYTES_TARGET, RECORD_BYTES_MAX
+from artifactstore.format.operations import Parameters
+from artifactstore.format.record import RecordType, decode_frame, slot_name
+from artifactstore.index.environment import Environment, destroy
+from artifactstore.index.header import IndexBroken
+from artifactstore.index.places import index_folder
+from artifactstore.index.tables import LAYOUT, TABLES, Facts, PackTable, read_facts, read_position, write_facts
+from artifactstore.keyring.keyfile import KeyPair, load_key_file, load_or_create_key_file
+from artifactstore.keyring.keyring import Keyring, Member, create_secrets, make_keys_object, unlock
+from artifactstore.log.log import Log
+from artifactstore.log.records import examine
+
+_PINS: Final = "pins"
+
+
+class Access(NamedTuple):
+    """How a client reaches a store.
+
+    Attributes:
+        url: Where it lies.
+        key_file: The key file.
+        cache_dir: Where client indexes are kept.
+        storage_options: What the backend's file system takes.
+        single_writer: Whether the caller vouches for being the only writer.
+        upload_bytes_per_s: Limit on uploads, or None.
+        download_bytes_per_s: Limit on downloads, or None.
+    """
+
+    url: str
+    key_file: Path
+    cache_dir: Path
+    storage_options: Mapping[str, Any] | None
+    single_writer: bool
+    upload_bytes_per_s: int | None = None
+    download_bytes_per_s: int | None = None
+
+
+class Parts(NamedTuple):
+    """An open store's parts, wired."""
+
+    backend: Backend
+    keyring: Keyring
+    environment: Environment
+    packs: PackTable
+    log: Log
+    catalog: Catalog
+    reader: ChunkReader
+    committer: Committer
+    notices: list[str]
+
+
+def access_to(
+    url: str | os.PathLike[str],
+    *,
+    key_file: Path | None = None,
+    cache_dir: Path | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    single_writer: bool = False,
+    upload_bytes_per_s: int | None = None,
+    download_bytes_per_s: int | None = None,
+) -> Access:
+    """Fill in the default places of key file and cache."""
+    settings = load_settings(store=os.fspath(url), key_file=key_file)
+    return Access(
+        os.fspath(url),
+        settings.key_file,
+        Path(cache_dir or settings.cache_dir),
+        storage_options,
+        single_writer,
+        upload_bytes_per_s,
+        download_bytes_per_s,
+    )
+
+
+def create_parts(access: Access, clock: Clock, randomness: Randomness) -> Parts:
+    """Make a store: keys, then record 0, which is the store.
+
+    Raises:
+        StoreExists: There is one already.
+        ForeignContents: Something else is there.
+    """
+    backend = _backend(access, clock, make=True)
+    refuse_occupied(backend)
+    pair, _ = load_or_create_key_file(access.key_file, randomness=randomness, clock=clock)
+    secrets = create_secrets(randomness)
+    store_id = sha256(SigningKey(secrets.signing_private).public_bytes)
+    keys = make_keys_object(store_id, 0, secrets, [Member(pair.public)])
+    keyring = unlock(keys, store_id, pair)
+    backend.put(keyring.keys_object, keys)
+    parts = _wire(access, backend, keyring, clock, randomness)
+    parameters = Parameters(GENERAL.average, WEIGHTS.average, 1, PACK_BYTES_TARGET, BLOB_RAW_BYTES_TARGET)
+    parts.committer.commit([], kind=RecordType.CREATE, parameters=parameters)
+    _pin(access, store_id, replace=True)
+    return parts
+
+
+def open_parts(access: Access, clock: Clock, randomness: Randomness, *, store_id: str | None) -> Parts:
+    """Open a store that exists.
+
+    Args:
+        access: How to reach it.
+        clock: Time.
+        randomness: Randomness.
+        store_id: The id that it must have, as hex; None to take what this client saw there first.
+
+    Raises:
+        NoSuchStore: There is none.
+        WrongKey: The key opens no slot of it.
+        RolledBack: Another store lies there than the one expected.
+        NewerStore: It is of a format that this release does not know.
+    """
+    backend = _backend(access, clock, make=False)
+    found, keys = _identity(backend)
+    expected = bytes.fromhex(store_id) if store_id else _pinned(access)
+    if expected is not None and expected != found:
+        raise RolledBack(
+            f"another store lies at {backend.url} than this client knows",
+            next_step="if it was replaced on purpose, open it with its new id: --store-id or store_id=",
+            expected=expected.hex(),
+            found=found.hex(),
+        )
+    keyring = _unlock(backend, found, keys, load_key_file(access.key_file))
+    parts = _wire(access, backend, keyring, clock, randomness)
+    _pin(access, found, replace=store_id is not None)
+    return parts
+
+
+def refuse_occupied(backend: Backend) -> None:
+    """Refuse a place where a store or anything else lies.
+
+    Raises:
+        StoreExists: A store.
+        ForeignContents: Something else.
+    """
+    for info in backend.list(""):
+        if info.name == slot_name(0):
+            raise StoreExists(f"there is a store at {backend.url} already", url=backend.url)
+        # keys/ and probe/ may be left of an init that was cut; log/ sorts between them.
+        if not info.name.startswith((PROBE_PREFIX, "keys/")):
+            raise ForeignContents(f"{backend.url} holds {info.name!r}, which is not a store's", object=info.name)
+
+
+def _backend(access: Access, clock: Clock, *, make: bool) -> Backend:
+    backend = open_backend(access.url, storage_options=access.storage_options, make=make)
+    if access.upload_bytes_per_s or access.download_bytes_per_s:
+        return ThrottledBackend(backend, access.upload_bytes_per_s, access.download_bytes_per_s, clock)
+    return backend
+
+
+def _identity(backend: Backend) -> tuple[bytes, list[bytes]]:
+    """The store's id and the names of its `keys/` objects, from record 0, verified against itself."""
+    where = slot_name(0)
+    try:
+        data = backend.get(where, limit_bytes=RECORD_BYTES_MAX)
+    except ObjectMissing:
+        raise NoSuchStore(f"there is no store at {backend.url}", url=backend.url) from None
+    except ObjectTooLarge as error:
+        raise Damaged(f"{where} is longer than a record may be", object=where) from error
+    frame = None
+    try:
+        frame = decode_frame(data, where)
+        store_id = sha256(frame.clear.certificate.public)
+    except Damaged:
+        store_id = b""
+    frame = examine(data, 0, store_id)
+    if frame is None:
+        raise Damaged(f"{where}, which makes the store, was altered", object=where)
+    return store_id, frame.clear.keys
+
+
+def _unlock(backend: Backend, store_id: bytes, names: list[bytes], pair: KeyPair) -> Keyring:
+    """Unlock by the first `keys/` object that is whole.
+
+    Raises:
+        Damaged: None is.
+        WrongKey: The pair has no slot.
+    """
+    failure: Damaged | None = None
+    for digest in names:
+        name = f"keys/{digest.hex()}"
+        try:
+            data = backend.get(name, limit_bytes=KEYS_BYTES_MAX)
+            return unlock(data, store_id, pair, name=name)
+        except WrongKey:
+            raise
+        except (ObjectMissing, ObjectTooLarge):
+            failure = Damaged(f"{name} is missing or too large", object=name)
+        except Damaged as error:
+            failure = error
+    raise failure or Damaged("record 0 names no keys/ object", object=slot_name(0))
+
+
+def _wire(
+    access: Access, backend: Backend, keyring: Keyring, clock: Clock, randomness: Randomness
+) -> Parts:
+    notices: list[str] = []
+    folder = index_folder(access.cache_dir, keyring.store_id)
+    if folder.notice:
+        notices.append(folder.notice)
+    environment, facts = open_index(folder.path, keyring, randomness, notices)
+    packs = PackTable(Aead(hkdf_sha256(keyring.kek, salt=facts.salt, info=b"artifactstore index")))
+    log = Log(backend, keyring, clock)
+    catalog = Catalog(backend, environment, packs, keyring)
+    reader = ChunkReader(backend, environment, packs, keyring)
+    committer = Committer(backend, environment, packs, keyring, log, catalog, clock, randomness)
+    return Parts(backend, keyring, environment, packs, log, catalog, reader, committer, notices)
+
+
+def open_index(
+    path: Path, keyring: Keyring, randomness: Randomness, notices: list[str]
+) -> tuple[Environment, Facts]:
+    """Open a store's index; one that can't be used, or is another store's, is made anew, with a word."""
+    for attempt in range(2):
+        try:
+            environment = Environment.open(path, tables=TABLES)
+            try:
+                facts = _facts(environment, keyring, randomness)
+            except (IndexBroken, Damaged):
+                facts = None
+                broken = "it was altered"
+            if facts is not None and facts.layout == LAYOUT and facts.store_id == keyring.store_id:
+                return environment, facts
+            if facts is not None:
+                broken = "it is of another store or release"
+            environment.close()
+        except IndexBroken as error:
+            if attempt:
+                raise
+            broken = str(error)
+        notices.append(f"the index in {path} can't be used ({broken}); it is built anew from the log")
+        destroy(path)
+    raise Damaged(f"the index in {path} can't be made", path=str(path))
+
+
+def _facts(environment: Environment, keyring: Keyring, randomness: Randomness) -> Facts:
+    with environment.read() as txn:
+        facts = read_facts(txn)
+        read_position(txn)
+    if facts is not None:
+        return facts
+    with environment.write() as txn:
+        facts = read_facts(txn)
+        if facts is None:
+            facts = Facts(LAYOUT, keyring.store_id, randomness.token(SALT_SIZE_BYTES))
+            write_facts(txn, facts)
+    return facts
+
+
+def _pin_path(access: Access) -> Path:
+    location = access.url if "://" in access.url else os.path.realpath(os.path.expanduser(access.url))
+    return access.cache_dir / _PINS / blake3(location.encode(errors="surrogateescape")).hex()[:32]
+
+
+def _pinned(access: Access) -> bytes | None:
+    """The store id that this client saw at the URL before."""
+    try:
+        return bytes.fromhex(_pin_path(access).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _pin(access: Access, store_id: bytes, *, replace: bool) -> None:
+    """Remember which store lies at the URL; a cache that can't be written remembers nothing."""
+    path = _pin_path(access)
+    if not replace and path.exists():
+        return
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text(store_id.hex(), encoding="ascii")
+    except OSError:
+        return

@@ -1,0 +1,188 @@
+"""One version of an artifact, as the library shows it: what it is called, what it holds, its files."""
+
+import io
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import msgspec
+
+from artifactstore.catalog.rows import VersionRow
+from artifactstore.errors import NoSuchEntry
+from artifactstore.format.page import Kind
+from artifactstore.ids import ArtifactName
+from artifactstore.manifest.read import Getter, StoredEntry, entries, find_entry, kind_name
+from artifactstore.transfer.pull import selected
+
+_NS_PER_MS = 1_000_000
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One path of a version.
+
+    Attributes:
+        path: Relative POSIX path.
+        kind: `file`, `symlink` or `folder` (an empty one).
+        size_bytes: Bytes of a file, or of a symlink's target.
+        digest: Plain BLAKE3 as hex: what `b3sum` prints of a file.
+        executable: Whether a file has its executable bit.
+        target: A symlink's target; None otherwise.
+    """
+
+    path: str
+    kind: str
+    size_bytes: int
+    digest: str
+    executable: bool
+    target: str | None
+
+
+class PushSummary(msgspec.Struct, frozen=True):
+    """What a push did.
+
+    Attributes:
+        created: Whether it made a version; equal content makes none.
+        files: Entries of the version.
+        logical_bytes: Bytes of its files.
+        files_read: Files that had to be read.
+        bytes_read: Their bytes.
+        new_bytes: Raw bytes that were new to the store.
+        stored_bytes: Bytes of the packs that were added.
+        packs: Packs that were added.
+        seconds: How long it took.
+    """
+
+    created: bool
+    files: int
+    logical_bytes: int
+    files_read: int
+    bytes_read: int
+    new_bytes: int
+    stored_bytes: int
+    packs: int
+    seconds: float
+
+
+class Source(Protocol):
+    """What a version reads its files through."""
+
+    @property
+    def getter(self) -> Getter:
+        """Reads pages and chunk lists."""
+        ...
+
+    def open_entry(self, entry: StoredEntry) -> io.BufferedReader:
+        """Open a file of a version."""
+        ...
+
+
+class Version:
+    """An immutable version of an artifact; what stands outside its digest is as of when it was asked for.
+
+    Attributes:
+        artifact: `project/name`.
+        number: 0 for the first.
+        type: The artifact's type.
+        aliases: Names that point at it, sorted.
+        push: What the push that returned it did; None for a version that was asked for.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        artifact: ArtifactName,
+        number: int,
+        artifact_type: str,
+        row: VersionRow,
+        aliases: tuple[str, ...],
+        push: PushSummary | None = None,
+    ) -> None:
+        self._source = source
+        self._row = row
+        self.artifact = str(artifact)
+        self.number = number
+        self.type = artifact_type
+        self.aliases = aliases
+        self.push = push
+
+    @property
+    def name(self) -> str:
+        """`v3`."""
+        return f"v{self.number}"
+
+    @property
+    def qualified_name(self) -> str:
+        """`project/name:v3`."""
+        return f"{self.artifact}:{self.name}"
+
+    @property
+    def digest(self) -> str:
+        """BLAKE3 over the manifest, as hex: the same files give the same digest in every store."""
+        return self._row.manifest.digest.hex()
+
+    @property
+    def description(self) -> str:
+        """Free text."""
+        return self._row.description
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """A JSON object."""
+        return self._row.metadata
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Labels, sorted."""
+        return tuple(self._row.tags)
+
+    @property
+    def created_ns(self) -> int:
+        """When its writer says it was made, in nanoseconds since the Unix epoch."""
+        return self._row.created_ms * _NS_PER_MS
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its files."""
+        return self._row.manifest.size
+
+    @property
+    def file_count(self) -> int:
+        """Number of its entries."""
+        return self._row.manifest.entries
+
+    @property
+    def new_bytes(self) -> int:
+        """Raw bytes that were new to the store when it was pushed."""
+        return self._row.new_bytes
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the packs that its push added."""
+        return self._row.stored_bytes
+
+    def files(self, path_glob: str | None = None) -> Iterator[Entry]:
+        """Yield its entries in path order, all or those that a glob selects."""
+        found = entries(self._source.getter, self._row.manifest)
+        for entry in selected(found, [] if path_glob is None else [path_glob]):
+            yield _entry(entry)
+
+    def open(self, path: str) -> io.BufferedReader:
+        """Open one of its files: seekable, binary, fetching only the ranges that are read.
+
+        Raises:
+            NoSuchEntry: It holds no file at `path`.
+        """
+        entry = find_entry(self._source.getter, self._row.manifest, path)
+        if entry is None or entry.kind != Kind.FILE:
+            what = "nothing" if entry is None else f"a {kind_name(entry.kind)}, not a file,"
+            raise NoSuchEntry(f"{self.qualified_name} holds {what} at {path!r}", path=path)
+        return self._source.open_entry(entry)
+
+    def __repr__(self) -> str:
+        return f"<Version {self.qualified_name} {self.digest[:12]}>"
+
+
+def _entry(entry: StoredEntry) -> Entry:
+    target = entry.content.target if entry.kind == Kind.SYMLINK else None
+    return Entry(
+        entry.path, kind_name(entry.kind), entry.size, entry.digest.hex(), entry.executable, target
+    )

@@ -1,0 +1,8 @@
+"""Helpers for tests, shipped: backends that fail or count, and the suite that every backend passes.
+
+`artifactstore.testing.conformance` needs pytest and is imported by name.
+"""
+
+from artifactstore.testing.faulty import FaultyBackend, MeteredBackend, Operation
+
+__all__ = ["FaultyBackend", "MeteredBackend", "Operation"]

@@ -1,0 +1,192 @@
+"""Backends for tests: one that fails at a chosen operation, and one that counts what is asked of it."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
+
+from artifactstore.backend.base import Backend, Buffer, ObjectInfo
+from artifactstore.backend.wrapping import WrapperBackend
+from artifactstore.errors import ArtifactStoreError, ConnectionLost
+
+T = TypeVar("T")
+When: TypeAlias = Literal["before", "after"]
+
+
+class Operation(NamedTuple):
+    """One call of a backend: the method's name, and the object's name or the prefix."""
+
+    method: str
+    name: str
+
+
+class _Fault(NamedTuple):
+    at: int
+    when: When
+    forever: bool
+    error: type[ArtifactStoreError]
+
+
+class FaultyBackend(WrapperBackend):
+    """Passes calls on, notes them, and fails where it was told to.
+
+    Args:
+        inner: The backend that does the work.
+
+    Attributes:
+        operations: What was asked so far, in order, failed ones included.
+    """
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self.operations: list[Operation] = []
+        self._fault: _Fault | None = None
+        self._lock = threading.Lock()
+
+    def fail(
+        self,
+        *,
+        at: int,
+        when: When = "before",
+        forever: bool = False,
+        error: type[ArtifactStoreError] = ConnectionLost,
+    ) -> None:
+        """Fail operation `at`, counted from 0 in `operations`; this replaces an earlier fault.
+
+        Args:
+            at: Which operation fails.
+            when: Before it takes effect, or after: the answer is lost.
+            forever: Fail every later operation too.
+            error: The class of what is raised.
+        """
+        self._fault = _Fault(at, when, forever, error)
+
+    def heal(self) -> None:
+        """Fail no more."""
+        self._fault = None
+
+    def reset(self) -> None:
+        """Fail no more, and count from 0 again."""
+        self._fault = None
+        self.operations = []
+
+    def create(self, name: str, data: Buffer) -> None:
+        """Make an object that must not exist yet."""
+        self._run("create", name, lambda: self.inner.create(name, data))
+
+    def put(self, name: str, data: Buffer) -> None:
+        """Make or replace an object."""
+        self._run("put", name, lambda: self.inner.put(name, data))
+
+    def get(self, name: str, *, limit_bytes: int) -> bytes:
+        """Return a whole object of at most `limit_bytes`."""
+        return self._run("get", name, lambda: self.inner.get(name, limit_bytes=limit_bytes))
+
+    def get_range(self, name: str, start: int, length: int) -> bytes:
+        """Return exactly `length` bytes from offset `start`."""
+        return self._run("get_range", name, lambda: self.inner.get_range(name, start, length))
+
+    def size(self, name: str) -> int:
+        """Return an object's length in bytes."""
+        return self._run("size", name, lambda: self.inner.size(name))
+
+    def exists(self, name: str) -> bool:
+        """Say whether there is an object of that name."""
+        return self._run("exists", name, lambda: self.inner.exists(name))
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the objects whose name starts with `prefix`; one operation, at the call."""
+        return self._run("list", prefix, lambda: iter(tuple(self.inner.list(prefix))))
+
+    def delete(self, name: str) -> None:
+        """Delete an object."""
+        self._run("delete", name, lambda: self.inner.delete(name))
+
+    def _run(self, method: str, name: str, call: Callable[[], T]) -> T:
+        with self._lock:
+            index = len(self.operations)
+            self.operations.append(Operation(method, name))
+            fault = self._fault
+        if fault is None or index < fault.at or (index > fault.at and not fault.forever):
+            return call()
+        if fault.when == "after":
+            call()
+        raise fault.error(f"injected {fault.when} operation {index}, {method} {name}", object=name)
+
+
+class MeteredBackend(WrapperBackend):
+    """Passes calls on and counts them.
+
+    Args:
+        inner: The backend that does the work.
+
+    Attributes:
+        requests: Calls by method, failed ones included.
+        transferred_bytes: Bytes sent or fetched by method, of calls that succeeded.
+    """
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self.requests: Counter[str] = Counter()
+        self.transferred_bytes: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def reset(self) -> None:
+        """Count from 0 again."""
+        with self._lock:
+            self.requests.clear()
+            self.transferred_bytes.clear()
+
+    def create(self, name: str, data: Buffer) -> None:
+        """Make an object that must not exist yet."""
+        self._asked("create")
+        self.inner.create(name, data)
+        self._moved("create", memoryview(data).nbytes)
+
+    def put(self, name: str, data: Buffer) -> None:
+        """Make or replace an object."""
+        self._asked("put")
+        self.inner.put(name, data)
+        self._moved("put", memoryview(data).nbytes)
+
+    def get(self, name: str, *, limit_bytes: int) -> bytes:
+        """Return a whole object of at most `limit_bytes`."""
+        self._asked("get")
+        data = self.inner.get(name, limit_bytes=limit_bytes)
+        self._moved("get", len(data))
+        return data
+
+    def get_range(self, name: str, start: int, length: int) -> bytes:
+        """Return exactly `length` bytes from offset `start`."""
+        self._asked("get_range")
+        data = self.inner.get_range(name, start, length)
+        self._moved("get_range", len(data))
+        return data
+
+    def size(self, name: str) -> int:
+        """Return an object's length in bytes."""
+        self._asked("size")
+        return self.inner.size(name)
+
+    def exists(self, name: str) -> bool:
+        """Say whether there is an object of that name."""
+        self._asked("exists")
+        return self.inner.exists(name)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the objects whose name starts with `prefix`; one request, at the call."""
+        self._asked("list")
+        return self.inner.list(prefix)
+
+    def delete(self, name: str) -> None:
+        """Delete an object."""
+        self._asked("delete")
+        self.inner.delete(name)
+
+    def _asked(self, method: str) -> None:
+        with self._lock:
+            self.requests[method] += 1
+
+    def _moved(self, method: str, size_bytes: int) -> None:
+        with self._lock:
+            self.transferred_bytes[method] += size_bytes

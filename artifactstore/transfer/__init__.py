@@ -1,0 +1,1 @@
+"""Push, pull and read: the pipelines, each readable top to bottom."""

@@ -1,0 +1,300 @@
+"""Reading files into chunks: small ones in batches on workers, large ones segment by segment.
+
+The calling thread reads, cuts and digests large files; workers name, compress and seal what it cut. Everything in
+flight is bounded, and results come back in the order of the files.
+"""
+
+import errno
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import BinaryIO, Final, NamedTuple
+
+from blake3 import blake3
+
+from artifactstore.chunking import Chunker, Profile, profile_of
+from artifactstore.chunking.chunker import MAGIC_BYTES
+from artifactstore.clock import Clock
+from artifactstore.content.put import Chunk, ChunkWriter
+from artifactstore.errors import SourceChanged
+from artifactstore.executors import Executors
+from artifactstore.format.pack import PackType
+from artifactstore.format.page import EMPTY, EXECUTABLE, Content, Identity, Kind
+from artifactstore.index.statcache import Known, stat_key, stat_row
+from artifactstore.manifest.build import ListBuilder
+from artifactstore.transfer.scan import Found, unreadable
+
+# A file up to this size is read whole by a worker, with its neighbours.
+SMALL_BYTES_MAX: Final = 1 << 20
+BATCH_BYTES: Final = 2 << 20
+BATCH_FILES: Final = 128
+SEGMENT_BYTES: Final = 4 << 20
+
+_OPEN_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_EXECUTABLE_BITS: Final = 0o100
+
+
+class Read(NamedTuple):
+    """One entry, ready for the manifest.
+
+    Attributes:
+        identity: What the digest stands over.
+        content: Where its bytes lie.
+        stat_row: Its row for the stat cache, as (key, row); None when there is none to write.
+        new_bytes: Raw bytes that were new to the store.
+    """
+
+    identity: Identity
+    content: Content
+    stat_row: tuple[bytes, bytes] | None
+    new_bytes: int
+
+
+class Ingest:
+    """Turns found files into entries.
+
+    Args:
+        writer: Takes the chunks.
+        chunker: Cuts the files.
+        executors: `cpu` runs the workers.
+        clock: Says when a read began.
+
+    Not thread-safe; its workers share only the writer.
+    """
+
+    def __init__(self, writer: ChunkWriter, chunker: Chunker, executors: Executors, clock: Clock) -> None:
+        self._writer = writer
+        self._chunker = chunker
+        self._executors = executors
+        self._clock = clock
+        self._spare: deque[bytearray] = deque()
+        self._in_flight_max = executors.width + 2
+
+    def submit_batch(self, batch: Sequence[Found]) -> "Future[list[Read]]":
+        """Read small files on a worker; their entries come back in order."""
+        return self._executors.cpu.submit(self._read_batch, batch)
+
+    def read_large(self, found: Found, between: Callable[[], None]) -> Read:
+        """Read one large file or stream on this thread, with workers for the rest.
+
+        Args:
+            found: The file.
+            between: Called between segments, for work that must not wait for the end of a large file.
+        """
+        read_ns = self._clock.now_ns()
+        if found.stream is not None:
+            return self._read_stream(found, found.stream, None, read_ns, between)
+        with open_source(found) as file:
+            before = os.fstat(file.fileno())
+            result = self._read_stream(found, file, before, read_ns, between)
+            refuse_changed(found, before, os.fstat(file.fileno()))
+        return result
+
+    def _read_batch(self, batch: Sequence[Found]) -> list[Read]:
+        chunks: list[Chunk] = []
+        digested: list[tuple[Found, os.stat_result, int, bytes, int, bytes, list[int]]] = []
+        put = self._writer
+        for found in batch:
+            read_ns = self._clock.now_ns()
+            data, stat = read_whole(found)
+            cids: list[bytes] = []
+            sizes: list[int] = []
+            for start, end in self._cuts(data):
+                part = data if end - start == len(data) else memoryview(data)[start:end]
+                cid = put.cid_of(PackType.DATA, part)
+                chunks.append(Chunk(cid, part))
+                cids.append(cid)
+                sizes.append(end - start)
+            digest = blake3(data).digest()
+            digested.append((found, stat, len(data), digest, read_ns, b"".join(cids), sizes))
+        new_bytes = put.put(PackType.DATA, chunks)
+        reads = []
+        for found, stat, size, digest, read_ns, joined, sizes in digested:
+            content = Content(0, joined, sizes) if sizes else EMPTY
+            row = stat_row(stat, read_ns, Known(digest, 0, joined, sizes))
+            reads.append(
+                Read(
+                    (found.path, Kind.FILE, size, digest, executable_flag(stat)),
+                    content,
+                    None if row is None else (stat_key(found.source), row),
+                    0,
+                )
+            )
+        return [reads[0]._replace(new_bytes=new_bytes), *reads[1:]]
+
+    def _cuts(self, data: bytes) -> list[tuple[int, int]]:
+        profile = profile_of(data[:MAGIC_BYTES])
+        if len(data) <= profile.minimum:
+            return [(0, len(data))] if data else []
+        return self._chunker.cut(data, profile, last=True)
+
+    def _read_stream(
+        self,
+        found: Found,
+        stream: BinaryIO,
+        stat: os.stat_result | None,
+        read_ns: int,
+        between: Callable[[], None],
+    ) -> Read:
+        builder = ListBuilder(self._writer)
+        in_flight: deque[Future[tuple[list[tuple[bytes, int]], int]]] = deque()
+        digest, size, new_bytes = blake3(), 0, 0
+
+        def settle(allowed: int) -> None:
+            nonlocal new_bytes
+            while len(in_flight) > allowed:
+                references, new = in_flight.popleft().result()
+                builder.extend(references)
+                new_bytes += new
+
+        for segment in self._segments(stream, found):
+            digest.update(segment.fresh)
+            size += len(segment.fresh)
+            in_flight.append(self._executors.cpu.submit(self._put_segment, segment))
+            settle(self._in_flight_max)
+            between()
+        settle(0)
+        if stat is not None and size != stat.st_size:
+            raise changed(found)
+        content = builder.finish()
+        flags = 0 if stat is None else executable_flag(stat)
+        known = Known(digest.digest(), content.depth, content.cids, content.sizes)
+        row = None if stat is None else stat_row(stat, read_ns, known)
+        return Read(
+            (found.path, Kind.FILE, size, known.digest, flags),
+            content,
+            None if row is None else (stat_key(found.source), row),
+            new_bytes,
+        )
+
+    def _segments(self, stream: BinaryIO, found: Found) -> Iterator["_Segment"]:
+        """Yield buffers of whole chunks; what the last cut left over begins the next buffer."""
+        carried = b""
+        profile: Profile | None = None
+        last = False
+        while not last:
+            buffer = self._spare.popleft() if self._spare else bytearray(SEGMENT_BYTES)
+            view = memoryview(buffer)
+            view[: len(carried)] = carried
+            filled, last = _fill(stream, view, len(carried), found)
+            if profile is None:
+                profile = profile_of(bytes(view[:MAGIC_BYTES]) if filled > MAGIC_BYTES else bytes(view[:filled]))
+            cuts = self._chunker.cut(view[:filled], profile, last=last)
+            end = cuts[-1][1] if cuts else 0
+            fresh = view[len(carried) : filled]
+            carried = bytes(view[end:filled])
+            yield _Segment(buffer, fresh, view, cuts)
+
+    def _put_segment(self, segment: "_Segment") -> tuple[list[tuple[bytes, int]], int]:
+        chunks = []
+        for start, end in segment.cuts:
+            part = segment.view[start:end]
+            chunks.append(Chunk(self._writer.cid_of(PackType.DATA, part), part))
+        new = self._writer.put(PackType.DATA, chunks)
+        references = [(chunk.cid, len(chunk.data)) for chunk in chunks]
+        self._spare.append(segment.buffer)
+        return references, new
+
+
+class _Segment(NamedTuple):
+    """A buffer with whole chunks in it.
+
+    Attributes:
+        buffer: The memory, given back when the segment is done.
+        fresh: Bytes that no segment before it held.
+        view: All of it.
+        cuts: (start, end) of each chunk.
+    """
+
+    buffer: bytearray
+    fresh: memoryview
+    view: memoryview
+    cuts: list[tuple[int, int]]
+
+
+def _fill(stream: BinaryIO, view: memoryview, at: int, found: Found) -> tuple[int, bool]:
+    """Read until the buffer is full or the stream ends; return (filled, whether it ended)."""
+    readinto = getattr(stream, "readinto", None)
+    while at < len(view):
+        try:
+            if readinto is not None:
+                count = readinto(view[at:])
+            else:
+                data = stream.read(len(view) - at)
+                count = len(data)
+                view[at : at + count] = data
+        except OSError as error:
+            raise unreadable(found.source, error) from error
+        if not count:
+            return at, True
+        at += count
+    return at, False
+
+
+def read_whole(found: Found) -> tuple[bytes, os.stat_result]:
+    """Read a small file and the stat that its bytes belong to.
+
+    Raises:
+        SourceChanged: It changed while it was read, twice in a row.
+    """
+    known = found.stat
+    try:
+        handle = os.open(found.source, _OPEN_FLAGS)
+    except OSError as error:
+        raise _open_failed(found, error) from error
+    try:
+        for _ in range(2):
+            size = SMALL_BYTES_MAX if known is None else known.st_size
+            data = os.pread(handle, size + 1, 0)
+            stat = os.fstat(handle)
+            if known is not None and _same(known, stat) and len(data) == stat.st_size:
+                return data, stat
+            known = stat
+    except OSError as error:
+        raise unreadable(found.source, error) from error
+    finally:
+        os.close(handle)
+    raise changed(found)
+
+
+def open_source(found: Found) -> BinaryIO:
+    """Open a large file, unbuffered and never through a symlink."""
+    try:
+        handle = os.open(found.source, _OPEN_FLAGS)
+    except OSError as error:
+        raise _open_failed(found, error) from error
+    return os.fdopen(handle, "rb", buffering=0)
+
+
+def refuse_changed(found: Found, before: os.stat_result, after: os.stat_result) -> None:
+    """Raise when a file changed while it was read.
+
+    Raises:
+        SourceChanged: Size, mtime or inode differ.
+    """
+    if not _same(before, after):
+        raise changed(found)
+
+
+def executable_flag(stat: os.stat_result) -> int:
+    """The flags of a file's entry."""
+    return EXECUTABLE if stat.st_mode & _EXECUTABLE_BITS else 0
+
+
+def changed(found: Found) -> SourceChanged:
+    """The error for a file that changed under the reader."""
+    return SourceChanged(f"{found.source!r} changed while it was read", path=found.source)
+
+
+def _same(one: os.stat_result, other: os.stat_result) -> bool:
+    return (
+        one.st_size == other.st_size and one.st_mtime_ns == other.st_mtime_ns and one.st_ino == other.st_ino
+    )
+
+
+def _open_failed(found: Found, error: OSError) -> Exception:
+    # What was a file when it was found and is none now has changed, whatever the system calls it.
+    return changed(found) if isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP else unreadable(
+        found.source, error
+    )

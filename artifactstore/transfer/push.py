@@ -1,0 +1,309 @@
+"""Push: files → chunks → packs → manifest → one record.
+
+Read top to bottom: found files become entries in path order, unchanged ones from the stat cache without being read;
+entries become pages; packs that are stored already are registered by a pending record every 256 MiB, so that an
+interrupted push pays for little twice; the commit is the only point at which a version exists.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import Any, Final, NamedTuple
+
+from artifactstore.catalog.commit import Committer
+from artifactstore.catalog.rows import get_artifact, get_version
+from artifactstore.chunking import Chunker
+from artifactstore.clock import Clock, Randomness
+from artifactstore.content.put import ChunkWriter
+from artifactstore.crypto.hashing import blake3
+from artifactstore.executors import Executors
+from artifactstore.format.operations import Manifest, Operation, Pending, PendingDone, Push
+from artifactstore.format.page import EMPTY, Content, Identity, Kind
+from artifactstore.format.record import RecordType
+from artifactstore.ids import ArtifactName
+from artifactstore.index.environment import Environment
+from artifactstore.index.statcache import lookup, remember
+from artifactstore.manifest.build import ManifestBuilder
+from artifactstore.progress import Progress
+from artifactstore.transfer.ingest import (
+    BATCH_BYTES,
+    BATCH_FILES,
+    SMALL_BYTES_MAX,
+    Ingest,
+    Read,
+    executable_flag,
+)
+from artifactstore.transfer.scan import Found
+
+PENDING_BYTES: Final = 256 << 20
+_STAT_ROWS_MAX: Final = 8192
+_LOOKUPS_PER_TRANSACTION: Final = 512
+_PUSH_ID_BYTES: Final = 16
+
+
+class Request(NamedTuple):
+    """What a push is to make of its files.
+
+    Attributes:
+        artifact: The artifact.
+        type: Its type, when this is its first version.
+        aliases: Aliases for the version.
+        tags: Labels for the version.
+        description: Free text, or None to keep an equal version's.
+        metadata: A JSON object, or None likewise.
+    """
+
+    artifact: ArtifactName
+    type: str
+    aliases: list[str]
+    tags: list[str]
+    description: str | None
+    metadata: dict[str, Any] | None
+
+
+class Pushed(NamedTuple):
+    """What a push did.
+
+    Attributes:
+        number: The version it made, or the equal one it found.
+        created: Whether it made one.
+        files: Entries in the version.
+        logical_bytes: Bytes of its files.
+        files_read: Files that had to be read.
+        bytes_read: Their bytes.
+        new_bytes: Raw bytes of chunks that were new to the store.
+        stored_bytes: Bytes of packs that were added.
+        packs: Packs that were added.
+    """
+
+    number: int
+    created: bool
+    files: int
+    logical_bytes: int
+    files_read: int
+    bytes_read: int
+    new_bytes: int
+    stored_bytes: int
+    packs: int
+
+
+class Pipeline(NamedTuple):
+    """The parts that a push runs through."""
+
+    writer: ChunkWriter
+    chunker: Chunker
+    committer: Committer
+    environment: Environment
+    executors: Executors
+    clock: Clock
+    randomness: Randomness
+    progress: Progress
+
+
+_Slot = Read | Future[list[Read]]
+
+
+class Pusher:
+    """One push. Not thread-safe; used once."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._parts = pipeline
+        self._ingest = Ingest(pipeline.writer, pipeline.chunker, pipeline.executors, pipeline.clock)
+        self._builder = ManifestBuilder(pipeline.writer)
+        self._window: deque[_Slot] = deque()
+        self._futures = 0
+        self._futures_max = pipeline.executors.width + 2
+        self._batch: list[Found] = []
+        self._batch_bytes = 0
+        self._stat_rows: list[tuple[bytes, bytes]] = []
+        self._push_id = b""
+        self._registered: list[bytes] = []
+        self._registered_bytes = 0
+        self._pending_at = PENDING_BYTES
+        self._files_read = self._bytes_read = 0
+
+    def run(self, found: Iterable[Found], request: Request) -> Pushed:
+        """Push everything found and commit the version."""
+        for item, known in self._looked_up(found):
+            if known is not None:
+                self._enter(known)
+            elif item.stat is not None and item.stat.st_size <= SMALL_BYTES_MAX:
+                self._to_batch(item)
+            else:
+                self._read_large(item)
+        self._flush_batch()
+        self._settle(0)
+        manifest = self._builder.finish()
+        return self._commit(manifest, request)
+
+    def _looked_up(self, found: Iterable[Found]) -> Iterable[tuple[Found, Read | None]]:
+        """Pair each find with what is known of it without reading, some hundred lookups a transaction."""
+        group: list[Found] = []
+        for item in found:
+            group.append(item)
+            if len(group) >= _LOOKUPS_PER_TRANSACTION:
+                yield from self._known(group)
+                group = []
+        yield from self._known(group)
+
+    def _known(self, group: list[Found]) -> list[tuple[Found, Read | None]]:
+        with self._parts.environment.read() as txn:
+            pairs: list[tuple[Found, Read | None]] = []
+            for item in group:
+                if item.kind is not Kind.FILE:
+                    pairs.append((item, _without_bytes(item)))
+                    continue
+                known = None if item.stat is None else lookup(txn, item.source, item.stat)
+                if known is None or item.stat is None:
+                    pairs.append((item, None))
+                    continue
+                size, flags = item.stat.st_size, executable_flag(item.stat)
+                identity = (item.path, int(Kind.FILE), size, known.digest, flags)
+                pairs.append((item, Read(identity, Content(known.depth, known.cids, known.sizes), None, 0)))
+        self._parts.progress.advance(
+            bytes=sum(read.identity[2] for _, read in pairs if read), files=sum(1 for _, read in pairs if read)
+        )
+        return pairs
+
+    def _enter(self, read: Read) -> None:
+        if self._batch:
+            self._flush_batch()
+        if self._window:
+            self._window.append(read)
+        else:
+            self._add(read)
+
+    def _to_batch(self, item: Found) -> None:
+        assert item.stat is not None
+        self._batch.append(item)
+        self._batch_bytes += item.stat.st_size
+        if self._batch_bytes >= BATCH_BYTES or len(self._batch) >= BATCH_FILES:
+            self._flush_batch()
+
+    def _flush_batch(self) -> None:
+        if self._batch:
+            self._window.append(self._ingest.submit_batch(self._batch))
+            self._futures += 1
+            self._batch, self._batch_bytes = [], 0
+            self._settle(self._futures_max)
+            self._pending_if_due()
+
+    def _read_large(self, item: Found) -> None:
+        self._flush_batch()
+        read = self._ingest.read_large(item, self._pending_if_due)
+        self._count([read])
+        self._window.append(read)
+        self._settle(self._futures_max)
+
+    def _settle(self, allowed: int) -> None:
+        """Enter finished results in order, until at most `allowed` batches are under way."""
+        while self._window:
+            head = self._window[0]
+            if isinstance(head, Future):
+                if self._futures <= allowed and not head.done():
+                    return
+                reads = head.result()
+                self._futures -= 1
+                self._window.popleft()
+                self._count(reads)
+                for read in reads:
+                    self._add(read)
+            else:
+                self._window.popleft()
+                self._add(head)
+
+    def _count(self, reads: list[Read]) -> None:
+        size = sum(read.identity[2] for read in reads)
+        self._files_read += len(reads)
+        self._bytes_read += size
+        self._parts.progress.advance(
+            bytes=size, files=len(reads), new_bytes=sum(read.new_bytes for read in reads)
+        )
+
+    def _add(self, read: Read) -> None:
+        self._builder.add(read.identity, read.content)
+        if read.stat_row is not None:
+            self._stat_rows.append(read.stat_row)
+            if len(self._stat_rows) >= _STAT_ROWS_MAX:
+                self._remember()
+
+    def _remember(self) -> None:
+        # Safe at any time: a row counts only while the index knows its chunks.
+        remember(self._parts.environment, self._stat_rows)
+        self._stat_rows = []
+
+    def _pending_if_due(self) -> None:
+        """Register the packs stored so far, when there are enough of them that losing them would hurt."""
+        if self._parts.writer.stored.pack_bytes < self._pending_at:
+            return
+        packs = self._parts.writer.take_stored()
+        self._pending_at = self._parts.writer.stored.pack_bytes + PENDING_BYTES
+        if packs:
+            self._push_id = self._push_id or self._parts.randomness.token(_PUSH_ID_BYTES)
+            self._parts.committer.commit([Pending(self._push_id)], packs, kind=RecordType.PENDING)
+            self._parts.writer.registered(packs)
+            self._registered += [pack.added.name for pack in packs]
+            self._registered_bytes += sum(pack.added.size for pack in packs)
+
+    def _commit(self, manifest: Manifest, request: Request) -> Pushed:
+        writer, committer = self._parts.writer, self._parts.committer
+        packs = writer.drain()
+        stored = writer.stored
+        pushed = Pushed(
+            number=0,
+            created=False,
+            files=manifest.entries,
+            logical_bytes=manifest.size,
+            files_read=self._files_read,
+            bytes_read=self._bytes_read,
+            new_bytes=stored.raw_bytes,
+            stored_bytes=stored.pack_bytes,
+            packs=stored.packs,
+        )
+        unchanged = self._equal_version(manifest, request) if not packs and not self._push_id else None
+        if unchanged is not None:
+            self._remember()
+            return pushed._replace(number=unchanged)
+        operations: list[Operation] = [
+            Push(
+                project=request.artifact.project,
+                name=request.artifact.name,
+                type=request.type,
+                manifest=manifest,
+                description=request.description,
+                metadata=request.metadata,
+                aliases=request.aliases,
+                tags=request.tags,
+                new_bytes=stored.raw_bytes,
+                stored_bytes=stored.pack_bytes,
+                packs=[*self._registered, *(pack.added.name for pack in packs)],
+            )
+        ]
+        if self._push_id:
+            operations.append(PendingDone(self._push_id))
+        outcome = committer.commit(operations, packs).outcomes[0]
+        writer.registered(packs)
+        self._remember()
+        assert outcome.number is not None
+        return pushed._replace(number=outcome.number, created=outcome.created)
+
+    def _equal_version(self, manifest: Manifest, request: Request) -> int | None:
+        """The newest version, when the push would change nothing at all."""
+        if request.aliases or request.tags or request.description is not None or request.metadata is not None:
+            return None
+        with self._parts.environment.read() as txn:
+            artifact = get_artifact(txn, request.artifact)
+            newest = None if artifact is None else get_version(txn, request.artifact, artifact.newest)
+        if artifact is None or newest is None or newest.manifest.digest != manifest.digest:
+            return None
+        return artifact.newest
+
+
+def _without_bytes(item: Found) -> Read:
+    """The entry of a symlink or an empty folder."""
+    if item.kind is Kind.SYMLINK:
+        target = item.target.encode(errors="strict")
+        identity: Identity = (item.path, int(Kind.SYMLINK), len(target), blake3(target), 0)
+        return Read(identity, Content(0, b"", [], os.fsdecode(target)), None, 0)
+    return Read((item.path, int(Kind.FOLDER), 0, blake3(b""), 0), EMPTY, None, 0)

@@ -1,0 +1,229 @@
+"""Finding what to push: sources walked depth first, in the order of a manifest, without reading a file.
+
+Symlinks are kept as symlinks and never followed. What can't be an entry (a device, a name that is not UTF-8, two names
+that differ by case only) is an error that names it, before anything is uploaded.
+"""
+
+import os
+import stat as stat_bits
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import merge
+from typing import BinaryIO, Final, NamedTuple
+
+from artifactstore.errors import InvalidSource, NoSuchPath, PathCollision, PermissionRefused, UsageError
+from artifactstore.format.page import Kind, path_order
+from artifactstore.ids import normalized
+from artifactstore.manifest.paths import fold, path_problem
+from artifactstore.transfer.ignore import IGNORE_FILE, IgnoreRules, NoRules, load_rules
+
+_SPECIAL: Final = (
+    (stat_bits.S_ISFIFO, "a FIFO"),
+    (stat_bits.S_ISSOCK, "a socket"),
+    (stat_bits.S_ISCHR, "a character device"),
+    (stat_bits.S_ISBLK, "a block device"),
+)
+
+
+class Found(NamedTuple):
+    """Something to push.
+
+    Attributes:
+        path: Its path in the version.
+        kind: File, symlink or empty folder.
+        source: Where it lies; for streams, where its bytes come from, for messages.
+        stat: Of the source; None for streams.
+        target: A symlink's target.
+        stream: Bytes that are not a file's.
+    """
+
+    path: str
+    kind: Kind
+    source: str
+    stat: os.stat_result | None
+    target: str = ""
+    stream: BinaryIO | None = None
+
+
+class Sources(NamedTuple):
+    """What a push was asked to take.
+
+    Attributes:
+        paths: Files and folders; a folder's contents go to the root of the version, a file to its name.
+        files: Single files, at the relative path they were given by.
+        streams: Path in the version to open binary stream.
+        exclude: Patterns in gitignore's language, against paths in the version.
+    """
+
+    paths: Sequence[str] = ()
+    files: Sequence[str] = ()
+    streams: Mapping[str, BinaryIO] = {}
+    exclude: Sequence[str] = ()
+
+
+def scan(sources: Sources) -> Iterator[Found]:
+    """Yield everything to push, in manifest order.
+
+    Raises:
+        NoSuchPath: A source does not exist.
+        PermissionRefused: A folder can't be listed.
+        InvalidSource: Something can't be an entry.
+        PathCollision: Two sources would be one path, or differ by case or Unicode form only.
+    """
+    rules: IgnoreRules | NoRules = load_rules(sources.exclude)
+    streams = [_source(path, rules) for path in sources.paths]
+    if sources.files:
+        streams.append(_exact(sources.files))
+    if sources.streams:
+        streams.append(iter(sorted(_streams(sources.streams), key=_order)))
+    if not streams:
+        raise UsageError("there is nothing to push", next_step="name a file or folder")
+    if len(streams) == 1 and not sources.files:
+        return streams[0]
+    return _without_collisions(merge(*streams, key=_order))
+
+
+def _order(found: Found) -> str:
+    return path_order(found.path)
+
+
+def _source(path: str, rules: IgnoreRules | NoRules) -> Iterator[Found]:
+    source = os.path.abspath(path)
+    try:
+        # A source that is named is followed; links inside it are not.
+        stat = os.stat(source)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if stat_bits.S_ISDIR(stat.st_mode):
+        return _walk(source, "", rules)
+    name = normalized(os.path.basename(source))
+    return iter([_found(name, source, stat)])
+
+
+def _walk(folder: str, prefix: str, rules: IgnoreRules | NoRules) -> Iterator[Found]:
+    try:
+        with os.scandir(folder) as listing:
+            entries = list(listing)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    if not entries and prefix:
+        yield Found(prefix[:-1], Kind.FOLDER, folder, None)
+        return
+    if any(entry.name == IGNORE_FILE for entry in entries):
+        rules = rules.entered(prefix, folder)
+    if rules.active:
+        entries = [one for one in entries if not rules.ignores(prefix + _name(one), folder=_is_folder(one))]
+    _refuse_siblings(entries)
+    entries.sort(key=_name)
+    for entry in entries:
+        path = prefix + _name(entry)
+        if _is_folder(entry):
+            yield from _walk(entry.path, path + "/", rules)
+            continue
+        try:
+            stat = entry.stat(follow_symlinks=False)
+        except OSError as error:
+            raise _unreadable(entry.path, error) from error
+        yield _found(path, entry.path, stat)
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return normalized(entry.name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False)
+
+
+def _found(path: str, source: str, stat: os.stat_result) -> Found:
+    problem = path_problem(path)
+    if problem:
+        raise InvalidSource(f"{source!r} can't be kept: {problem}", path=source)
+    mode = stat.st_mode
+    if stat_bits.S_ISREG(mode):
+        return Found(path, Kind.FILE, source, stat)
+    if stat_bits.S_ISLNK(mode):
+        return Found(path, Kind.SYMLINK, source, stat, target=_target(source))
+    what = next((words for test, words in _SPECIAL if test(mode)), "not a file")
+    raise InvalidSource(f"{source!r} can't be kept: it is {what}", path=source)
+
+
+def _target(source: str) -> str:
+    try:
+        target = os.readlink(source)
+        target.encode()
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    except UnicodeEncodeError as error:
+        raise InvalidSource(f"{source!r} can't be kept: its target is not UTF-8", path=source) from error
+    return target
+
+
+def _refuse_siblings(entries: Sequence[os.DirEntry[str]]) -> None:
+    """Refuse names in one folder that differ by case or Unicode form only; checked part by part, that is all."""
+    if len({fold(entry.name) for entry in entries}) == len(entries):
+        return
+    seen: dict[str, str] = {}
+    for entry in sorted(entries, key=lambda one: one.name):
+        other = seen.setdefault(fold(entry.name), entry.path)
+        if other != entry.path:
+            raise _collision(other, entry.path)
+
+
+def _without_collisions(found: Iterable[Found]) -> Iterator[Found]:
+    """Refuse collisions between several sources: by path, by case, as file and folder."""
+    files: dict[str, str] = {}
+    folders: dict[str, tuple[str, str]] = {}
+    for item in found:
+        folded = fold(item.path)
+        clash = files.setdefault(folded, item.source)
+        if clash != item.source or folded in folders:
+            raise _collision(clash if clash != item.source else folders[folded][1], item.source)
+        parts = item.path.split("/")[:-1]
+        for depth in range(1, len(parts) + 1):
+            folder = "/".join(parts[:depth])
+            spelled, source = folders.setdefault(fold(folder), (folder, item.source))
+            if spelled != folder or fold(folder) in files:
+                raise _collision(files.get(fold(folder), source), item.source)
+        yield item
+
+
+def _exact(files: Sequence[str]) -> Iterator[Found]:
+    found = []
+    for name in dict.fromkeys(files):
+        path = normalized(os.path.normpath(name))
+        try:
+            stat = os.lstat(name)
+        except OSError as error:
+            raise _unreadable(name, error) from error
+        if stat_bits.S_ISDIR(stat.st_mode):
+            raise InvalidSource(f"{name!r} is a folder; a list of files names files", path=name)
+        found.append(_found(path, os.path.abspath(name), stat))
+    return iter(sorted(found, key=_order))
+
+
+def _streams(streams: Mapping[str, BinaryIO]) -> Iterator[Found]:
+    for name, stream in streams.items():
+        path = normalized(name)
+        problem = path_problem(path)
+        if problem:
+            raise InvalidSource(f"{name!r} can't be a path in a version: {problem}", path=name)
+        yield Found(path, Kind.FILE, f"stream {name}", None, stream=stream)
+
+
+def _collision(one: str, other: str) -> PathCollision:
+    return PathCollision(
+        f"{one!r} and {other!r} would be one path, or differ by case or Unicode form only", paths=[one, other]
+    )
+
+
+def _unreadable(path: str, error: OSError) -> NoSuchPath | PermissionRefused | InvalidSource:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return NoSuchPath(f"{path!r} does not exist", path=path)
+    if isinstance(error, PermissionError):
+        return PermissionRefused(
+            f"{path!r} can't be read: permission denied", next_step="change its mode, or exclude it", path=path
+        )
+    return InvalidSource(f"{path!r} can't be read: {error.strerror}", path=path)
+
+
+unreadable = _unreadable

@@ -1,0 +1,55 @@
+"""Sizes and ranges on the command line are parsed strictly."""
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artifactstore.cli.options import parse_range, parse_size
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("500", 500), ("500B", 500), ("10MB", 10_000_000), ("10mb", 10_000_000), ("10M", 10_000_000),
+        ("10MB/s", 10_000_000), ("2MiB", 2 << 20), ("2Mi", 2 << 20), ("1.5 GB", 1_500_000_000), ("1k", 1000),
+        ("3TiB", 3 << 40),
+    ],
+)  # fmt: skip
+def test_sizes(text: str, size: int) -> None:
+    """Decimal and binary units, with or without the B, a blank or `/s`."""
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "MB", "-1", "0", "0.1", "10 elephants", "1iB", "1e6", "\u0661\u0660MB", "nan", "1.MB"]
+)
+def test_what_is_no_size(text: str) -> None:
+    """Anything else is refused, and so is nothing at all."""
+    with pytest.raises(click.BadParameter):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("0:1000", (0, 1000)),
+        ("5:", (5, None)),
+        (":7", (None, 7)),
+        ("-100:", (-100, None)),
+        (":", (None, None)),
+    ],
+)
+def test_ranges(text: str, ends: tuple[int | None, int | None]) -> None:
+    """Both ends are optional and may count from the end."""
+    assert parse_range(text) == ends
+
+
+@given(st.text(max_size=30))
+def test_ranges_are_parsed_or_refused(text: str) -> None:
+    """No text raises anything else, and no number is too long to be one."""
+    try:
+        ends = parse_range(text)
+    except click.BadParameter:
+        return
+    assert all(end is None or abs(end) < 10**19 for end in ends)

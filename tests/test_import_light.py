@@ -1,0 +1,39 @@
+"""Start-up stays light: what is heavy is imported when it is first needed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = {"numpy", "fsspec", "lmdb", "cryptography"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The top-level modules that a fresh interpreter holds after `statement`."""
+    script = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["import artifactstore", "import artifactstore; artifactstore.__all__", "import artifactstore.errors"],
+)
+def test_importing_the_library_loads_nothing_heavy(statement: str) -> None:
+    """A server or a worker that imports the library pays for LMDB and cryptography when it opens a store."""
+    assert loaded_by(statement) & HEAVY == set()
+
+
+def test_importing_the_command_line_loads_nothing_heavy() -> None:
+    """`artifactstore --help` answers at once, so `rich` and `dataclasses` wait as well."""
+    assert loaded_by("import artifactstore.cli.main") & (HEAVY | {"rich", "dataclasses"}) == set()
+
+
+def test_a_store_is_importable_by_name() -> None:
+    """Lightness does not hide the front door: README's `from artifactstore import Store` works."""
+    assert "artifactstore" in loaded_by("from artifactstore import Store; Store.open")
