@@ -102,7 +102,9 @@ class Committer:
         def make(position: Position) -> bytes:
             if precondition is not None:
                 precondition()
-            named = None if state is None else StateNamed(state.prefix, [pack.added.name for pack in state.state])
+            named = (
+                None if state is None else StateNamed(state.prefix, [pack.added.name for pack in state.state])
+            )
             clear = self._clear(position, operation, kind, registered, named)
             sealed = Sealed(
                 member=self._keyring.slot_id,

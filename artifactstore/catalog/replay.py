@@ -50,7 +50,9 @@ class Catalog:
     Thread-safe: each record is applied in one write transaction.
     """
 
-    def __init__(self, backend: Backend, environment: Environment, packs: PackTable, keyring: Keyring) -> None:
+    def __init__(
+        self, backend: Backend, environment: Environment, packs: PackTable, keyring: Keyring
+    ) -> None:
         self._backend = backend
         self._environment = environment
         self._packs = packs
@@ -125,7 +127,9 @@ def _after(position: Position, record: Opened, packs: int) -> Position:
     state_bytes, index_packs = position.state_bytes, position.index_packs
     if clear is not None and record.sealed is not None:
         made = [added.name for added in clear.packs if added.type == PackType.INDEX]
-        index_packs = record.sealed.index_packs or index_packs + [name for name in made if name not in index_packs]
+        index_packs = record.sealed.index_packs or index_packs + [
+            name for name in made if name not in index_packs
+        ]
     if clear is not None and clear.state is not None:
         named = set(clear.state.packs)
         state_bytes = sum(added.size for added in clear.packs if added.name in named)
@@ -134,7 +138,9 @@ def _after(position: Position, record: Opened, packs: int) -> Position:
         next_slot=record.slot + 1,
         frontier=append(position.frontier, record.slot, record.leaf),
         state_slot=record.slot if names_state else position.state_slot,
-        state_prefix=clear.state.prefix if clear is not None and clear.state is not None else position.state_prefix,
+        state_prefix=clear.state.prefix
+        if clear is not None and clear.state is not None
+        else position.state_prefix,
         keys=position.keys if clear is None else clear.keys,
         tail_bytes=0 if names_state else position.tail_bytes + record.size,
         state_bytes=state_bytes,

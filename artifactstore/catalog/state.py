@@ -84,7 +84,10 @@ def make_state(
         randomness: Makes pack keys.
     """
     segments = [
-        decode_segment(data, f"record {record.slot}") for record in tail if record.sealed for data in record.sealed.rows
+        decode_segment(data, f"record {record.slot}")
+        for record in tail
+        if record.sealed
+        for data in record.sealed.rows
     ]
     with environment.read() as txn:
         position = read_position(txn)

@@ -83,7 +83,9 @@ class Chunker:
             for profile in (GENERAL, WEIGHTS)
         }
 
-    def cut(self, data: bytes | bytearray | memoryview, profile: Profile, *, last: bool) -> list[tuple[int, int]]:
+    def cut(
+        self, data: bytes | bytearray | memoryview, profile: Profile, *, last: bool
+    ) -> list[tuple[int, int]]:
         """Return (start, end) of the chunks of `data`.
 
         Args:

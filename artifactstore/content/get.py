@@ -90,7 +90,12 @@ class ChunkReader:
         return keyed_blake3(self._cid_keys[kind], data) == cid
 
     def read_range(
-        self, kind: PackType, pack: int, span: Range, wanted: Sequence[Wanted], sink: Callable[[bytes, memoryview], None]
+        self,
+        kind: PackType,
+        pack: int,
+        span: Range,
+        wanted: Sequence[Wanted],
+        sink: Callable[[bytes, memoryview], None],
     ) -> None:
         """Fetch one range of a pack and give each wanted chunk in it to `sink`, verified.
 
@@ -155,7 +160,10 @@ class ChunkReader:
         with self._environment.read() as txn:
             stored = self._packs.get(txn, number)
         if stored is None:
-            raise Damaged(f"the index names pack {number}, which it does not know", next_step="artifactstore index rebuild")
+            raise Damaged(
+                f"the index names pack {number}, which it does not know",
+                next_step="artifactstore index rebuild",
+            )
         ref = PackRef(stored.added.name, PackType(stored.added.type), stored.added.size, stored.key)
         made = ref, BlobOpener(self._store_id, ref)
         with self._lock:
@@ -191,5 +199,7 @@ def _lost(cid: bytes) -> Damaged:
 
 def _wrong(ref: PackRef, at: Location) -> Damaged:
     return Damaged(
-        f"{ref.name}: a chunk in blob {at.ordinal} is not the one its cid names", object=ref.name, blob=at.ordinal
+        f"{ref.name}: a chunk in blob {at.ordinal} is not the one its cid names",
+        object=ref.name,
+        blob=at.ordinal,
     )

@@ -27,7 +27,9 @@ INDEX_ROWS_MAX: Final = 1 << 19
 _LEVEL: Final = 3
 
 
-def pack_up(keys: CidKeys, kind: PackType, chunks: Iterable[bytes], randomness: Randomness) -> Iterator[FinishedPack]:
+def pack_up(
+    keys: CidKeys, kind: PackType, chunks: Iterable[bytes], randomness: Randomness
+) -> Iterator[FinishedPack]:
     """Yield packs that hold `chunks` in order, one blob each; the caller stores them."""
     cid_key = keys.cid_key(kind.name.lower())
     pack: OpenPack | None = None
@@ -68,7 +70,9 @@ def index_packs(
 def joined_rows(packs: Sequence[FinishedPack]) -> list[bytes]:
     """The sorted rows of several finished packs, numbered by their position in `packs`."""
     rows = [
-        row[:16] + number.to_bytes(4, "big") + row[20:] for number, pack in enumerate(packs) for row in pack.rows
+        row[:16] + number.to_bytes(4, "big") + row[20:]
+        for number, pack in enumerate(packs)
+        for row in pack.rows
     ]
     rows.sort()
     return rows
@@ -101,7 +105,9 @@ def read_all(backend: Backend, keys: CidKeys, pack: PackRef) -> list[bytes]:
     for chunk in chunks:
         if chunk.ordinal != ordinal:
             ordinal, blob = chunk.ordinal, chunk.blob
-            raw = opener.open(data[blob.offset : blob.offset + blob.length], ordinal, blob.codec, blob.raw_length)
+            raw = opener.open(
+                data[blob.offset : blob.offset + blob.length], ordinal, blob.codec, blob.raw_length
+            )
         part = raw[chunk.start : chunk.start + chunk.length]
         if keyed_blake3(key, part) != chunk.cid:
             raise Damaged(f"{pack.name}: a chunk is not the one its cid names", object=pack.name)

@@ -14,7 +14,7 @@ Buffer = bytes | bytearray | memoryview
 __all__ = ["Aead", "Buffer", "SealBroken", "counter_nonce"]
 
 
-class SealBroken(Exception):  # noqa: N818 - named for what happened; callers turn it into an error of theirs
+class SealBroken(Exception):
     """A seal or a signature does not verify: wrong key, wrong context or altered bytes.
 
     It names no object: the caller, who knows which one it read, raises `Damaged` or `WrongKey` from it.

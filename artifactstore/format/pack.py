@@ -7,6 +7,7 @@ was sealed as, because its associated data names suite, store, type, ordinal, co
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import msgspec
@@ -137,16 +138,20 @@ def decode_trailer(data: bytes | memoryview, where: str) -> Trailer:
     """
     total, footer_length = trailer_length(data, where)
     if total != len(data):
-        raise Damaged(f"{where}: the trailer's length is wrong", object=where, expected=total, found=len(data))
+        raise Damaged(
+            f"{where}: the trailer's length is wrong", object=where, expected=total, found=len(data)
+        )
     body = bytes(data[: -END.size])
     step = CID_PREFIX_BYTES
     prefixes = [body[i : i + step] for i in range(0, len(body), step)]
-    if any(a > b for a, b in zip(prefixes, prefixes[1:], strict=False)):
+    if any(a > b for a, b in pairwise(prefixes)):
         raise Damaged(f"{where}: the trailer is not sorted", object=where)
     return Trailer(prefixes, footer_length, total)
 
 
-def encode_footer(blobs: Sequence[tuple[int, int, int, int]], cids: Sequence[bytes], lengths: Sequence[int]) -> bytes:
+def encode_footer(
+    blobs: Sequence[tuple[int, int, int, int]], cids: Sequence[bytes], lengths: Sequence[int]
+) -> bytes:
     """Return the plaintext of a footer."""
     return encode(Footer(list(blobs), b"".join(cids), list(lengths)))
 

@@ -10,8 +10,8 @@ from enum import IntEnum
 from typing import Final
 
 import msgspec
+from blake3 import blake3
 
-from artifactstore.crypto.hashing import blake3
 from artifactstore.errors import Damaged
 from artifactstore.format.coding import decoder_of, encode
 from artifactstore.format.limits import (
@@ -100,7 +100,7 @@ def path_order(path: str) -> str:
 
 def page_digest(identities: list[Identity]) -> bytes:
     """BLAKE3-256 over the MessagePack array of identities."""
-    return blake3(encode(identities))
+    return blake3(encode(identities)).digest()
 
 
 def decode_page(data: bytes, where: str) -> Page:
@@ -121,7 +121,11 @@ def decode_page(data: bytes, where: str) -> Page:
         if order <= last or len(path.encode()) > PATH_BYTES_MAX:
             raise Damaged(f"{where}: a page is unsorted or holds a path that is too long", object=where)
         last = order
-        if len(digest) != DIGEST_BYTES or not 0 <= size <= FILE_BYTES_MAX or (kind == Kind.PAGE) != (page.level > 0):
+        if (
+            len(digest) != DIGEST_BYTES
+            or not 0 <= size <= FILE_BYTES_MAX
+            or (kind == Kind.PAGE) != (page.level > 0)
+        ):
             raise Damaged(f"{where}: entry {path!r} is malformed", object=where, path=path)
         _check_content(kind, size, content, path, where)
     return page
@@ -129,7 +133,9 @@ def decode_page(data: bytes, where: str) -> Page:
 
 def _check_content(kind: int, size: int, content: Content, path: str, where: str) -> None:
     count = len(content.sizes)
-    good = len(content.cids) == count * CID_BYTES and all(0 <= part <= FILE_BYTES_MAX for part in content.sizes)
+    good = len(content.cids) == count * CID_BYTES and all(
+        0 <= part <= FILE_BYTES_MAX for part in content.sizes
+    )
     if kind == Kind.FILE:
         bound = INLINE_CHUNKS_MAX if content.depth == 0 else 1
         good = good and 0 <= content.depth <= LIST_DEPTH_MAX and count <= bound and sum(content.sizes) == size

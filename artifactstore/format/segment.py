@@ -114,8 +114,12 @@ def split_rows(packs: Sequence[bytes], rows: Sequence[bytes]) -> list[tuple[byte
         part = rows[start : start + SEGMENT_ROWS_MAX]
         used = sorted({int.from_bytes(row[16:20], "big") for row in part})
         number = {old: new for new, old in enumerate(used)}
-        renumbered = [row[:16] + number[int.from_bytes(row[16:20], "big")].to_bytes(4, "big") + row[20:] for row in part]
-        segments.append((part[0][:CID_PREFIX_BYTES], encode_segment([packs[old] for old in used], renumbered)))
+        renumbered = [
+            row[:16] + number[int.from_bytes(row[16:20], "big")].to_bytes(4, "big") + row[20:] for row in part
+        ]
+        segments.append(
+            (part[0][:CID_PREFIX_BYTES], encode_segment([packs[old] for old in used], renumbered))
+        )
     return segments
 
 

@@ -26,7 +26,7 @@ _FLAG_BRANCH, _FLAG_LEAF, _FLAG_META = 0x01, 0x02, 0x08
 _NO_ROOT = (1 << 64) - 1
 
 
-class IndexBroken(Exception):  # noqa: N818 - named for what happened; it never reaches a user
+class IndexBroken(Exception):
     """An index can't be used as it is: cut, garbage, not LMDB's or found corrupt. Destroy and rebuild it.
 
     Attributes:
@@ -48,7 +48,7 @@ class _Meta(NamedTuple):
     transaction: int
 
 
-class _Malformed(Exception):  # noqa: N818 - never leaves this module
+class _Malformed(Exception):
     pass
 
 

@@ -31,6 +31,8 @@ DRAIN_WAIT_S: Final = 10.0
 FREE_BYTES_MIN: Final = 1 << 20
 
 _BROKEN = (
+    # LMDB finds a transaction invalid, other than after an error that ended it, only where a tree is damaged.
+    lmdb.BadTxnError,
     lmdb.CorruptedError,
     lmdb.IncompatibleError,
     lmdb.InvalidError,

@@ -270,7 +270,7 @@ def _kek_cipher(kek: bytes, store_id: bytes, generation: int, type_name: str, sa
     return Aead(hkdf_sha256(kek, salt=salt, info=context))
 
 
-def sealed_under_kek(  # noqa: PLR0917 - the order of the derivation's context
+def sealed_under_kek(
     kek: bytes,
     store_id: bytes,
     generation: int,
@@ -296,7 +296,7 @@ def sealed_under_kek(  # noqa: PLR0917 - the order of the derivation's context
     )
 
 
-def open_under_kek(  # noqa: PLR0917 - as above
+def open_under_kek(
     kek: bytes, store_id: bytes, generation: int, type_name: str, sealed: bytes, aad: bytes
 ) -> bytes:
     """Open what `sealed_under_kek` made with the same key, context and `aad`.

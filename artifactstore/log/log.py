@@ -193,7 +193,9 @@ class Log:
         data = self.read(at)
         frame = None if data is None else examine(data, at, self._keyring.store_id)
         if data is None or frame is None:
-            raise Damaged(f"{slot_name(at)}, which names the store's state, is missing or void", object=slot_name(at))
+            raise Damaged(
+                f"{slot_name(at)}, which names the store's state, is missing or void", object=slot_name(at)
+            )
         applier.load_state(open_slot(data, at, frame.clear.root, self._keyring))
 
     def _last_valid(self, slot: int) -> tuple[int, Clear] | None:
@@ -218,7 +220,9 @@ class Log:
             if self._backend.exists(slot_name(slot)):
                 return
             if waited >= _HOLE_PATIENCE_S:
-                raise Damaged(f"{slot_name(slot)} is missing, and records lie beyond it", object=slot_name(slot))
+                raise Damaged(
+                    f"{slot_name(slot)} is missing, and records lie beyond it", object=slot_name(slot)
+                )
             self._clock.sleep(_HOLE_PAUSE_S)
             waited += _HOLE_PAUSE_S
 

@@ -10,6 +10,7 @@ from artifactstore.clock import Randomness
 from artifactstore.crypto.aead import SealBroken
 from artifactstore.crypto.hashing import sha256
 from artifactstore.crypto.signing import SigningKey, verify
+from artifactstore.crypto.suite import SALT_SIZE_BYTES, TAG_SIZE_BYTES
 from artifactstore.errors import Damaged, NewerStore, PermissionRefused
 from artifactstore.format.limits import FORMAT_VERSION, RECORD_BYTES_MAX
 from artifactstore.format.operations import Sealed, decode_sealed, encode_sealed
@@ -25,7 +26,6 @@ from artifactstore.format.record import (
     encode_associated,
     slot_name,
 )
-from artifactstore.crypto.suite import SALT_SIZE_BYTES, TAG_SIZE_BYTES
 from artifactstore.keyring.keyring import Keyring, open_under_kek
 from artifactstore.log.merkle import leaf_of, void_leaf
 
@@ -92,7 +92,9 @@ def _refuse_newer_format(data: bytes, where: str) -> None:
         return
     magic, version, *_ = HEADER.unpack_from(data)
     if magic == MAGIC and version > FORMAT_VERSION:
-        raise NewerStore(f"the store is of format {version}; this release reads {FORMAT_VERSION}", found=version)
+        raise NewerStore(
+            f"the store is of format {version}; this release reads {FORMAT_VERSION}", found=version
+        )
 
 
 def open_slot(data: bytes, slot: int, root: bytes, keyring: Keyring) -> Opened:
@@ -135,7 +137,8 @@ def signer(keyring: Keyring) -> SigningKey:
     """
     if keyring.signing_key is None:
         raise PermissionRefused(
-            "this key may read the store and not write to it", next_step="ask an owner for a key that may write"
+            "this key may read the store and not write to it",
+            next_step="ask an owner for a key that may write",
         )
     return keyring.signing_key
 

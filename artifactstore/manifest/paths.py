@@ -13,7 +13,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 # One look decides about nearly every path there is; the rest is explained part by part.
-_PLAIN = re.compile(r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_.+@=-]{1,200}(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.+@=-]{1,200}){0,18}")
+_PLAIN = re.compile(
+    r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_.+@=-]{1,200}(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.+@=-]{1,200}){0,18}"
+)
 _RESERVED_ANYWHERE = re.compile(r"(?:^|/)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:[./]|$)", re.IGNORECASE)
 NAME_BYTES_MAX = 255
 
@@ -22,27 +24,23 @@ def path_problem(path: str) -> str:
     """Say why a version may not hold `path`; empty when it may."""
     if _PLAIN.fullmatch(path) and not _RESERVED_ANYWHERE.search(path):
         return ""
+    return _whole_problem(path) or next(filter(None, map(_part_problem, path.split("/"))), "")
+
+
+def _whole_problem(path: str) -> str:
     try:
-        encoded = path.encode()
+        length = len(path.encode())
     except UnicodeEncodeError:
         return "it is not UTF-8"
-    if not path:
-        return "it is empty"
-    if len(encoded) > PATH_BYTES_MAX:
-        return f"it is longer than {PATH_BYTES_MAX} bytes"
-    if _CONTROL.search(path):
-        return "it holds a NUL or control character"
-    if "\\" in path:
-        return "it holds a backslash"
-    if _DRIVE.match(path):
-        return "it begins with a drive letter"
-    if not path.isascii() and unicodedata.normalize("NFC", path) != path:
-        return "it is not in Unicode form NFC"
-    for part in path.split("/"):
-        problem = _part_problem(part)
-        if problem:
-            return problem
-    return ""
+    problems = (
+        (not path, "it is empty"),
+        (length > PATH_BYTES_MAX, f"it is longer than {PATH_BYTES_MAX} bytes"),
+        (_CONTROL.search(path), "it holds a NUL or control character"),
+        ("\\" in path, "it holds a backslash"),
+        (_DRIVE.match(path), "it begins with a drive letter"),
+        (unicodedata.normalize("NFC", path) != path, "it is not in Unicode form NFC"),
+    )
+    return next((words for found, words in problems if found), "")
 
 
 def _part_problem(part: str) -> str:

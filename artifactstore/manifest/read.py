@@ -74,7 +74,9 @@ class Span(NamedTuple):
     length: int
 
 
-def entries(getter: Getter, manifest: Manifest, on_page: Callable[[bytes], None] | None = None) -> Iterator[StoredEntry]:
+def entries(
+    getter: Getter, manifest: Manifest, on_page: Callable[[bytes], None] | None = None
+) -> Iterator[StoredEntry]:
     """Yield a version's entries in path order, each checked.
 
     Args:
@@ -186,7 +188,9 @@ def spans(
         Damaged: A list node is missing or contradicts its parent.
     """
     total = sum(content.sizes)
-    yield from _spans(getter, content.depth, content.cids, content.sizes, 0, start, total if stop is None else stop, on_list)
+    yield from _spans(
+        getter, content.depth, content.cids, content.sizes, 0, start, total if stop is None else stop, on_list
+    )
 
 
 def _spans(

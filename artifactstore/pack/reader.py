@@ -63,7 +63,9 @@ class BlobOpener:
             return decompress(codec, self._aead.open(counter_nonce(ordinal), sealed, aad), raw_length)
         except (SealBroken, CodecError) as error:
             name = self._pack.name
-            raise Damaged(f"{name}: blob {ordinal} was altered or swapped", object=name, blob=ordinal) from error
+            raise Damaged(
+                f"{name}: blob {ordinal} was altered or swapped", object=name, blob=ordinal
+            ) from error
 
 
 def read_contents(backend: Backend, store_id: bytes, pack: PackRef) -> list[PackedChunk]:

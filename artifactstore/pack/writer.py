@@ -95,7 +95,9 @@ class OpenPack:
         """Give out the next ordinal and room for `length` sealed bytes, or None when the pack is full."""
         overhead = _FOOTER_BYTES_PER_CHUNK * (len(self._cids) + len(chunks))
         overhead += _FOOTER_BYTES_PER_BLOB * (len(self._blobs) + 1) + END.size + TAG_BYTES
-        if self._blobs and (self._end + length + overhead > self._target or len(self._blobs) >= PACK_BLOBS_MAX):
+        if self._blobs and (
+            self._end + length + overhead > self._target or len(self._blobs) >= PACK_BLOBS_MAX
+        ):
             return None
         ordinal, offset = len(self._blobs), self._end
         self._blobs.append((length, raw_length, codec, len(chunks)))
@@ -110,7 +112,9 @@ class OpenPack:
         self._end += length
         return _Reserved(ordinal, offset)
 
-    def seal(self, at: _Reserved, payload: bytes | bytearray | memoryview, codec: int, raw_length: int) -> None:
+    def seal(
+        self, at: _Reserved, payload: bytes | bytearray | memoryview, codec: int, raw_length: int
+    ) -> None:
         """Seal one blob into its reserved place; several threads may do so at once."""
         aad = blob_aad(self._store_id, self._type, at.ordinal, codec, raw_length)
         room = self._view[at.offset : at.offset + len(payload) + TAG_BYTES]

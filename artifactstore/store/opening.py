@@ -37,7 +37,15 @@ from artifactstore.format.record import RecordType, decode_frame, slot_name
 from artifactstore.index.environment import Environment, destroy
 from artifactstore.index.header import IndexBroken
 from artifactstore.index.places import index_folder
-from artifactstore.index.tables import LAYOUT, TABLES, Facts, PackTable, read_facts, read_position, write_facts
+from artifactstore.index.tables import (
+    LAYOUT,
+    TABLES,
+    Facts,
+    PackTable,
+    read_facts,
+    read_position,
+    write_facts,
+)
 from artifactstore.keyring.keyfile import KeyPair, load_key_file, load_or_create_key_file
 from artifactstore.keyring.keyring import Keyring, Member, create_secrets, make_keys_object, unlock
 from artifactstore.log.log import Log
@@ -170,7 +178,9 @@ def refuse_occupied(backend: Backend) -> None:
             raise StoreExists(f"there is a store at {backend.url} already", url=backend.url)
         # keys/ and probe/ may be left of an init that was cut; log/ sorts between them.
         if not info.name.startswith((PROBE_PREFIX, "keys/")):
-            raise ForeignContents(f"{backend.url} holds {info.name!r}, which is not a store's", object=info.name)
+            raise ForeignContents(
+                f"{backend.url} holds {info.name!r}, which is not a store's", object=info.name
+            )
 
 
 def _backend(access: Access, clock: Clock, *, make: bool) -> Backend:
@@ -223,9 +233,7 @@ def _unlock(backend: Backend, store_id: bytes, names: list[bytes], pair: KeyPair
     raise failure or Damaged("record 0 names no keys/ object", object=slot_name(0))
 
 
-def _wire(
-    access: Access, backend: Backend, keyring: Keyring, clock: Clock, randomness: Randomness
-) -> Parts:
+def _wire(access: Access, backend: Backend, keyring: Keyring, clock: Clock, randomness: Randomness) -> Parts:
     notices: list[str] = []
     folder = index_folder(access.cache_dir, keyring.store_id)
     if folder.notice:
@@ -249,11 +257,10 @@ def open_index(
             try:
                 facts = _facts(environment, keyring, randomness)
             except (IndexBroken, Damaged):
-                facts = None
                 broken = "it was altered"
-            if facts is not None and facts.layout == LAYOUT and facts.store_id == keyring.store_id:
-                return environment, facts
-            if facts is not None:
+            else:
+                if facts.layout == LAYOUT and facts.store_id == keyring.store_id:
+                    return environment, facts
                 broken = "it is of another store or release"
             environment.close()
         except IndexBroken as error:

@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import Any, BinaryIO, Final
 
 from artifactstore.backend.probe import probe
-from artifactstore.catalog.rows import get_artifact, get_version
+from artifactstore.catalog.rows import get_version
 from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
 from artifactstore.content.get import ChunkReader
 from artifactstore.content.put import ChunkWriter
-from artifactstore.errors import InvalidMetadata, InvalidName, NoSuchArtifact, Unsupported
+from artifactstore.errors import InvalidMetadata, InvalidName, NoSuchArtifact
 from artifactstore.executors import Executors, threads
 from artifactstore.format.limits import DESCRIPTION_BYTES_MAX, METADATA_BYTES_MAX
 from artifactstore.format.operations import Alias, Operation, Tag
@@ -563,9 +563,7 @@ class Store:
 def _reopen(access: Access, store_id: str) -> Store:
     clock, randomness = SystemClock(), SystemRandomness()
     parts = open_parts(access, clock, randomness, store_id=store_id)
-    return Store(
-        access, parts, clock=clock, randomness=randomness, make_executors=threads, progress=None
-    )
+    return Store(access, parts, clock=clock, randomness=randomness, make_executors=threads, progress=None)
 
 
 def _sources(
@@ -582,7 +580,9 @@ def _sources(
 def _movable(alias: str) -> str:
     if alias == LATEST:
         raise InvalidName(
-            f"the alias {LATEST!r} follows the newest version by itself", next_step="choose another", name=alias
+            f"the alias {LATEST!r} follows the newest version by itself",
+            next_step="choose another",
+            name=alias,
         )
     return check_alias(alias)
 
@@ -598,7 +598,9 @@ def _checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any] | No
     try:
         text = json.dumps(dict(metadata), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise InvalidMetadata(f"metadata is not JSON: {error}", next_step="use text, numbers, lists, objects") from error
+        raise InvalidMetadata(
+            f"metadata is not JSON: {error}", next_step="use text, numbers, lists, objects"
+        ) from error
     if len(text) > METADATA_BYTES_MAX:
         raise InvalidMetadata(f"metadata of {len(text)} bytes exceeds {METADATA_BYTES_MAX}")
     checked: dict[str, Any] = json.loads(text)

@@ -183,6 +183,4 @@ class Version:
 
 def _entry(entry: StoredEntry) -> Entry:
     target = entry.content.target if entry.kind == Kind.SYMLINK else None
-    return Entry(
-        entry.path, kind_name(entry.kind), entry.size, entry.digest.hex(), entry.executable, target
-    )
+    return Entry(entry.path, kind_name(entry.kind), entry.size, entry.digest.hex(), entry.executable, target)

@@ -179,7 +179,9 @@ class Ingest:
             view[: len(carried)] = carried
             filled, last = _fill(stream, view, len(carried), found)
             if profile is None:
-                profile = profile_of(bytes(view[:MAGIC_BYTES]) if filled > MAGIC_BYTES else bytes(view[:filled]))
+                profile = profile_of(
+                    bytes(view[:MAGIC_BYTES]) if filled > MAGIC_BYTES else bytes(view[:filled])
+                )
             cuts = self._chunker.cut(view[:filled], profile, last=last)
             end = cuts[-1][1] if cuts else 0
             fresh = view[len(carried) : filled]
@@ -295,6 +297,8 @@ def _same(one: os.stat_result, other: os.stat_result) -> bool:
 
 def _open_failed(found: Found, error: OSError) -> Exception:
     # What was a file when it was found and is none now has changed, whatever the system calls it.
-    return changed(found) if isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP else unreadable(
-        found.source, error
+    return (
+        changed(found)
+        if isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP
+        else unreadable(found.source, error)
     )

@@ -81,7 +81,9 @@ def selected(found: Iterable[StoredEntry], globs: Sequence[str]) -> Iterator[Sto
             yield entry
 
 
-def pull(parts: PullParts, manifest: Manifest, destination: str, globs: Sequence[str], *, overwrite: bool) -> Pulled:
+def pull(
+    parts: PullParts, manifest: Manifest, destination: str, globs: Sequence[str], *, overwrite: bool
+) -> Pulled:
     """Write a version's files into `destination`.
 
     Args:

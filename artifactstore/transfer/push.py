@@ -162,7 +162,8 @@ class Pusher:
                 identity = (item.path, int(Kind.FILE), size, known.digest, flags)
                 pairs.append((item, Read(identity, Content(known.depth, known.cids, known.sizes), None, 0)))
         self._parts.progress.advance(
-            bytes=sum(read.identity[2] for _, read in pairs if read), files=sum(1 for _, read in pairs if read)
+            bytes=sum(read.identity[2] for _, read in pairs if read),
+            files=sum(1 for _, read in pairs if read),
         )
         return pairs
 

@@ -221,7 +221,9 @@ def _unreadable(path: str, error: OSError) -> NoSuchPath | PermissionRefused | I
         return NoSuchPath(f"{path!r} does not exist", path=path)
     if isinstance(error, PermissionError):
         return PermissionRefused(
-            f"{path!r} can't be read: permission denied", next_step="change its mode, or exclude it", path=path
+            f"{path!r} can't be read: permission denied",
+            next_step="change its mode, or exclude it",
+            path=path,
         )
     return InvalidSource(f"{path!r} can't be read: {error.strerror}", path=path)
 

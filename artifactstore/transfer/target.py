@@ -11,7 +11,13 @@ from collections import OrderedDict
 from types import TracebackType
 from typing import Final
 
-from artifactstore.errors import ArtifactStoreError, BackendError, DestinationExists, PermissionRefused, StorageFull
+from artifactstore.errors import (
+    ArtifactStoreError,
+    BackendError,
+    DestinationExists,
+    PermissionRefused,
+    StorageFull,
+)
 
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

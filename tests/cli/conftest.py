@@ -12,11 +12,6 @@ import pytest
 from artifactstore.cli.main import main
 from tests.cli import fake_store
 
-FAKED = [
-    "ArtifactInfo", "CheckReport", "Entry", "IndexInfo", "LogEntry", "ProjectInfo", "PullPlan", "PullSummary",
-    "PushPlan", "PushSummary", "Store", "StoreInfo", "Version",
-]  # fmt: skip
-
 
 class Finished(NamedTuple):
     """What one command left behind."""
@@ -71,15 +66,3 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[fake_store.Store]]:
     fake_store.forget_everything()
     yield fake_store.Store
     fake_store.forget_everything()
-
-
-def _stand_in() -> None:
-    """Until artifactstore.store exists."""
-    import artifactstore.store as real
-
-    if not hasattr(real, "Store"):
-        for name in FAKED:
-            setattr(real, name, getattr(fake_store, name))
-
-
-_stand_in()

@@ -49,7 +49,7 @@ def execute(run: Run, line: str) -> Finished:
     return run(*words, stdin=stdin)
 
 
-def test_every_documented_line_runs_and_prints_the_documented_shape(run: Run, data: Path, fake) -> None:
+def test_every_documented_line_runs_and_prints_the_documented_shape(run: Run, data: Path) -> None:
     """The page is run from top to bottom in an empty home with a folder `data`."""
     for each in data.iterdir():
         each.unlink()
