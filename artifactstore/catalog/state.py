@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from artifactstore.backend.base import Backend
 from artifactstore.clock import Randomness
 from artifactstore.content.packs import index_packs, merged_rows, pack_up, read_all, read_segments
-from artifactstore.errors import Damaged
+from artifactstore.errors import Damaged, NewerStore
 from artifactstore.format.limits import STATE_CHUNK_BYTES_TARGET
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import PackAdded
@@ -30,7 +30,7 @@ from artifactstore.index.tables import (
     write_position,
 )
 from artifactstore.keyring.keyring import Keyring
-from artifactstore.log.records import Opened
+from artifactstore.log.records import KNOWN_FEATURES, Opened
 from artifactstore.pack.reader import PackRef
 from artifactstore.pack.writer import FinishedPack
 
@@ -127,6 +127,8 @@ def _tiers(txn: ReadTransaction, packs: PackTable, names: list[bytes]) -> tuple[
 def _parts(
     txn: ReadTransaction, packs: PackTable, position: Position, keyring: Keyring, current: list[bytes]
 ) -> Iterator[StateHead | StateRows]:
+    if position.parameters is None:
+        raise Damaged("record 0 does not open, so the store's parameters are not known")
     yield StateHead(
         store_id=keyring.store_id,
         prefix=position.next_slot,
@@ -137,6 +139,7 @@ def _parts(
         features=[],
         index_packs=current,
         packs=position.packs,
+        parameters=position.parameters,
     )
     batch: list[StatePack] = []
     for stored in packs.all(txn):
@@ -181,6 +184,9 @@ def load_state(
     head = decode_head(chunks[0], where)
     if head.store_id != keyring.store_id or head.prefix != clear.state.prefix or head.prefix > named_in.slot:
         raise Damaged(f"{where} is of another store or prefix")
+    unknown = sorted(set(head.features) - KNOWN_FEATURES)
+    if unknown:
+        raise NewerStore(f"{where} needs {', '.join(unknown)}", features=unknown)
     parts = [decode_rows(chunk, where) for chunk in chunks[1:]]
     for part in parts:
         keys |= {row.added.name: (row.added, row.key) for row in part.packs}
@@ -225,4 +231,5 @@ def _position(head: StateHead) -> Position:
         state_bytes=0,
         packs=head.packs,
         index_packs=head.index_packs,
+        parameters=head.parameters,
     )

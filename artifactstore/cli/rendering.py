@@ -42,9 +42,9 @@ def count_text(count: int, noun: str) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds < 10:  # noqa: PLR2004 - below it tenths matter
-        return f"{seconds:.1f} s"
+    """`0.04 s`, `4.2 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 9.95:  # noqa: PLR2004 - below it tenths matter, and below a second hundredths
+        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:  # noqa: PLR2004 - seconds in a minute
         return f"{whole} s"

@@ -13,6 +13,7 @@ from artifactstore.backend.base import Backend
 from artifactstore.content.put import CidKeys
 from artifactstore.crypto.hashing import keyed_blake3
 from artifactstore.errors import Damaged, ObjectMissing, TruncatedRead
+from artifactstore.format.limits import BLOB_RAW_BYTES_MAX, TAG_BYTES
 from artifactstore.format.pack import PackType
 from artifactstore.format.segment import Location
 from artifactstore.index.environment import Environment
@@ -22,6 +23,8 @@ from artifactstore.pack.reader import BlobOpener, PackRef
 
 _BLOB_CACHE_BYTES: Final = 16 << 20
 _OPENERS_MAX: Final = 256
+# Sealing adds a tag and compression never more than it saves: an index row that says more is not an honest one.
+_SEALED_BYTES_MAX: Final = BLOB_RAW_BYTES_MAX + TAG_BYTES
 
 
 class Wanted(NamedTuple):
@@ -107,6 +110,7 @@ class ChunkReader:
             sink: Called with (cid, bytes); the bytes are valid during the call only.
         """
         ref, opener = self._opener(pack)
+        _refuse_longer(ref, span.length)
         try:
             data = memoryview(self._backend.get_range(ref.name, span.start, span.length))
         except (ObjectMissing, TruncatedRead):
@@ -141,6 +145,7 @@ class ChunkReader:
         ref, opener = self._opener(at.pack)
         raw = self._cached(at)
         if raw is None:
+            _refuse_longer(ref, at.length)
             try:
                 sealed = self._backend.get_range(ref.name, at.offset, at.length)
             except (ObjectMissing, TruncatedRead) as error:
@@ -195,6 +200,12 @@ def _lost(cid: bytes) -> Damaged:
         next_step="run `artifactstore index rebuild`, then `artifactstore check`",
         chunk=cid.hex(),
     )
+
+
+def _refuse_longer(ref: PackRef, length: int) -> None:
+    """Refuse to fetch more at once than the longest blob, before memory is given to it."""
+    if length > _SEALED_BYTES_MAX:
+        raise Damaged(f"{ref.name}: the index names a blob of {length} bytes", object=ref.name)
 
 
 def _wrong(ref: PackRef, at: Location) -> Damaged:

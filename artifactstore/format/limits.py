@@ -14,6 +14,14 @@ DIGEST_BYTES: Final = 32
 KEY_BYTES: Final = 32
 TAG_BYTES: Final = 16
 
+SLOT_MAX: Final = 10**16 - 1
+VERSION_NUMBER_MAX: Final = 10**9 - 1
+# The last millisecond of the year 9999: a time beyond it can't be shown.
+TIME_MS_MAX: Final = 253_402_300_799_999
+MEMBER_BYTES: Final = 16
+OPERATION_BYTES: Final = 16
+PUSH_ID_BYTES: Final = 16
+
 RECORD_BYTES_MAX: Final = 16 << 20
 INLINE_INDEX_BYTES_MAX: Final = 64 << 10
 
@@ -35,13 +43,18 @@ LIST_DEPTH_MAX: Final = 4
 PAGE_ENTRIES_MIN: Final = 32
 PAGE_ENTRIES_MAX: Final = 1024
 PAGE_CUT_MASK: Final = 255
+# Of paths and symlink targets together, so that every page fits a blob.
 PAGE_PATH_BYTES_MAX: Final = 256 << 10
+PAGE_CHILDREN_MIN: Final = 2
 PAGE_LEVEL_MAX: Final = 8
 
 PATH_BYTES_MAX: Final = 4096
 FILE_BYTES_MAX: Final = 1 << 60
 METADATA_BYTES_MAX: Final = 1 << 20
+METADATA_DEPTH_MAX: Final = 64
 DESCRIPTION_BYTES_MAX: Final = 64 << 10
 
 SEGMENT_ROWS_MAX: Final = 4096
+# What LMDB takes as a key; no row of a state has a longer one.
+ROW_KEY_BYTES_MAX: Final = 511
 STATE_CHUNK_BYTES_TARGET: Final = 256 << 10

@@ -1,16 +1,33 @@
 """What the sealed part of a record says: who wrote it, keys of its packs, index rows, catalog operations.
 
-Each operation is a tagged array, its tag first. A reader that does not know a tag stops with `NewerStore`: a feature
-flag in the clear part announced it.
+Each operation is a tagged array, its tag first. A record with an operation that is malformed applies nothing. One of a
+later release is announced by a feature flag in the clear part, so that a reader which doesn't know it has stopped.
 """
 
-from typing import Any
+import math
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from artifactstore.format.coding import decoder_of, encode
+from artifactstore.errors import Damaged
+from artifactstore.format.coding import (
+    AliasName,
+    Bytes16,
+    Bytes32,
+    Count,
+    Name,
+    Number,
+    Size,
+    decoder_of,
+    encode,
+)
+from artifactstore.format.limits import DESCRIPTION_BYTES_MAX, METADATA_DEPTH_MAX, PAGE_LEVEL_MAX
+from artifactstore.format.segment import decode_segment
 
 Metadata = dict[str, Any]
+_Description = Annotated[str, Meta(max_length=DESCRIPTION_BYTES_MAX)]
+_INTEGER_MIN, _INTEGER_MAX = -(1 << 63), (1 << 64) - 1
 
 
 class Manifest(msgspec.Struct, array_like=True, frozen=True):
@@ -24,11 +41,11 @@ class Manifest(msgspec.Struct, array_like=True, frozen=True):
         entries: Number of its entries.
     """
 
-    cid: bytes
-    level: int
-    digest: bytes
-    size: int
-    entries: int
+    cid: Bytes32
+    level: Annotated[int, Meta(ge=0, le=PAGE_LEVEL_MAX)]
+    digest: Bytes32
+    size: Size
+    entries: Size
 
 
 class Push(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="push"):
@@ -48,48 +65,48 @@ class Push(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", 
         packs: Names of the packs it uses that the version before it did not; advisory.
     """
 
-    project: str
-    name: str
-    type: str
+    project: Name
+    name: Name
+    type: Name
     manifest: Manifest
-    description: str | None
+    description: _Description | None
     metadata: Metadata | None
-    aliases: list[str]
-    tags: list[str]
-    new_bytes: int
-    stored_bytes: int
-    packs: list[bytes]
+    aliases: list[AliasName]
+    tags: list[Name]
+    new_bytes: Size
+    stored_bytes: Size
+    packs: list[Bytes32]
 
 
 class Alias(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="alias"):
     """Point aliases at a version, or remove them (`number` None)."""
 
-    project: str
-    name: str
-    number: int | None
-    aliases: list[str]
+    project: Name
+    name: Name
+    number: Number | None
+    aliases: list[AliasName]
 
 
 class Tag(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="tag"):
     """Put labels on a version, or take them off."""
 
-    project: str
-    name: str
-    number: int
-    add: list[str]
-    remove: list[str]
+    project: Name
+    name: Name
+    number: Number
+    add: list[Name]
+    remove: list[Name]
 
 
 class Pending(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="pending"):
     """Register packs of a push that is still running, under the push's own random id."""
 
-    push: bytes
+    push: Bytes16
 
 
 class PendingDone(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="pending-done"):
     """The push whose pending records these were has committed; its chunks are no roots of their own any more."""
 
-    push: bytes
+    push: Bytes16
 
 
 Operation = Push | Alias | Tag | Pending | PendingDone
@@ -106,11 +123,11 @@ class Parameters(msgspec.Struct, array_like=True, frozen=True):
         blob_bytes: Target raw size of a solid blob.
     """
 
-    general_average: int
-    weights_average: int
-    normalized: int
-    pack_bytes: int
-    blob_bytes: int
+    general_average: Count
+    weights_average: Count
+    normalized: Count
+    pack_bytes: Count
+    blob_bytes: Count
 
 
 class Sealed(msgspec.Struct, array_like=True, frozen=True):
@@ -126,15 +143,62 @@ class Sealed(msgspec.Struct, array_like=True, frozen=True):
             that it leaves out were merged into others.
     """
 
-    member: bytes
-    pack_keys: list[bytes]
+    member: Bytes16
+    pack_keys: list[Bytes32]
     rows: list[bytes]
     operations: list[Operation]
     parameters: Parameters | None
-    index_packs: list[bytes] | None
+    index_packs: list[Bytes32] | None
 
 
-decode_sealed = decoder_of(Sealed, "a record's sealed part")
+_decode = decoder_of(Sealed, "a record's sealed part")
+
+
+def decode_sealed(data: bytes, where: str) -> Sealed:
+    """Parse a sealed part, with everything in it that could fail later.
+
+    Raises:
+        Damaged: It is malformed.
+    """
+    sealed = _decode(data, where)
+    for segment in sealed.rows:
+        decode_segment(segment, where)
+    for operation in sealed.operations:
+        if isinstance(operation, Push):
+            problem = metadata_problem(operation.metadata)
+            if problem:
+                raise Damaged(f"{where}: metadata {problem}", object=where)
+    return sealed
+
+
+def metadata_problem(metadata: Metadata | None) -> str:
+    """Say why a version can't carry this metadata; empty when it can.
+
+    It must be what both JSON and MessagePack can say: text, numbers, booleans, null, lists, and objects with text as
+    keys; what stands in it lies at most 64 deep.
+    """
+    level: list[Any] = [metadata]
+    for _ in range(METADATA_DEPTH_MAX):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                if not all(isinstance(key, str) for key in value):
+                    return "has a key that is not text"
+                below.extend(value.values())
+            elif isinstance(value, list):
+                below.extend(value)
+            elif not _is_plain(value):
+                return f"holds {value!r:.40}, which JSON or MessagePack can't say"
+        level = below
+    return f"is nested more than {METADATA_DEPTH_MAX} deep" if level else ""
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, bool | None | str):
+        return True
+    if isinstance(value, int):
+        return _INTEGER_MIN <= value <= _INTEGER_MAX
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def encode_sealed(sealed: Sealed) -> bytes:

@@ -31,6 +31,7 @@ END_MAGIC: Final = b"PTSA"
 HEADER: Final = struct.Struct(">4sHBB32s8x")
 END: Final = struct.Struct(">II4s")
 _AAD: Final = struct.Struct(">B32sBIBI")
+CODEC_MAX: Final = 255
 FOOTER_ORDINAL: Final = 0xFFFF_FFFF
 FOOTER_NONCE: Final = b"\xff" * 12
 
@@ -189,8 +190,9 @@ def decode_footer(data: bytes, pack_length: int, where: str) -> list[PackedChunk
             chunk_count < 1
             or len(spans) != chunk_count
             or sum(spans) != raw_length
-            or min(spans) < 0
-            or not 0 <= raw_length <= BLOB_RAW_BYTES_MAX
+            or min(spans) < 1
+            or not 0 < raw_length <= BLOB_RAW_BYTES_MAX
+            or not 0 <= codec <= CODEC_MAX
             or length < TAG_BYTES
             or offset + length > pack_length
         ):

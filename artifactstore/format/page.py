@@ -7,22 +7,24 @@ store, and nothing of how files were cut, goes into it.
 """
 
 from enum import IntEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from blake3 import blake3
+from msgspec import Meta
 
 from artifactstore.errors import Damaged
-from artifactstore.format.coding import decoder_of, encode
+from artifactstore.format.coding import Bytes32, Size, SmallInt, decoder_of, encode
 from artifactstore.format.limits import (
+    BLOB_RAW_BYTES_MAX,
     CID_BYTES,
-    DIGEST_BYTES,
-    FILE_BYTES_MAX,
     INLINE_CHUNKS_MAX,
     LIST_DEPTH_MAX,
     LIST_REFERENCES_MAX,
+    PAGE_CHILDREN_MIN,
     PAGE_ENTRIES_MAX,
     PAGE_LEVEL_MAX,
+    PAGE_PATH_BYTES_MAX,
     PATH_BYTES_MAX,
 )
 
@@ -30,17 +32,26 @@ EXECUTABLE: Final = 1
 
 
 class Kind(IntEnum):
-    """What an entry is."""
+    """What an entry is. 4 is kept for references to bytes that lie outside the store."""
 
     FILE = 1
     SYMLINK = 2
     FOLDER = 3
-    REFERENCE = 4
     PAGE = 5
 
 
 # (path, kind, size in bytes, digest, flags): all that a digest stands over.
 Identity = tuple[str, int, int, bytes, int]
+_CheckedIdentity = tuple[
+    Annotated[str, Meta(max_length=PATH_BYTES_MAX)],
+    SmallInt,
+    Size,
+    Bytes32,
+    Annotated[int, Meta(ge=0, le=EXECUTABLE)],
+]
+_Level = Annotated[int, Meta(ge=0, le=PAGE_LEVEL_MAX)]
+_Depth = Annotated[int, Meta(ge=0, le=LIST_DEPTH_MAX)]
+_LIST_NODE_REFERENCES = Meta(min_length=1, max_length=LIST_REFERENCES_MAX)
 
 
 class Content(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -53,9 +64,9 @@ class Content(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
         target: A symlink's target; empty otherwise.
     """
 
-    depth: int
+    depth: _Depth
     cids: bytes
-    sizes: list[int]
+    sizes: Annotated[list[Size], Meta(max_length=INLINE_CHUNKS_MAX)]
     target: str = ""
 
 
@@ -68,8 +79,8 @@ class Page(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=T
         contents: Parallel to `identities`.
     """
 
-    level: int
-    identities: list[Identity]
+    level: _Level
+    identities: list[_CheckedIdentity]
     contents: list[Content]
 
 
@@ -82,12 +93,14 @@ class ListNode(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
         sizes: Plaintext bytes under each child.
     """
 
-    level: int
+    level: Annotated[int, Meta(ge=1, le=LIST_DEPTH_MAX)]
     cids: bytes
-    sizes: list[int]
+    sizes: Annotated[list[Size], _LIST_NODE_REFERENCES]
 
 
 EMPTY: Final = Content(0, b"", [])
+_KINDS: Final = frozenset(Kind)
+_DIGEST_OF_NOTHING: Final = blake3(b"").digest()
 
 _decode_page = decoder_of(Page, "a manifest page")
 _decode_list = decoder_of(ListNode, "a chunk list")
@@ -99,7 +112,7 @@ def path_order(path: str) -> str:
 
 
 def page_digest(identities: list[Identity]) -> bytes:
-    """BLAKE3-256 over the MessagePack array of identities."""
+    """BLAKE3-256 over the MessagePack array of identities, every value in its shortest form."""
     return blake3(encode(identities)).digest()
 
 
@@ -110,44 +123,49 @@ def decode_page(data: bytes, where: str) -> Page:
         Damaged: It is malformed, unsorted or out of bounds.
     """
     page = _decode_page(data, where)
-    # One more than the maximum: a lone last child joins the page before it.
-    if len(page.identities) != len(page.contents) or len(page.identities) > PAGE_ENTRIES_MAX + 1:
-        raise Damaged(f"{where}: a page's tables differ in length or exceed {PAGE_ENTRIES_MAX}", object=where)
-    if not 0 <= page.level <= PAGE_LEVEL_MAX:
-        raise Damaged(f"{where}: a page declares level {page.level}", object=where)
-    last = ""
-    for (path, kind, size, digest, _flags), content in zip(page.identities, page.contents, strict=True):
-        order = path_order(path)
-        if order <= last or len(path.encode()) > PATH_BYTES_MAX:
+    count = len(page.identities)
+    # Above the leaves one more: a lone last child joins the page before it.
+    bound = PAGE_ENTRIES_MAX + (page.level > 0)
+    if len(page.contents) != count or count > bound or (page.level and count < PAGE_CHILDREN_MIN):
+        raise Damaged(f"{where}: a page has {count} entries and {len(page.contents)} contents", object=where)
+    last, path_bytes = "", 0
+    for identity, content in zip(page.identities, page.contents, strict=True):
+        path = identity[0]
+        order, length = path_order(path), len(path.encode())
+        if order <= last or length > PATH_BYTES_MAX:
             raise Damaged(f"{where}: a page is unsorted or holds a path that is too long", object=where)
         last = order
-        if (
-            len(digest) != DIGEST_BYTES
-            or not 0 <= size <= FILE_BYTES_MAX
-            or (kind == Kind.PAGE) != (page.level > 0)
-        ):
-            raise Damaged(f"{where}: entry {path!r} is malformed", object=where, path=path)
-        _check_content(kind, size, content, path, where)
+        path_bytes += length + len(content.target)
+        _check_entry(identity, content, page.level, where)
+    if path_bytes > PAGE_PATH_BYTES_MAX + PATH_BYTES_MAX:
+        raise Damaged(f"{where}: a page holds more bytes of paths than it may", object=where)
     return page
 
 
-def _check_content(kind: int, size: int, content: Content, path: str, where: str) -> None:
-    count = len(content.sizes)
-    good = len(content.cids) == count * CID_BYTES and all(
-        0 <= part <= FILE_BYTES_MAX for part in content.sizes
-    )
+def _check_entry(identity: Identity, content: Content, level: int, where: str) -> None:
+    path, kind, size, digest, flags = identity
+    good = kind in _KINDS and (kind == Kind.PAGE) == (level > 0) and (kind == Kind.FILE or not flags)
+    good = good and len(content.cids) == len(content.sizes) * CID_BYTES
     if kind == Kind.FILE:
-        bound = INLINE_CHUNKS_MAX if content.depth == 0 else 1
-        good = good and 0 <= content.depth <= LIST_DEPTH_MAX and count <= bound and sum(content.sizes) == size
-        good = good and (content.depth == 0 or count == 1) and 0 not in content.sizes and not content.target
+        good = good and _file_fits(size, content)
     elif kind == Kind.PAGE:
-        good = good and count == 1 and not content.target
-    elif kind == Kind.SYMLINK:
-        good = good and count == 0 and 0 < len(content.target.encode()) == size <= PATH_BYTES_MAX
+        good = good and len(content.sizes) == 1 and not content.depth and not content.target
     else:
-        good = good and count == 0 and size == 0 and not content.target
+        target = content.target.encode()
+        good = good and not content.sizes and not content.depth and len(target) == size <= PATH_BYTES_MAX
+        good = good and (kind == Kind.SYMLINK) == (size > 0)
+        good = good and digest == (blake3(target).digest() if target else _DIGEST_OF_NOTHING)
     if not good:
-        raise Damaged(f"{where}: the content of {path!r} contradicts its size", object=where, path=path)
+        raise Damaged(f"{where}: entry {path!r} contradicts itself", object=where, path=path)
+
+
+def _file_fits(size: int, content: Content) -> bool:
+    """Whether a file's references can make up its size."""
+    sizes = content.sizes
+    if content.depth:
+        return len(sizes) == 1 and sizes[0] == size > 0 and not content.target
+    largest = max(sizes, default=0)
+    return sum(sizes) == size and 0 not in sizes and largest <= BLOB_RAW_BYTES_MAX and not content.target
 
 
 def decode_list(data: bytes, level: int, size: int, where: str) -> ListNode:
@@ -157,13 +175,12 @@ def decode_list(data: bytes, level: int, size: int, where: str) -> ListNode:
         Damaged: It is malformed or contradicts its parent.
     """
     node = _decode_list(data, where)
-    count = len(node.sizes)
     if (
         node.level != level
-        or not 1 <= count <= LIST_REFERENCES_MAX + 1
-        or len(node.cids) != count * CID_BYTES
-        or min(node.sizes) <= 0
+        or len(node.cids) != len(node.sizes) * CID_BYTES
+        or 0 in node.sizes
         or sum(node.sizes) != size
+        or (level == 1 and max(node.sizes) > BLOB_RAW_BYTES_MAX)
     ):
         raise Damaged(f"{where}: a chunk list contradicts its parent", object=where)
     return node

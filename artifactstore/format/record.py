@@ -6,17 +6,27 @@ tree is the whole object. `sealed` = salt (32 bytes) ‖ ciphertext ‖ tag, wit
 
 import struct
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from artifactstore.errors import Damaged
-from artifactstore.format.coding import decoder_of, encode
-from artifactstore.format.limits import FORMAT_VERSION, RECORD_BYTES_MAX, SUITE
+from artifactstore.format.coding import Bytes16, Bytes32, Slot, SmallInt, TimeMs, decoder_of, encode
+from artifactstore.format.limits import (
+    FORMAT_VERSION,
+    PACK_BYTES_MAX,
+    PACK_CHUNKS_MAX,
+    RECORD_BYTES_MAX,
+    SUITE,
+)
 
 MAGIC: Final = b"ASTR"
 HEADER: Final = struct.Struct(">4sHBBII")
 SIGNATURE_BYTES: Final = 64
+KEYS_OBJECTS_MAX: Final = 64
+# Header, one empty sealed blob and a footer's tag can't be shorter; a record that says less is void.
+PACK_BYTES_MIN: Final = 48 + 16 + 16 + 12
 SIGNING_CONTEXT: Final = b"artifactstore record v1\0"
 
 
@@ -37,9 +47,9 @@ class Certificate(msgspec.Struct, array_like=True, frozen=True):
         signature: The key before it over the handover; empty for generation 0.
     """
 
-    public: bytes
-    slot: int
-    signature: bytes
+    public: Bytes32
+    slot: Slot
+    signature: Annotated[bytes, Meta(max_length=SIGNATURE_BYTES)]
 
 
 class PackAdded(msgspec.Struct, array_like=True, frozen=True):
@@ -53,18 +63,18 @@ class PackAdded(msgspec.Struct, array_like=True, frozen=True):
         trailer: SHA-256 of its clear trailer.
     """
 
-    name: bytes
-    type: int
-    size: int
-    count: int
-    trailer: bytes
+    name: Bytes32
+    type: SmallInt
+    size: Annotated[int, Meta(ge=PACK_BYTES_MIN, le=PACK_BYTES_MAX)]
+    count: Annotated[int, Meta(ge=1, le=PACK_CHUNKS_MAX)]
+    trailer: Bytes32
 
 
 class StateNamed(msgspec.Struct, array_like=True, frozen=True):
     """The state that a record names: it holds everything before `prefix`, in these packs, in this order."""
 
-    prefix: int
-    packs: list[bytes]
+    prefix: Slot
+    packs: Annotated[list[Bytes32], Meta(min_length=1)]
 
 
 class Clear(msgspec.Struct, array_like=True, frozen=True):
@@ -82,7 +92,7 @@ class Clear(msgspec.Struct, array_like=True, frozen=True):
         condemned: Names of objects given up for deletion.
         committed: Commitments of versions made.
         purged: Commitments of versions purged.
-        keys: Names (SHA-256) of the current `keys/` objects.
+        keys: Names (SHA-256) of the current `keys/` objects; at least one.
         state: The state that this record names, if it does.
         state_slot: Slot of the last record before it that names a state.
         sweep_slot: Slot of the last sweep before it.
@@ -90,22 +100,22 @@ class Clear(msgspec.Struct, array_like=True, frozen=True):
         features: Feature flags that this record raises.
     """
 
-    store_id: bytes
-    slot: int
-    root: bytes
-    operation: bytes
-    type: int
-    generation: int
+    store_id: Bytes32
+    slot: Slot
+    root: Bytes32
+    operation: Bytes16
+    type: SmallInt
+    generation: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
     certificate: Certificate
     packs: list[PackAdded]
     condemned: list[str]
     committed: list[bytes]
     purged: list[bytes]
-    keys: list[bytes]
+    keys: Annotated[list[Bytes32], Meta(min_length=1, max_length=KEYS_OBJECTS_MAX)]
     state: StateNamed | None
-    state_slot: int | None
-    sweep_slot: int | None
-    time_ms: int
+    state_slot: Slot | None
+    sweep_slot: Slot | None
+    time_ms: TimeMs
     features: list[str]
 
 
@@ -143,8 +153,21 @@ def decode_frame(data: bytes, where: str) -> Frame:
     if end + sealed_length + SIGNATURE_BYTES != len(data):
         raise Damaged(f"{where}: the record's lengths contradict its size", object=where)
     clear = _decode_clear(memoryview(data)[HEADER.size : end], where)
+    _check_pointers(clear, where)
     signed = data[:-SIGNATURE_BYTES]
     return Frame(clear, data[:end], data[end:-SIGNATURE_BYTES], signed, data[-SIGNATURE_BYTES:])
+
+
+def _check_pointers(clear: Clear, where: str) -> None:
+    """What a record says of slots before it lies before it, and only record 0 makes a store."""
+    state = clear.state
+    backwards = (clear.state_slot, clear.sweep_slot)
+    if (
+        any(at is not None and at >= clear.slot for at in backwards)
+        or (state is not None and state.prefix > clear.slot)
+        or (clear.type == RecordType.CREATE) != (clear.slot == 0)
+    ):
+        raise Damaged(f"{where}: the record contradicts its own slot", object=where)
 
 
 def slot_name(slot: int) -> str:

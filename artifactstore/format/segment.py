@@ -1,24 +1,29 @@
 """Index rows: where chunks lie, sorted by cid; inline in records and as segments of index packs.
 
-A row is 45 bytes: the cid's first 16 bytes, then the location, whose pack is a position in the segment's own
+What `decode_segment` returns keeps every bound, so that its rows may be taken apart without another look. A row is 45
+bytes: the cid's first 16 bytes, then the location, whose pack is a position in the segment's own
 table of pack names. `ROW_TAIL` is the location alone, as the client index keeps it (pack as a local number).
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
 from artifactstore.errors import Damaged
-from artifactstore.format.coding import decoder_of, encode
+from artifactstore.format.coding import Bytes32, decoder_of, encode
 from artifactstore.format.limits import (
     BLOB_RAW_BYTES_MAX,
     CID_PREFIX_BYTES,
     PACK_BLOBS_MAX,
     PACK_BYTES_MAX,
     SEGMENT_ROWS_MAX,
+    TAG_BYTES,
 )
+
+# The header of a pack: no blob begins before it ends.
+_OFFSET_MIN: Final = 48
 
 ROW: Final = struct.Struct(">16sIIIIIBII")
 ROW_TAIL: Final = struct.Struct(">IIIIIBII")
@@ -56,7 +61,7 @@ class Segment(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
         rows: Rows of 45 bytes, sorted by their first 16.
     """
 
-    packs: list[bytes]
+    packs: list[Bytes32]
     rows: bytes
 
 
@@ -70,41 +75,33 @@ def encode_segment(packs: Sequence[bytes], rows: Sequence[bytes]) -> bytes:
 
 
 def decode_segment(data: bytes | memoryview, where: str) -> Segment:
-    """Parse a segment and check its shape; each row is checked by `rows_of`.
+    """Parse a segment and check every row of it.
 
     Raises:
-        Damaged: It is malformed.
+        Damaged: It is malformed, or a row is out of order, names a pack that is not in the segment's table, or points
+            outside what a pack or a blob may be.
     """
     segment = _decode(data, where)
-    if len(segment.rows) % ROW.size or any(len(name) != 32 for name in segment.packs):  # noqa: PLR2004
+    count, rest = divmod(len(segment.rows), ROW.size)
+    if rest or not 1 <= count <= SEGMENT_ROWS_MAX:
         raise Damaged(f"{where}: an index segment is malformed", object=where)
-    return segment
-
-
-def rows_of(segment: Segment, where: str) -> Iterator[tuple[bytes, Location]]:
-    """Yield (first 16 bytes of the cid, location) of each row, checked against the bounds.
-
-    Raises:
-        Damaged: A row is out of order or points outside a pack.
-    """
-    last = b""
-    packs = len(segment.packs)
-    for prefix, *tail in ROW.iter_unpack(segment.rows):
-        location = Location(*tail)
-        if prefix < last or location.pack >= packs or not plausible(location):
+    last, packs = b"", len(segment.packs)
+    # Unrolled, since every location of a store passes here when an index is built.
+    for prefix, pack, ordinal, offset, length, raw_length, _, start, span in ROW.iter_unpack(segment.rows):
+        if (
+            prefix < last
+            or pack >= packs
+            or ordinal >= PACK_BLOBS_MAX
+            or offset < _OFFSET_MIN
+            or length < TAG_BYTES
+            or offset + length > PACK_BYTES_MAX
+            or raw_length > BLOB_RAW_BYTES_MAX
+            or not span
+            or start + span > raw_length
+        ):
             raise Damaged(f"{where}: an index row is out of order or out of bounds", object=where)
         last = prefix
-        yield prefix, location
-
-
-def plausible(location: Location) -> bool:
-    """Whether a location keeps every bound of the format."""
-    return (
-        location.ordinal < PACK_BLOBS_MAX
-        and location.offset + location.length <= PACK_BYTES_MAX
-        and location.raw_length <= BLOB_RAW_BYTES_MAX
-        and location.start + location.span <= location.raw_length
-    )
+    return segment
 
 
 def split_rows(packs: Sequence[bytes], rows: Sequence[bytes]) -> list[tuple[bytes, bytes]]:

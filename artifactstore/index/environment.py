@@ -19,15 +19,15 @@ from pathlib import Path
 
 from artifactstore.index.folder import guarded, named_os_error, remove
 from artifactstore.index.header import IndexBroken
-from artifactstore.index.shared import SharedEnvironment
+from artifactstore.index.mapped import MappedIndex
 from artifactstore.index.transactions import ReadTransaction, WriteTransaction
 
 __all__ = ["Environment", "IndexBroken", "ReadTransaction", "WriteTransaction", "destroy"]
 
-_registry: dict[Path, SharedEnvironment] = {}
+_registry: dict[Path, MappedIndex] = {}
 _registry_lock = threading.RLock()
-_everything: weakref.WeakSet[SharedEnvironment] = weakref.WeakSet()
-_draining: list[SharedEnvironment] = []
+_everything: weakref.WeakSet[MappedIndex] = weakref.WeakSet()
+_draining: list[MappedIndex] = []
 
 
 class Environment:
@@ -39,8 +39,8 @@ class Environment:
 
     __slots__ = ("_shared", "path")
 
-    def __init__(self, shared: SharedEnvironment) -> None:
-        self._shared: SharedEnvironment | None = shared
+    def __init__(self, shared: MappedIndex) -> None:
+        self._shared: MappedIndex | None = shared
         self.path = shared.path
 
     @classmethod
@@ -92,7 +92,7 @@ class Environment:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _opened(self) -> SharedEnvironment:
+    def _opened(self) -> MappedIndex:
         if self._shared is None:
             raise ValueError(f"the index in {self.path} was closed")
         return self._shared
@@ -121,20 +121,20 @@ def destroy(path: str | os.PathLike[str]) -> None:
         raise named_os_error(error, folder) from error
 
 
-def _acquire(folder: Path) -> SharedEnvironment:
+def _acquire(folder: Path) -> MappedIndex:
     with _registry_lock:
         shared = _registry.get(folder)
         if shared is not None and shared.is_replaced():
             _detach(folder)
             shared = None
         if shared is None:
-            shared = _registry[folder] = SharedEnvironment(folder)
+            shared = _registry[folder] = MappedIndex(folder)
             _everything.add(shared)
         shared.acquire()
         return shared
 
 
-def _release(shared: SharedEnvironment) -> None:
+def _release(shared: MappedIndex) -> None:
     with _registry_lock:
         shared.release()
         # One that a transaction still runs on stays known: LMDB would refuse to open its folder again.

@@ -1,6 +1,6 @@
 """The stat cache: files that have not changed since they were read are not read again.
 
-A row is found by the file's absolute path and counts only when size, mtime, ctime and inode are all equal. No row is
+A row is found by a hash of the folder's absolute path and the file's name, and counts only when size, mtime, ctime and inode are all equal. No row is
 written for a file whose times are within two seconds of the read that made it: a later write in the same tick of a
 coarse clock would not show. A hit counts only while the index still knows the chunks, which whoever asks checks.
 """
@@ -18,7 +18,10 @@ from artifactstore.index.tables import CHUNKS, STAT
 _STAT: Final = struct.Struct(">QqqQ")
 _REF: Final = struct.Struct(">BH")
 _SETTLED_NS: Final = 2_000_000_000
-_KEY_BYTES: Final = 16
+_FOLDER_KEY_BYTES: Final = 16
+_STAT_BYTES: Final = _STAT.size
+_REF_AT: Final = _STAT_BYTES + DIGEST_BYTES
+_CIDS_AT: Final = _REF_AT + _REF.size
 _U64: Final = (1 << 64) - 1
 
 
@@ -38,41 +41,63 @@ class Known(NamedTuple):
     sizes: list[int]
 
 
-def stat_key(path: str) -> bytes:
-    """The key of a file: a hash of its absolute path."""
-    return blake3(os.fsencode(path))[:_KEY_BYTES]
+def folder_key(folder: str) -> bytes:
+    """What the keys of a folder's files begin with: a hash of its absolute path."""
+    return blake3(folder.encode("utf-8", "surrogateescape"))[:_FOLDER_KEY_BYTES]
 
 
-def stat_row(stat: os.stat_result, read_ns: int, known: Known) -> bytes | None:
+def file_key(folder: bytes, name: str) -> bytes:
+    """The key of a file: rows of one folder lie side by side, in the order in which a push asks for them."""
+    return folder + name.encode("utf-8", "surrogateescape")
+
+
+def stat_row(
+    stat: os.stat_result, read_ns: int, digest: bytes, depth: int, cids: bytes, sizes: list[int]
+) -> bytes | None:
     """The row for a file, or None when its times are too close to the read to be trusted.
 
     Args:
         stat: Of the file, taken after it was read.
         read_ns: When the read began, since the epoch.
-        known: What was read.
+        digest: Plain BLAKE3 of the file.
+        depth: Levels of chunk list under `cids`.
+        cids: Concatenated cids.
+        sizes: Bytes under each.
     """
-    if max(stat.st_mtime_ns, stat.st_ctime_ns) > read_ns - _SETTLED_NS:
+    if stat.st_mtime_ns > read_ns - _SETTLED_NS or stat.st_ctime_ns > read_ns - _SETTLED_NS:
         return None
-    sizes = struct.pack(f">{len(known.sizes)}Q", *known.sizes)
-    return b"".join(
-        (_packed(stat), known.digest, _REF.pack(known.depth, len(known.sizes)), known.cids, sizes)
-    )
+    count = len(sizes)
+    return b"".join((_packed(stat), digest, _REF.pack(depth, count), cids, struct.pack(f">{count}Q", *sizes)))
 
 
-def lookup(txn: ReadTransaction, path: str, stat: os.stat_result) -> Known | None:
-    """What is known of the file at `path`, if its stat is what it was and every chunk is still in the index."""
-    row = txn.get(STAT, stat_key(path))
-    if row is None or row[: _STAT.size] != _packed(stat):
-        return None
-    at = _STAT.size + DIGEST_BYTES
-    depth, count = _REF.unpack_from(row, at)
-    at += _REF.size
-    cids = bytes(row[at : at + count * CID_BYTES])
-    for start in range(0, len(cids), CID_BYTES):
-        if txn.get(CHUNKS, cids[start : start + CID_PREFIX_BYTES]) is None:
+class StatCache:
+    """Looks files up within one read transaction."""
+
+    def __init__(self, txn: ReadTransaction) -> None:
+        self._row = txn.getter(STAT)
+        self._chunk = txn.getter(CHUNKS)
+
+    def lookup(self, key: bytes, stat: os.stat_result) -> Known | None:
+        """What is known of a file, if its stat is what it was and every chunk is still in the index."""
+        row = self._row(key)
+        if row is None or row[:_STAT_BYTES] != _packed(stat):
             return None
-    sizes = list(struct.unpack_from(f">{count}Q", row, at + count * CID_BYTES))
-    return Known(bytes(row[_STAT.size : _STAT.size + DIGEST_BYTES]), depth, cids, sizes)
+        depth, count = _REF.unpack_from(row, _REF_AT)
+        end = _CIDS_AT + count * CID_BYTES
+        cids = row[_CIDS_AT:end]
+        for start in range(0, len(cids), CID_BYTES):
+            if self._chunk(cids[start : start + CID_PREFIX_BYTES]) is None:
+                return None
+        return Known(row[_STAT_BYTES:_REF_AT], depth, cids, [stat.st_size] if count == 1 else _sizes(row, end, count))
+
+
+def _sizes(row: bytes, at: int, count: int) -> list[int]:
+    return list(struct.unpack_from(f">{count}Q", row, at))
+
+
+def is_empty(txn: ReadTransaction) -> bool:
+    """Whether there is nothing to look up."""
+    return txn.count(STAT) == 0
 
 
 def remember(environment: Environment, rows: Sequence[tuple[bytes, bytes]]) -> None:

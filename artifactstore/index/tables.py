@@ -13,6 +13,7 @@ import msgspec
 from artifactstore.crypto.aead import Aead, counter_nonce
 from artifactstore.format.coding import decoder_of, encode
 from artifactstore.format.limits import CID_PREFIX_BYTES
+from artifactstore.format.operations import Parameters
 from artifactstore.format.record import PackAdded
 from artifactstore.format.segment import ROW, ROW_TAIL, Location, Segment
 from artifactstore.index.environment import Environment, ReadTransaction, WriteTransaction
@@ -48,6 +49,7 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
         state_bytes: Bytes of the last state.
         packs: Packs registered so far; the next one gets this number.
         index_packs: Names of the current index packs, oldest first.
+        parameters: What record 0 fixed for the store; None before it is applied.
     """
 
     next_slot: int
@@ -61,9 +63,10 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
     state_bytes: int
     packs: int
     index_packs: list[bytes]
+    parameters: Parameters | None
 
 
-START: Final = Position(0, [], None, 0, None, [], 0, 0, 0, 0, [])
+START: Final = Position(0, [], None, 0, None, [], 0, 0, 0, 0, [], None)
 
 
 class Facts(msgspec.Struct, array_like=True, frozen=True):

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import lmdb
 
-from artifactstore.index.shared import SharedEnvironment
+from artifactstore.index.mapped import MappedIndex
 
 
 class _Refusal:
@@ -37,7 +37,7 @@ class ReadTransaction:
 
     __slots__ = ("__weakref__", "_buffers", "_get", "_shared", "_tables", "_txn")
 
-    def __init__(self, shared: SharedEnvironment, *, buffers: bool = False) -> None:
+    def __init__(self, shared: MappedIndex, *, buffers: bool = False) -> None:
         self._shared = shared
         self._buffers = buffers
         self._tables = shared.tables

@@ -12,8 +12,9 @@ from artifactstore.crypto.hashing import sha256
 from artifactstore.crypto.signing import SigningKey, verify
 from artifactstore.crypto.suite import SALT_SIZE_BYTES, TAG_SIZE_BYTES
 from artifactstore.errors import Damaged, NewerStore, PermissionRefused
-from artifactstore.format.limits import FORMAT_VERSION, RECORD_BYTES_MAX
+from artifactstore.format.limits import FORMAT_VERSION, RECORD_BYTES_MAX, SUITE
 from artifactstore.format.operations import Sealed, decode_sealed, encode_sealed
+from artifactstore.format.pack import PackType
 from artifactstore.format.record import (
     HEADER,
     MAGIC,
@@ -31,6 +32,7 @@ from artifactstore.log.merkle import leaf_of, void_leaf
 
 KNOWN_FEATURES: frozenset[str] = frozenset()
 _RECORD_TYPES = frozenset(RecordType)
+_PACK_TYPES = frozenset(PackType)
 _SEAL_TYPE = "record"
 
 
@@ -72,7 +74,11 @@ def examine(data: bytes, slot: int, store_id: bytes) -> Frame | None:
     except SealBroken:
         return None
     unknown = [feature for feature in clear.features if feature not in KNOWN_FEATURES]
-    if unknown or clear.type not in _RECORD_TYPES:
+    if (
+        unknown
+        or clear.type not in _RECORD_TYPES
+        or any(pack.type not in _PACK_TYPES for pack in clear.packs)
+    ):
         raise NewerStore(
             f"{where} is of type {clear.type} and needs {', '.join(unknown) or 'a newer release'}",
             object=where,
@@ -84,16 +90,23 @@ def examine(data: bytes, slot: int, store_id: bytes) -> Frame | None:
 def _certified(clear: Clear, store_id: bytes) -> bool:
     """Whether the record's key is the store's. Handovers come with sweeps; before them there is generation 0."""
     certificate = clear.certificate
-    return clear.generation == 0 and sha256(certificate.public) == store_id and not certificate.signature
+    return (
+        clear.generation == 0
+        and sha256(certificate.public) == store_id
+        and certificate.slot == 0
+        and not certificate.signature
+    )
 
 
 def _refuse_newer_format(data: bytes, where: str) -> None:
     if where != slot_name(0) or len(data) < HEADER.size:
         return
-    magic, version, *_ = HEADER.unpack_from(data)
-    if magic == MAGIC and version > FORMAT_VERSION:
+    magic, version, suite, *_ = HEADER.unpack_from(data)
+    if magic == MAGIC and (version > FORMAT_VERSION or (version == FORMAT_VERSION and suite > SUITE)):
         raise NewerStore(
-            f"the store is of format {version}; this release reads {FORMAT_VERSION}", found=version
+            f"the store is of format {version} and suite {suite}; this release reads {FORMAT_VERSION} and {SUITE}",
+            format=version,
+            suite=suite,
         )
 
 

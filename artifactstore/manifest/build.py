@@ -5,7 +5,7 @@ two pages a level (invariant 18).
 """
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from artifactstore.crypto.hashing import blake3
 from artifactstore.errors import InvalidSource
@@ -17,6 +17,7 @@ from artifactstore.format.limits import (
     LIST_DEPTH_MAX,
     LIST_REFERENCES_MAX,
     LIST_REFERENCES_MIN,
+    PAGE_CHILDREN_MIN,
     PAGE_CUT_MASK,
     PAGE_ENTRIES_MAX,
     PAGE_ENTRIES_MIN,
@@ -26,8 +27,6 @@ from artifactstore.format.limits import (
 from artifactstore.format.operations import Manifest
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import Content, Identity, Kind, ListNode, Page, page_digest
-
-_CHILDREN_MIN: Final = 2
 
 
 class Putter(Protocol):
@@ -63,13 +62,19 @@ class ManifestBuilder:
         """Close every level and return the root."""
         level = 0
         while True:
+            only = self._levels[level].only_child() if level + 1 == len(self._levels) else None
+            if only is not None:
+                # The last entry ended a page and nothing follows: a page above would have one child.
+                return self._manifest(only, level - 1)
             emitted = self._levels[level].finish()
             if level + 1 == len(self._levels) and len(emitted) == 1:
-                root = emitted[0]
-                return Manifest(root.cid, level, root.identity[3], self.size, self.entries)
+                return self._manifest(emitted[0], level)
             for page in emitted:
                 self._add(level + 1, page.identity, page.content)
             level += 1
+
+    def _manifest(self, root: "_Emitted", level: int) -> Manifest:
+        return Manifest(root.cid, level, root.identity[3], self.size, self.entries)
 
     def _add(self, level: int, identity: Identity, content: Content) -> None:
         if level > PAGE_LEVEL_MAX:
@@ -99,7 +104,7 @@ class _Level:
     def __init__(self, level: int, putter: Putter) -> None:
         self._level = level
         self._prefix = bytes([level])
-        self._minimum = PAGE_ENTRIES_MIN if level == 0 else _CHILDREN_MIN
+        self._minimum = PAGE_ENTRIES_MIN if level == 0 else PAGE_CHILDREN_MIN
         self._putter = putter
         self._identities: list[Identity] = []
         self._contents: list[Content] = []
@@ -109,15 +114,16 @@ class _Level:
 
     def add(self, identity: Identity, content: Content) -> _Emitted | None:
         path = identity[0].encode()
+        length = len(path) + len(content.target.encode())
         emitted = None
-        # No page exceeds the bound on path bytes: the entry that would begins the next one.
-        if self._identities and self._path_bytes + len(path) > PAGE_PATH_BYTES_MAX:
+        # No page exceeds the bound on bytes of paths and targets: the entry that would begins the next one.
+        if self._identities and self._path_bytes + length > PAGE_PATH_BYTES_MAX:
             emitted = self._cut()
         self._identities.append(identity)
         self._contents.append(content)
-        self._path_bytes += len(path)
+        self._path_bytes += length
         count = len(self._identities)
-        if self._held is not None and count == _CHILDREN_MIN:
+        if self._held is not None and count == PAGE_CHILDREN_MIN:
             held, self._held = self._held, None
             emitted = self._emit(*held)
         if count >= self._minimum and (
@@ -137,6 +143,12 @@ class _Level:
         assert self._held is None
         self._held = page
         return None
+
+    def only_child(self) -> _Emitted | None:
+        """The one page below, when there is no other."""
+        if not self._level or self._emitted_any or self._held is not None or len(self._identities) != 1:
+            return None
+        return _Emitted(self._contents[0].cids, self._identities[0], self._contents[0])
 
     def finish(self) -> list[_Emitted]:
         """The last pages of the level; an empty version has one empty leaf."""

@@ -13,16 +13,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 # One look decides about nearly every path there is; the rest is explained part by part.
-_PLAIN = re.compile(
-    r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_.+@=-]{1,200}(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.+@=-]{1,200}){0,18}"
-)
-_RESERVED_ANYWHERE = re.compile(r"(?:^|/)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:[./]|$)", re.IGNORECASE)
+_PLAIN_PART = r"(?!\.{1,2}(?:/|$)|(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:[./]|$))[a-z0-9_.+@=-]{1,200}"
+_PLAIN = re.compile(rf"{_PLAIN_PART}(?:/{_PLAIN_PART}){{0,18}}", re.IGNORECASE | re.ASCII)
 NAME_BYTES_MAX = 255
 
 
 def path_problem(path: str) -> str:
     """Say why a version may not hold `path`; empty when it may."""
-    if _PLAIN.fullmatch(path) and not _RESERVED_ANYWHERE.search(path):
+    if _PLAIN.fullmatch(path):
         return ""
     return _whole_problem(path) or next(filter(None, map(_part_problem, path.split("/"))), "")
 

@@ -88,14 +88,26 @@ def entries(
         Damaged: A page is missing, or contradicts its parent.
         HostileManifest: An entry has a path that no honest writer produces.
     """
-    root = (manifest.cid, manifest.level, manifest.digest, manifest.size, manifest.entries)
+    root = _root(manifest)
     guard = _Guard()
     for identity, content in _walk(getter, root, on_page):
         guard.check(identity)
         yield StoredEntry(identity, content)
 
 
-_Node = tuple[bytes, int, bytes, int, int]
+class _Node(NamedTuple):
+    """What stands above a page says of it; `first` is None for the root, which has nothing to say of paths."""
+
+    cid: bytes
+    level: int
+    digest: bytes
+    size: int
+    entries: int
+    first: str | None
+
+
+def _root(manifest: Manifest) -> _Node:
+    return _Node(manifest.cid, manifest.level, manifest.digest, manifest.size, manifest.entries, None)
 
 
 def _walk(
@@ -103,7 +115,7 @@ def _walk(
 ) -> Iterator[tuple[Identity, Content]]:
     page = _page(getter, node)
     if on_page is not None:
-        on_page(node[0])
+        on_page(node.cid)
     if page.level == 0:
         yield from zip(page.identities, page.contents, strict=True)
         return
@@ -112,20 +124,25 @@ def _walk(
 
 
 def _child(page: Page, identity: Identity, content: Content) -> _Node:
-    return content.cids, page.level - 1, identity[3], identity[2], content.sizes[0]
+    return _Node(content.cids, page.level - 1, identity[3], identity[2], content.sizes[0], identity[0])
 
 
 def _page(getter: Getter, node: _Node) -> Page:
-    """Read one page and hold it against what its parent says of it."""
-    cid, level, digest, size, count = node
-    where = f"page {cid.hex()[:16]}…"
-    page = decode_page(getter.read(PackType.PAGE, cid), where)
+    """Read one page and hold it against what its parent says of it.
+
+    A page below another has entries, and begins with the path that the other says: since paths rise, no page can
+    occur twice in one walk, however its parents are woven.
+    """
+    where = f"page {node.cid.hex()[:16]}…"
+    page = decode_page(getter.read(PackType.PAGE, node.cid), where)
     found = len(page.identities) if page.level == 0 else sum(content.sizes[0] for content in page.contents)
+    first = page.identities[0][0] if page.identities else ""
     if (
-        page.level != level
-        or page_digest(page.identities) != digest
-        or sum(identity[2] for identity in page.identities) != size
-        or found != count
+        page.level != node.level
+        or page_digest(page.identities) != node.digest
+        or sum(identity[2] for identity in page.identities) != node.size
+        or found != node.entries
+        or node.first not in {None, first}
     ):
         raise Damaged(f"{where} contradicts what stands above it", object=where)
     return page
@@ -155,7 +172,7 @@ class _Guard:
 
 def find_entry(getter: Getter, manifest: Manifest, path: str) -> StoredEntry | None:
     """The entry at `path`, reading one page a level."""
-    node: _Node = (manifest.cid, manifest.level, manifest.digest, manifest.size, manifest.entries)
+    node = _root(manifest)
     order = path_order(path)
     while True:
         page = _page(getter, node)
@@ -220,7 +237,7 @@ def _spans(
 
 
 def kind_name(kind: int) -> str:
-    """The word for a kind: file, symlink, folder or reference."""
+    """The word for a kind: file, symlink or folder."""
     return Kind(kind).name.lower()
 
 

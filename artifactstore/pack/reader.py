@@ -10,7 +10,7 @@ from artifactstore.compression import CodecError, decompress
 from artifactstore.crypto.aead import Aead, SealBroken, counter_nonce
 from artifactstore.crypto.hashing import sha256
 from artifactstore.errors import Damaged, ObjectMissing, ObjectTooLarge, TruncatedRead
-from artifactstore.format.limits import CID_PREFIX_BYTES, PACK_BYTES_MAX, TAG_BYTES
+from artifactstore.format.limits import BLOB_RAW_BYTES_MAX, CID_PREFIX_BYTES, PACK_BYTES_MAX, TAG_BYTES
 from artifactstore.format.pack import (
     END,
     FOOTER_NONCE,
@@ -58,6 +58,10 @@ class BlobOpener:
         Raises:
             Damaged: It was altered, or is not the blob that the index says.
         """
+        if raw_length > BLOB_RAW_BYTES_MAX:
+            # A writer with the key can seal a bomb: an index row's length is bounded by nothing else.
+            name = self._pack.name
+            raise Damaged(f"{name}: blob {ordinal} declares {raw_length} bytes", object=name, blob=ordinal)
         aad = blob_aad(self._store_id, self._pack.type, ordinal, codec, raw_length)
         try:
             return decompress(codec, self._aead.open(counter_nonce(ordinal), sealed, aad), raw_length)

@@ -1,7 +1,7 @@
 """Making and opening stores: the backend, the key, record 0, the client index, and the parts wired together."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -65,6 +65,7 @@ class Access(NamedTuple):
         single_writer: Whether the caller vouches for being the only writer.
         upload_bytes_per_s: Limit on uploads, or None.
         download_bytes_per_s: Limit on downloads, or None.
+        wrap_backend: Puts a wrapper around the backend, for metering and faults; None for none.
     """
 
     url: str
@@ -74,6 +75,7 @@ class Access(NamedTuple):
     single_writer: bool
     upload_bytes_per_s: int | None = None
     download_bytes_per_s: int | None = None
+    wrap_backend: Callable[[Backend], Backend] | None = None
 
 
 class Parts(NamedTuple):
@@ -130,7 +132,11 @@ def create_parts(access: Access, clock: Clock, randomness: Randomness) -> Parts:
     backend.put(keyring.keys_object, keys)
     parts = _wire(access, backend, keyring, clock, randomness)
     parameters = Parameters(GENERAL.average, WEIGHTS.average, 1, PACK_BYTES_TARGET, BLOB_RAW_BYTES_TARGET)
-    parts.committer.commit([], kind=RecordType.CREATE, parameters=parameters)
+    try:
+        parts.committer.commit([], kind=RecordType.CREATE, parameters=parameters)
+    except BaseException:
+        parts.environment.close()
+        raise
     _pin(access, store_id, replace=True)
     return parts
 
@@ -166,6 +172,14 @@ def open_parts(access: Access, clock: Clock, randomness: Randomness, *, store_id
     return parts
 
 
+def with_empty_index(access: Access, parts: Parts, clock: Clock, randomness: Randomness) -> Parts:
+    """The same open store over an index that is made anew; it asks nothing of the backend, so it can't half fail."""
+    path = parts.environment.path
+    parts.environment.close()
+    destroy(path)
+    return _wire(access, parts.backend, parts.keyring, clock, randomness)
+
+
 def refuse_occupied(backend: Backend) -> None:
     """Refuse a place where a store or anything else lies.
 
@@ -185,6 +199,8 @@ def refuse_occupied(backend: Backend) -> None:
 
 def _backend(access: Access, clock: Clock, *, make: bool) -> Backend:
     backend = open_backend(access.url, storage_options=access.storage_options, make=make)
+    if access.wrap_backend is not None:
+        backend = access.wrap_backend(backend)
     if access.upload_bytes_per_s or access.download_bytes_per_s:
         return ThrottledBackend(backend, access.upload_bytes_per_s, access.download_bytes_per_s, clock)
     return backend

@@ -20,13 +20,19 @@ from artifactstore.executors import Executors, threads
 from artifactstore.format.limits import DESCRIPTION_BYTES_MAX, METADATA_BYTES_MAX
 from artifactstore.format.operations import Alias, Operation, Tag
 from artifactstore.ids import LATEST, check_alias, check_name, parse_artifact_name, parse_reference
-from artifactstore.index.environment import destroy
 from artifactstore.index.tables import META
 from artifactstore.maintenance.check import Checker, CheckReport
 from artifactstore.manifest.read import StoredEntry, entries
 from artifactstore.progress import Progress, Quiet
 from artifactstore.store import listing
-from artifactstore.store.opening import Access, Parts, access_to, create_parts, open_parts
+from artifactstore.store.opening import (
+    Access,
+    Parts,
+    access_to,
+    create_parts,
+    open_parts,
+    with_empty_index,
+)
 from artifactstore.store.results import (
     ArtifactInfo,
     IndexInfo,
@@ -44,7 +50,7 @@ from artifactstore.transfer.push import Pipeline, Pusher, Request
 from artifactstore.transfer.read import open_entry
 from artifactstore.transfer.scan import Sources, scan
 
-COMPRESSION_LEVEL: Final = 1
+COMPRESSION_LEVEL: Final = 3
 _PROBED: Final = b"probed"
 
 MakeExecutors = Callable[[], AbstractContextManager[Executors]]
@@ -476,10 +482,7 @@ class Store:
         """Delete this client's index and build it again from the log."""
         watcher = progress or self._progress
         watcher.start("rebuild")
-        path = self._parts.environment.path
-        self._parts.environment.close()
-        destroy(path)
-        self._parts = open_parts(self._access, self._clock, self._randomness, store_id=self.id)
+        self._parts = with_empty_index(self._access, self._parts, self._clock, self._randomness)
         self._refresh()
         watcher.finish()
 

@@ -14,14 +14,14 @@ from typing import BinaryIO, Final, NamedTuple
 from blake3 import blake3
 
 from artifactstore.chunking import Chunker, Profile, profile_of
-from artifactstore.chunking.chunker import MAGIC_BYTES
+from artifactstore.chunking.chunker import GENERAL, MAGIC_BYTES
 from artifactstore.clock import Clock
 from artifactstore.content.put import Chunk, ChunkWriter
 from artifactstore.errors import SourceChanged
 from artifactstore.executors import Executors
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import EMPTY, EXECUTABLE, Content, Identity, Kind
-from artifactstore.index.statcache import Known, stat_key, stat_row
+from artifactstore.index.statcache import stat_row
 from artifactstore.manifest.build import ListBuilder
 from artifactstore.transfer.scan import Found, unreadable
 
@@ -73,7 +73,8 @@ class Ingest:
 
     def submit_batch(self, batch: Sequence[Found]) -> "Future[list[Read]]":
         """Read small files on a worker; their entries come back in order."""
-        return self._executors.cpu.submit(self._read_batch, batch)
+        reads, chunks = self._read_batch(batch)
+        return self._executors.cpu.submit(self._put_batch, reads, chunks)
 
     def read_large(self, found: Found, between: Callable[[], None]) -> Read:
         """Read one large file or stream on this thread, with workers for the rest.
@@ -91,43 +92,45 @@ class Ingest:
             refuse_changed(found, before, os.fstat(file.fileno()))
         return result
 
-    def _read_batch(self, batch: Sequence[Found]) -> list[Read]:
+    def _put_batch(self, reads: list[Read], chunks: list[Chunk]) -> list[Read]:
+        reads[0] = reads[0]._replace(new_bytes=self._writer.put(PackType.DATA, chunks))
+        return reads
+
+    def _read_batch(self, batch: Sequence[Found]) -> tuple[list[Read], list[Chunk]]:
+        # Written flat: at tens of thousands of small files a second every call counts.
         chunks: list[Chunk] = []
-        digested: list[tuple[Found, os.stat_result, int, bytes, int, bytes, list[int]]] = []
-        put = self._writer
+        reads: list[Read] = []
+        cid_of, now_ns = self._writer.cid_of, self._clock.now_ns
         for found in batch:
-            read_ns = self._clock.now_ns()
+            read_ns = now_ns()
             data, stat = read_whole(found)
-            cids: list[bytes] = []
-            sizes: list[int] = []
-            for start, end in self._cuts(data):
-                part = data if end - start == len(data) else memoryview(data)[start:end]
-                cid = put.cid_of(PackType.DATA, part)
-                chunks.append(Chunk(cid, part))
-                cids.append(cid)
-                sizes.append(end - start)
+            size = len(data)
+            if not size:
+                cids, sizes = b"", []
+            elif size <= GENERAL.minimum:
+                # Both profiles keep so short a file whole, so its kind need not be looked at.
+                cids, sizes = cid_of(PackType.DATA, data), [size]
+                chunks.append(Chunk(cids, data))
+            else:
+                fresh = self._cut_whole(data)
+                chunks += fresh
+                cids, sizes = b"".join(chunk.cid for chunk in fresh), [len(chunk.data) for chunk in fresh]
             digest = blake3(data).digest()
-            digested.append((found, stat, len(data), digest, read_ns, b"".join(cids), sizes))
-        new_bytes = put.put(PackType.DATA, chunks)
-        reads = []
-        for found, stat, size, digest, read_ns, joined, sizes in digested:
-            content = Content(0, joined, sizes) if sizes else EMPTY
-            row = stat_row(stat, read_ns, Known(digest, 0, joined, sizes))
+            row = stat_row(stat, read_ns, digest, 0, cids, sizes)
             reads.append(
                 Read(
                     (found.path, Kind.FILE, size, digest, executable_flag(stat)),
-                    content,
-                    None if row is None else (stat_key(found.source), row),
+                    Content(0, cids, sizes) if size else EMPTY,
+                    None if row is None else (found.key, row),
                     0,
                 )
             )
-        return [reads[0]._replace(new_bytes=new_bytes), *reads[1:]]
+        return reads, chunks
 
-    def _cuts(self, data: bytes) -> list[tuple[int, int]]:
-        profile = profile_of(data[:MAGIC_BYTES])
-        if len(data) <= profile.minimum:
-            return [(0, len(data))] if data else []
-        return self._chunker.cut(data, profile, last=True)
+    def _cut_whole(self, data: bytes) -> list[Chunk]:
+        view = memoryview(data)
+        parts = [view[start:end] for start, end in self._chunker.cut(data, profile_of(data[:MAGIC_BYTES]), last=True)]
+        return [Chunk(self._writer.cid_of(PackType.DATA, part), part) for part in parts]
 
     def _read_stream(
         self,
@@ -159,12 +162,14 @@ class Ingest:
             raise changed(found)
         content = builder.finish()
         flags = 0 if stat is None else executable_flag(stat)
-        known = Known(digest.digest(), content.depth, content.cids, content.sizes)
-        row = None if stat is None else stat_row(stat, read_ns, known)
+        whole = digest.digest()
+        row = None
+        if stat is not None:
+            row = stat_row(stat, read_ns, whole, content.depth, content.cids, content.sizes)
         return Read(
-            (found.path, Kind.FILE, size, known.digest, flags),
+            (found.path, Kind.FILE, size, whole, flags),
             content,
-            None if row is None else (stat_key(found.source), row),
+            None if row is None else (found.key, row),
             new_bytes,
         )
 

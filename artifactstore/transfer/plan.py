@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from artifactstore.format.page import Kind
 from artifactstore.index.environment import Environment
-from artifactstore.index.statcache import lookup
+from artifactstore.index.statcache import StatCache
 from artifactstore.manifest.read import StoredEntry
 from artifactstore.transfer.pull import refuse_occupied, selected
 from artifactstore.transfer.scan import Found
@@ -44,7 +44,7 @@ def plan_push(found: Iterable[Found], environment: Environment) -> ToPush:
             continue
         logical += item.stat.st_size
         with environment.read() as txn:
-            known = lookup(txn, item.source, item.stat)
+            known = StatCache(txn).lookup(item.key, item.stat)
         if known is not None:
             unchanged += 1
             continue

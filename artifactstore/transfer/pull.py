@@ -9,7 +9,7 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from fnmatch import translate
 from io import FileIO
 from re import compile as compile_pattern
@@ -31,6 +31,7 @@ from artifactstore.transfer.target import Target, named, write_at
 _WINDOW_CHUNKS: Final = 8192
 _COMPARE_BYTES: Final = 1 << 20
 STAGING_SUFFIX: Final = ".partial"
+_STAGED_NAME_BYTES_MAX: Final = 128
 
 
 class Pulled(NamedTuple):
@@ -100,14 +101,12 @@ def pull(
         StorageFull: No space is left; what was fetched stays in the staging folder for the next try.
     """
     destination = os.path.abspath(destination)
-    occupied = refuse_occupied(destination, overwrite=overwrite)
-    staging = _staging_of(destination, manifest)
+    staging = _staging_of(destination, manifest, globs)
+    occupied = refuse_occupied(destination, overwrite=overwrite, staging=staging)
     try:
-        resuming = os.path.isdir(staging)
         os.makedirs(os.path.dirname(destination), exist_ok=True)
-        if not resuming:
-            os.mkdir(staging, 0o700)
-        with Target(staging) as target:
+        resuming = not _made(staging)
+        with Target(staging, own=True) as target:
             existing = Target(destination) if occupied else None
             try:
                 done = _Puller(parts, target, existing, resuming=resuming).run(manifest, globs)
@@ -122,11 +121,15 @@ def pull(
             _publish(staging, destination)
     except OSError as error:
         raise named(error, error.filename or destination) from error
+    except HostileManifest:
+        # There is nothing to take up.
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
     return done.pulled
 
 
-def refuse_occupied(destination: str, *, overwrite: bool) -> bool:
-    """Whether something is at the destination that stays; an empty folder counts as nothing.
+def refuse_occupied(destination: str, *, overwrite: bool, staging: str = "") -> bool:
+    """Whether a folder is at the destination; an empty one, or one with its own staging folder alone, may be filled.
 
     Raises:
         DestinationExists: Something is there and `overwrite` is not given, or it is no folder.
@@ -140,16 +143,41 @@ def refuse_occupied(destination: str, *, overwrite: bool) -> bool:
             path=destination,
         )
     with os.scandir(destination) as listing:
-        empty = next(listing, None) is None
+        empty = all(os.path.join(destination, entry.name) == staging for entry in listing)
     if not empty and not overwrite:
         raise DestinationExists(f"{destination!r} exists and is not empty", path=destination)
     # A folder that someone else keeps open (the current one, a mount point) can't be replaced by a rename.
     return True
 
 
-def _staging_of(destination: str, manifest: Manifest) -> str:
+def _staging_of(destination: str, manifest: Manifest, globs: Sequence[str]) -> str:
+    """Where a pull gathers its files: beside the destination, on the same file system.
+
+    Another selection of paths is another pull: what one leaves half written, the other must not publish.
+    """
     parent, name = os.path.split(destination)
-    return os.path.join(parent, f".{name}.{manifest.digest.hex()[:16]}{STAGING_SUFFIX}")
+    if len(os.fsencode(name)) > _STAGED_NAME_BYTES_MAX:
+        name = blake3(os.fsencode(name)).hexdigest()[:32]
+    key = manifest.digest.hex()[:16]
+    if globs:
+        key += "-" + blake3(os.fsencode("\0".join(sorted(set(globs))))).hexdigest()[:8]
+    if os.path.isdir(destination) and not _renames_into(parent, destination):
+        parent = destination
+    return os.path.join(parent, f".{name}.{key}{STAGING_SUFFIX}")
+
+
+def _renames_into(parent: str, destination: str) -> bool:
+    """Whether what is made in `parent` can be moved into `destination`: not into a mount point, say."""
+    return os.access(parent, os.W_OK) and os.stat(parent).st_dev == os.stat(destination).st_dev
+
+
+def _made(staging: str) -> bool:
+    """Make the staging folder; False when a pull that was cut has left it."""
+    try:
+        os.mkdir(staging, 0o700)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _publish(staging: str, destination: str) -> None:
@@ -181,6 +209,7 @@ class _Puller:
         self._existing = existing
         self._resuming = resuming
         self._places: dict[bytes, list[_Place]] = {}
+        self._planned = 0
         self._sizes: dict[bytes, int] = {}
         self._futures: deque[Future[int]] = deque()
         self._links: list[StoredEntry] = []
@@ -191,13 +220,24 @@ class _Puller:
         self._plain_mode, self._executable_mode = 0o666 & ~umask, 0o777 & ~umask
 
     def run(self, manifest: Manifest, globs: Sequence[str]) -> _Done:
+        """Write everything into the staging folder."""
+        try:
+            return self._run(manifest, globs)
+        except BaseException:
+            # No worker may outlive the descriptors it writes through: their numbers are soon somebody else's.
+            for future in self._futures:
+                future.cancel()
+            wait(self._futures)
+            raise
+
+    def _run(self, manifest: Manifest, globs: Sequence[str]) -> _Done:
         progress = self._parts.progress
         progress.start("pull", bytes_total=manifest.size if not globs else None, files_total=manifest.entries)
         for entry in selected(entries(self._parts.reader, manifest), globs):
             self._files += 1
             self._logical += entry.size if entry.kind == Kind.FILE else 0
             self._plan(entry)
-            if len(self._places) >= _WINDOW_CHUNKS:
+            if self._planned >= _WINDOW_CHUNKS:
                 self._fetch_window()
         self._fetch_window()
         self._settle(0)
@@ -242,8 +282,12 @@ class _Puller:
                 self._parts.progress.advance(bytes=span.length)
                 continue
             self._places.setdefault(span.cid, []).append(_Place(entry.path, span.start, mode, whole))
-            self._sizes[span.cid] = span.length
-            if len(self._places) >= _WINDOW_CHUNKS and not whole:
+            self._planned += 1
+            if self._sizes.setdefault(span.cid, span.length) != span.length:
+                raise HostileManifest(
+                    f"{entry.path!r} declares another size for a chunk than other files do", path=entry.path
+                )
+            if self._planned >= _WINDOW_CHUNKS and not whole:
                 self._fetch_window()
         self._parts.progress.advance(files=1)
 
@@ -289,7 +333,7 @@ class _Puller:
 
     def _fetch_window(self) -> None:
         """Fetch the chunks planned so far, pack by pack, in ranges; workers open and write them."""
-        places, self._places = self._places, {}
+        places, self._places, self._planned = self._places, {}, 0
         sizes, self._sizes = self._sizes, {}
         cids = list(places)
         by_pack: dict[int, list[Wanted]] = {}

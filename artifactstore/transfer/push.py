@@ -23,7 +23,7 @@ from artifactstore.format.page import EMPTY, Content, Identity, Kind
 from artifactstore.format.record import RecordType
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import Environment
-from artifactstore.index.statcache import lookup, remember
+from artifactstore.index.statcache import StatCache, is_empty, remember
 from artifactstore.manifest.build import ManifestBuilder
 from artifactstore.progress import Progress
 from artifactstore.transfer.ingest import (
@@ -139,6 +139,11 @@ class Pusher:
 
     def _looked_up(self, found: Iterable[Found]) -> Iterable[tuple[Found, Read | None]]:
         """Pair each find with what is known of it without reading, some hundred lookups a transaction."""
+        with self._parts.environment.read() as txn:
+            if is_empty(txn):
+                # A first push: nothing can be known.
+                yield from ((item, None if item.kind is Kind.FILE else _without_bytes(item)) for item in found)
+                return
         group: list[Found] = []
         for item in found:
             group.append(item)
@@ -149,12 +154,13 @@ class Pusher:
 
     def _known(self, group: list[Found]) -> list[tuple[Found, Read | None]]:
         with self._parts.environment.read() as txn:
+            lookup = StatCache(txn).lookup
             pairs: list[tuple[Found, Read | None]] = []
             for item in group:
                 if item.kind is not Kind.FILE:
                     pairs.append((item, _without_bytes(item)))
                     continue
-                known = None if item.stat is None else lookup(txn, item.source, item.stat)
+                known = None if item.stat is None else lookup(item.key, item.stat)
                 if known is None or item.stat is None:
                     pairs.append((item, None))
                     continue

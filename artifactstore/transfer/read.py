@@ -5,6 +5,7 @@ import os
 from typing import Final
 
 from artifactstore.content.get import ChunkReader
+from artifactstore.errors import HostileManifest
 from artifactstore.format.pack import PackType
 from artifactstore.manifest.read import StoredEntry, spans
 
@@ -41,6 +42,11 @@ class _StoredFile(io.RawIOBase):
         filled = 0
         for span in spans(self._reader, self._entry.content, self._at, stop):
             data = self._reader.read(PackType.DATA, span.cid)
+            if len(data) != span.length:
+                raise HostileManifest(
+                    f"{self._entry.path!r} declares {span.length} bytes for a chunk of {len(data)}",
+                    path=self._entry.path,
+                )
             part = memoryview(data)[max(0, self._at - span.start) : stop - span.start]
             view[filled : filled + len(part)] = part
             filled += len(part)

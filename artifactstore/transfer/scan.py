@@ -13,6 +13,7 @@ from typing import BinaryIO, Final, NamedTuple
 from artifactstore.errors import InvalidSource, NoSuchPath, PathCollision, PermissionRefused, UsageError
 from artifactstore.format.page import Kind, path_order
 from artifactstore.ids import normalized
+from artifactstore.index.statcache import file_key, folder_key
 from artifactstore.manifest.paths import fold, path_problem
 from artifactstore.transfer.ignore import IGNORE_FILE, IgnoreRules, NoRules, load_rules
 
@@ -32,6 +33,7 @@ class Found(NamedTuple):
         kind: File, symlink or empty folder.
         source: Where it lies; for streams, where its bytes come from, for messages.
         stat: Of the source; None for streams.
+        key: What the stat cache knows it by.
         target: A symlink's target.
         stream: Bytes that are not a file's.
     """
@@ -40,6 +42,7 @@ class Found(NamedTuple):
     kind: Kind
     source: str
     stat: os.stat_result | None
+    key: bytes = b""
     target: str = ""
     stream: BinaryIO | None = None
 
@@ -77,7 +80,7 @@ def scan(sources: Sources) -> Iterator[Found]:
         streams.append(iter(sorted(_streams(sources.streams), key=_order)))
     if not streams:
         raise UsageError("there is nothing to push", next_step="name a file or folder")
-    if len(streams) == 1 and not sources.files:
+    if len(streams) == 1 and not sources.files and not sources.streams:
         return streams[0]
     return _without_collisions(merge(*streams, key=_order))
 
@@ -94,36 +97,60 @@ def _source(path: str, rules: IgnoreRules | NoRules) -> Iterator[Found]:
     except OSError as error:
         raise _unreadable(path, error) from error
     if stat_bits.S_ISDIR(stat.st_mode):
-        return _walk(source, "", rules)
+        return _walk(source, rules)
     name = normalized(os.path.basename(source))
-    return iter([_found(name, source, stat)])
+    return iter([_alone(name, source, stat)])
 
 
-def _walk(folder: str, prefix: str, rules: IgnoreRules | NoRules) -> Iterator[Found]:
+def _walk(root: str, rules: IgnoreRules | NoRules) -> Iterator[Found]:
+    """Yield a folder's contents depth first, with a stack of listings instead of nested generators."""
+    stack = [_listed(root, "", rules)]
+    while stack:
+        listing = stack[-1]
+        entry = next(listing.entries, None)
+        if entry is None:
+            stack.pop()
+            continue
+        path = listing.prefix + _name(entry)
+        if not entry.is_dir(follow_symlinks=False):
+            try:
+                stat = entry.stat(follow_symlinks=False)
+            except OSError as error:
+                raise _unreadable(entry.path, error) from error
+            yield _found(path, entry.path, stat, file_key(listing.key, entry.name))
+            continue
+        below = _listed(entry.path, path + "/", listing.rules)
+        _refuse_problem(path, entry.path)
+        if below.empty:
+            yield Found(path, Kind.FOLDER, entry.path, None)
+        else:
+            stack.append(below)
+
+
+class _Listing(NamedTuple):
+    """One folder on the stack: what is left of it, sorted, and the rules inside it."""
+
+    prefix: str
+    entries: Iterator[os.DirEntry[str]]
+    rules: IgnoreRules | NoRules
+    empty: bool
+    key: bytes
+
+
+def _listed(folder: str, prefix: str, rules: IgnoreRules | NoRules) -> _Listing:
     try:
         with os.scandir(folder) as listing:
             entries = list(listing)
     except OSError as error:
         raise _unreadable(folder, error) from error
-    if not entries and prefix:
-        yield Found(prefix[:-1], Kind.FOLDER, folder, None)
-        return
+    empty = not entries
     if any(entry.name == IGNORE_FILE for entry in entries):
         rules = rules.entered(prefix, folder)
     if rules.active:
         entries = [one for one in entries if not rules.ignores(prefix + _name(one), folder=_is_folder(one))]
     _refuse_siblings(entries)
     entries.sort(key=_name)
-    for entry in entries:
-        path = prefix + _name(entry)
-        if _is_folder(entry):
-            yield from _walk(entry.path, path + "/", rules)
-            continue
-        try:
-            stat = entry.stat(follow_symlinks=False)
-        except OSError as error:
-            raise _unreadable(entry.path, error) from error
-        yield _found(path, entry.path, stat)
+    return _Listing(prefix, iter(entries), rules, empty, folder_key(folder))
 
 
 def _name(entry: os.DirEntry[str]) -> str:
@@ -134,13 +161,22 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False)
 
 
-def _found(path: str, source: str, stat: os.stat_result) -> Found:
+def _refuse_problem(path: str, source: str) -> None:
     problem = path_problem(path)
     if problem:
         raise InvalidSource(f"{source!r} can't be kept: {problem}", path=source)
+
+
+def _alone(path: str, source: str, stat: os.stat_result) -> Found:
+    folder, name = os.path.split(source)
+    return _found(path, source, stat, file_key(folder_key(folder), name))
+
+
+def _found(path: str, source: str, stat: os.stat_result, key: bytes) -> Found:
+    _refuse_problem(path, source)
     mode = stat.st_mode
     if stat_bits.S_ISREG(mode):
-        return Found(path, Kind.FILE, source, stat)
+        return Found(path, Kind.FILE, source, stat, key)
     if stat_bits.S_ISLNK(mode):
         return Found(path, Kind.SYMLINK, source, stat, target=_target(source))
     what = next((words for test, words in _SPECIAL if test(mode)), "not a file")
@@ -175,6 +211,8 @@ def _without_collisions(found: Iterable[Found]) -> Iterator[Found]:
     folders: dict[str, tuple[str, str]] = {}
     for item in found:
         folded = fold(item.path)
+        if files.get(folded) == item.source:
+            continue  # named twice, as overlapping globs of a shell do
         clash = files.setdefault(folded, item.source)
         if clash != item.source or folded in folders:
             raise _collision(clash if clash != item.source else folders[folded][1], item.source)
@@ -197,7 +235,7 @@ def _exact(files: Sequence[str]) -> Iterator[Found]:
             raise _unreadable(name, error) from error
         if stat_bits.S_ISDIR(stat.st_mode):
             raise InvalidSource(f"{name!r} is a folder; a list of files names files", path=name)
-        found.append(_found(path, os.path.abspath(name), stat))
+        found.append(_alone(path, os.path.abspath(name), stat))
     return iter(sorted(found, key=_order))
 
 

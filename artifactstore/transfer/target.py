@@ -30,13 +30,19 @@ class Target:
 
     Args:
         root: The folder; it exists.
+        own: Whether it must be this user's, and no symlink: its name can be guessed, so it may be planted.
 
     Thread-safe.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, own: bool = False) -> None:
         self.root = root
-        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._root = os.open(root, _FOLDER_FLAGS if own else _FOLDER_FLAGS & ~os.O_NOFOLLOW)
+        if own and os.fstat(self._root).st_uid != os.geteuid():
+            os.close(self._root)
+            raise DestinationExists(
+                f"{root!r} belongs to another user", next_step="choose another destination", path=root
+            )
         self._lock = threading.Lock()
         self._folders: OrderedDict[str, int] = OrderedDict()
         self._users: dict[int, int] = {}

@@ -133,7 +133,7 @@ class IndexInfo(NamedTuple):
 
 class KeySlot(NamedTuple):
     id: str = "ab" * 16
-    kind: str = "key file"
+    kind: str = "key-file"
     read_only: bool = False
 
 

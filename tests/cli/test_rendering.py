@@ -62,8 +62,9 @@ def test_rates_counts_and_ratios() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.04, "0.0 s"),
+        (0.04, "0.04 s"),
         (9.94, "9.9 s"),
+        (9.96, "10 s"),
         (12.4, "12 s"),
         (59.6, "1 min 0 s"),
         (200, "3 min 20 s"),

@@ -17,11 +17,11 @@ def test_push_says_what_it_did(run: Run) -> None:
     """The name, what it holds, what was read, new and stored; an unchanged push says so."""
     assert run("push", "data", "team/x").out.splitlines() == [
         "team/x:v0 is new: 2 files (14 B)",
-        "read 2 files (14 B), new 14 B, stored 7 B in 0.5 s (28 B/s)",
+        "read 2 files (14 B), new 14 B, stored 7 B in 0.50 s (28 B/s)",
     ]
     assert run("push", "data", "team/x").out.splitlines() == [
         "team/x:v0 has the same files already: 2 files (14 B)",
-        "read 0 files (0 B), new 0 B, stored 0 B in 0.5 s (28 B/s)",
+        "read 0 files (0 B), new 0 B, stored 0 B in 0.50 s (28 B/s)",
     ]
 
 
@@ -107,7 +107,7 @@ def test_pull_goes_to_the_name_or_where_it_is_told(run: Run, home: Path) -> None
     run("push", "data", "team/x", "-q")
     assert run("pull", "team/x").out.splitlines() == [
         "team/x:v0 is in x: 2 files (14 B)",
-        "wrote 2 files (14 B) in 0.5 s (28 B/s)",
+        "wrote 2 files (14 B) in 0.50 s (28 B/s)",
     ]
     assert (home / "x" / "a.txt").read_text() == "alpha\n"
     assert run("pull", "team/x:v0", "x", "--path", "*.csv", "--overwrite", "-q") == (0, "", "")

@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifactstore.errors import BackendError, PermissionRefused, StorageFull
-from artifactstore.index import shared as shared_module
+from artifactstore.index import mapped
 from artifactstore.index.environment import Environment, IndexBroken, destroy
 
 TABLES = ("a", "b")
@@ -259,6 +260,26 @@ def test_opening_raced_by_threads(tmp_path: Path) -> None:
         list(pool.map(use, range(16)))
     with Environment.open(tmp_path / "index", tables=TABLES) as environment:
         assert len(rows(environment)) == 16
+
+
+def test_tables_are_added_beside_a_writer(tmp_path: Path) -> None:
+    """Opening further tables waits for a writer on another thread, which can end meanwhile."""
+    begun = threading.Event()
+
+    def write_slowly(environment: Environment) -> None:
+        with environment.write() as txn:
+            begun.set()
+            with environment.read():
+                txn.put("a", b"k", b"v")
+
+    with Environment.open(tmp_path / "index", tables=["a"]) as environment, ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write_slowly, environment)
+        begun.wait(30)
+        with Environment.open(tmp_path / "index", tables=["b", "c"]) as more:
+            writing.result(30)
+            with more.write() as txn:
+                txn.put("c", b"k", b"v")
+            assert (rows(more, "a"), rows(environment, "c")) == ([(b"k", b"v")], [(b"k", b"v")])
 
 
 def test_size(environment: Environment) -> None:
@@ -525,7 +546,7 @@ def test_little_address_space(tmp_path: Path) -> None:
 
 def test_a_small_map_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A map that is half full is doubled before the next writer; too large a transaction is refused."""
-    monkeypatch.setattr(shared_module, "MAP_SIZES_BYTES", (1 << 40, 1 << 20))
+    monkeypatch.setattr(mapped, "MAP_SIZES_BYTES", (1 << 40, 1 << 20))
     real_open = lmdb.open
 
     def limited_open(*args: object, map_size: int, **kwargs: object) -> object:
@@ -533,7 +554,7 @@ def test_a_small_map_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             raise lmdb.MemoryError
         return real_open(*args, map_size=map_size, **kwargs)
 
-    monkeypatch.setattr(shared_module.lmdb, "open", limited_open)
+    monkeypatch.setattr(mapped.lmdb, "open", limited_open)
     with Environment.open(tmp_path / "index", tables=TABLES) as environment:
         with pytest.raises(StorageFull, match="address space"):
             write(environment, *(b"%6d" % n for n in range(2000)), value=b"v" * 1000)
@@ -545,7 +566,7 @@ def test_a_small_map_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_another_process_grows_the_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that another process made larger than this one's map is mapped anew."""
-    monkeypatch.setattr(shared_module, "MAP_SIZES_BYTES", (1 << 20,))
+    monkeypatch.setattr(mapped, "MAP_SIZES_BYTES", (1 << 20,))
     with Environment.open(tmp_path / "index", tables=TABLES) as environment:
         write(environment, b"first")
         code = (

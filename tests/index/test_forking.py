@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from artifactstore.index import shared as shared_module
+from artifactstore.index import mapped
 from artifactstore.index.environment import Environment, destroy
 
 TABLES = ("a",)
@@ -185,7 +185,7 @@ def test_forks_beside_busy_threads(environment: Environment) -> None:
 
 def test_a_fork_does_not_wait_for_ever(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a transaction does not end in time the fork goes on: the child refuses, the parent is unharmed."""
-    monkeypatch.setattr(shared_module, "DRAIN_WAIT_S", 0.1)
+    monkeypatch.setattr(mapped, "DRAIN_WAIT_S", 0.1)
     begun, finish = threading.Event(), threading.Event()
     found: list[bytes | None] = []
 

@@ -52,7 +52,15 @@ class Owner(Protocol):
         ...
 
 
-class SharedEnvironment:
+class _Opening:
+    """The owner of a transaction that opens tables."""
+
+    def forsake(self) -> Callable[[], object]:
+        """Held for good: the thread that runs it is not in the child."""
+        return lambda: True
+
+
+class MappedIndex:
     """What the `Environment`s of one folder share. Attributes are guarded by `lock` unless said otherwise.
 
     Attributes:
@@ -86,9 +94,16 @@ class SharedEnvironment:
             self._names.update(tables)
             if self._lmdb is None:
                 self._open()
-            elif not self._names.issubset(self.tables):
-                with self._named_errors():
-                    self._open_tables()
+            if self._names.issubset(self.tables):
+                return
+        # Outside the lock, which a writer on another thread needs to end.
+        opening = _Opening()
+        txn = self.begin(opening, write=True, buffers=False)
+        try:
+            with self._named_errors():
+                self._open_tables(txn)
+        finally:
+            self.ended(opening)
 
     def acquire(self) -> None:
         """One `Environment` more."""
@@ -115,8 +130,7 @@ class SharedEnvironment:
         """The transaction of `owner` was committed or aborted, or never began."""
         with self.lock:
             self.live.pop(owner, None)
-            if self.draining:
-                self._idle.notify_all()
+            self._idle.notify_all()
             if not self.users and not self.live:
                 self._close()
 
@@ -224,7 +238,7 @@ class SharedEnvironment:
                     allocate_lock_file(self.path / "lock.mdb")
                     self._open_lmdb()
                 self._lmdb.reader_check()
-                self._open_tables()
+                self._open_tables(self._lmdb.begin(write=True))
             except BaseException:
                 self._close()
                 raise
@@ -251,11 +265,11 @@ class SharedEnvironment:
         self._map_size = self._lmdb.info()["map_size"]
         self._data = os.open(self.path / "data.mdb", os.O_RDWR | os.O_CLOEXEC)
 
-    def _open_tables(self) -> None:
+    def _open_tables(self, txn: Any) -> None:
         # A writing transaction although most exist: a reading one would take its handles with it. One that
         # makes nothing writes nothing.
         names = sorted(self._names.difference(self.tables))
-        with self._lmdb.begin(write=True) as txn:
+        with txn:
             opened = {name: self._lmdb.open_db(name.encode(), txn=txn) for name in names}
         self.tables.update(opened)
 

@@ -1,0 +1,68 @@
+"""What must hold of a store after anything that happened to it; each raises `AssertionError` with what it found."""
+
+from typing import Any
+
+from artifactstore.catalog.rows import all_versions
+from artifactstore.index.tables import (
+    ALIASES,
+    ARTIFACTS,
+    CHUNKS,
+    PENDING,
+    VERSIONS,
+    read_position,
+)
+from artifactstore.ids import LATEST
+from artifactstore.store.opening import Parts
+from artifactstore.store.store import Store
+
+_REPLAYED = (ARTIFACTS, VERSIONS, ALIASES, PENDING, CHUNKS)
+
+
+def assert_whole(store: Store) -> None:
+    """Everything the store promises is there and reads back: `check --read-data` is clean."""
+    report = store.check(read_data=True)
+    assert report.ok, report.problems
+
+
+def assert_numbered(store: Store) -> None:
+    """Versions are numbered from 0 without holes, `latest` is the newest, and equal neighbours are one version."""
+    for project in store.projects():
+        for artifact in store.artifacts(project.name):
+            found = store.versions(str(artifact.artifact))
+            assert [version.number for version in found] == list(range(len(found)))
+            assert [LATEST in version.aliases for version in found] == [False] * (len(found) - 1) + [True]
+            digests = [version.digest for version in found]
+            assert all(one != two for one, two in zip(digests, digests[1:], strict=False)), digests
+
+
+def index_tables(parts: Parts) -> dict[str, Any]:
+    """What replaying the log put into a client's index, with what is sealed for that index alone opened.
+
+    Two clients of one store at one position hold equal tables, however they came there.
+    """
+    with parts.environment.read() as txn:
+        tables: dict[str, Any] = {table: list(txn.scan(table)) for table in _REPLAYED}
+        tables["packs"] = list(parts.packs.all(txn))
+        tables["position"] = read_position(txn)
+    return tables
+
+
+def assert_same_index(one: Parts, other: Parts) -> None:
+    """Last state plus tail equals step by step: both indexes hold the same rows."""
+    first, second = index_tables(one), index_tables(other)
+    for table, rows in first.items():
+        assert rows == second[table], f"table {table} differs"
+
+
+def assert_packs_precede_records(parts: Parts) -> None:
+    """Every registered pack is stored (invariant 12: a record never promises what is not there)."""
+    with parts.environment.read() as txn:
+        packs = list(parts.packs.all(txn))
+        slots = {pack.added.name: pack.slot for pack in packs}
+        versions = list(all_versions(txn))
+    for pack in packs:
+        name = pack.added.name.hex()
+        assert parts.backend.size(f"packs/{name[:2]}/{name}") == pack.added.size
+    for name, number, row in versions:
+        late = [pack.hex() for pack in row.packs if slots[pack] > row.slot]
+        assert not late, f"{name}:v{number} needs packs that later records register: {late}"

@@ -1,0 +1,125 @@
+"""The reference model: what a store promises, said with dictionaries.
+
+It knows nothing of chunks, packs or records. A version is the mapping of paths to bytes that was pushed; two versions
+have equal digests exactly when their mappings are equal.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from artifactstore.ids import LATEST
+from artifactstore.store.store import Store
+
+Contents: TypeAlias = Mapping[str, bytes]
+
+
+class ModelVersion(msgspec.Struct):
+    """One version: its contents and the labels on it."""
+
+    contents: dict[str, bytes]
+    tags: set[str]
+
+
+class ModelArtifact(msgspec.Struct):
+    """One artifact: its versions by number, and where its aliases point."""
+
+    versions: list[ModelVersion]
+    aliases: dict[str, int]
+
+
+class ModelStore:
+    """A store as a user thinks of it.
+
+    Attributes:
+        artifacts: By `project/name`.
+    """
+
+    def __init__(self) -> None:
+        self.artifacts: dict[str, ModelArtifact] = {}
+
+    def copy(self) -> "ModelStore":
+        """A model that goes on by itself from here."""
+        other = ModelStore()
+        for name, artifact in self.artifacts.items():
+            versions = [ModelVersion(dict(one.contents), set(one.tags)) for one in artifact.versions]
+            other.artifacts[name] = ModelArtifact(versions, dict(artifact.aliases))
+        return other
+
+    def push(
+        self, name: str, contents: Contents, *, aliases: Iterable[str] = (), tags: Iterable[str] = ()
+    ) -> tuple[int, bool]:
+        """Push; return the version's number and whether it was made: equal content makes none."""
+        artifact = self.artifacts.setdefault(name, ModelArtifact([], {}))
+        created = not artifact.versions or artifact.versions[-1].contents != contents
+        if created:
+            artifact.versions.append(ModelVersion(dict(contents), set()))
+        number = len(artifact.versions) - 1
+        artifact.versions[number].tags.update(tags)
+        artifact.aliases[LATEST] = number
+        for alias in aliases:
+            artifact.aliases[alias] = number
+        return number, created
+
+    def add_aliases(self, name: str, number: int, aliases: Iterable[str]) -> None:
+        """Point aliases at a version, away from those they are on."""
+        self.artifacts[name].aliases.update(dict.fromkeys(aliases, number))
+
+    def remove_aliases(self, name: str, aliases: Iterable[str]) -> None:
+        """Remove aliases of an artifact."""
+        for alias in aliases:
+            del self.artifacts[name].aliases[alias]
+
+    def add_tags(self, name: str, number: int, labels: Iterable[str]) -> None:
+        """Put labels on a version."""
+        self.artifacts[name].versions[number].tags.update(labels)
+
+    def remove_tags(self, name: str, number: int, labels: Iterable[str]) -> None:
+        """Take labels off a version."""
+        self.artifacts[name].versions[number].tags.difference_update(labels)
+
+    def shown(self) -> "Shown":
+        """What the model holds, in the form that `shown_by` gives of a store."""
+        return {
+            name: [
+                ShownVersion(
+                    number,
+                    dict(version.contents),
+                    sorted(alias for alias, at in artifact.aliases.items() if at == number),
+                    sorted(version.tags),
+                )
+                for number, version in enumerate(artifact.versions)
+            ]
+            for name, artifact in sorted(self.artifacts.items())
+        }
+
+
+class ShownVersion(msgspec.Struct, frozen=True):
+    """A version as its users see it."""
+
+    number: int
+    contents: dict[str, bytes]
+    aliases: list[str]
+    tags: list[str]
+
+
+Shown: TypeAlias = dict[str, list[ShownVersion]]
+
+
+def shown_by(store: Store) -> Shown:
+    """Everything that a store shows of its versions, every byte read back."""
+    shown: Shown = {}
+    for project in store.projects():
+        for artifact in store.artifacts(project.name):
+            name = str(artifact.artifact)
+            shown[name] = []
+            for version in store.versions(name):
+                contents = {}
+                for entry in version.files():
+                    with version.open(entry.path) as file:
+                        contents[entry.path] = file.read()
+                shown[name].append(
+                    ShownVersion(version.number, contents, sorted(version.aliases), sorted(version.tags))
+                )
+    return dict(sorted(shown.items()))

@@ -1,0 +1,136 @@
+"""A store in memory on one thread, whose time, randomness and backend a test owns.
+
+A `World` is everything outside the client: the objects, the key file, the clock. Clients with indexes of their own
+are opened in it, over a backend that can be told to fail. A world can be copied, so that one history has many
+continuations.
+"""
+
+import hashlib
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Final
+
+from artifactstore.backend.base import Backend
+from artifactstore.backend.memory import MemoryBackend
+from artifactstore.executors import inline
+from artifactstore.store.opening import Access, create_parts, open_parts
+from artifactstore.store.store import Store
+
+_STEP_NS: Final = 1_000_000
+_START_NS: Final = 4_102_444_800_000_000_000  # the year 2100: no file of a test is too young for the stat cache
+_NS_PER_S: Final = 1_000_000_000
+_numbers = itertools.count()
+
+
+class SteppedClock:
+    """A clock that moves a millisecond whenever it is read, and by any wait at once."""
+
+    def __init__(self, start_ns: int = _START_NS) -> None:
+        self._ns = start_ns
+
+    def now_ns(self) -> int:
+        """Nanoseconds since the Unix epoch."""
+        self._ns += _STEP_NS
+        return self._ns
+
+    def monotonic_s(self) -> float:
+        """Seconds from an arbitrary start."""
+        return self.now_ns() / _NS_PER_S
+
+    def sleep(self, seconds: float) -> None:
+        """Move the time and return."""
+        self._ns += int(seconds * _NS_PER_S)
+
+
+class SeededRandomness:
+    """Bytes that look random and are the same for the same seed; never for keys of a real store."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+        self._count = itertools.count()
+
+    def token(self, size: int) -> bytes:
+        """Return the next `size` bytes."""
+        return hashlib.shake_256(b"%d %d" % (self._seed, next(self._count))).digest(size)
+
+
+class World:
+    """What is outside the clients of one store in memory. Thread-safe, but its clients run on their own threads.
+
+    Args:
+        folder: An empty folder for the key file and the indexes.
+        seed: Of the randomness.
+
+    Attributes:
+        objects: The store's objects.
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Path, *, seed: int = 0) -> None:
+        self.folder = folder
+        self.objects = MemoryBackend(f"world-{next(_numbers)}")
+        self._clock = SteppedClock()
+        self._seed = seed
+        self._randomness = SeededRandomness(seed)
+
+    def create(self, cache: str = "cache", *, wrap: Callable[[Backend], Backend] | None = None) -> Store:
+        """Make the store.
+
+        Args:
+            cache: Which of the world's cache folders the client keeps its index in.
+            wrap: Puts a wrapper around the client's backend.
+        """
+        return self._store(self._access(cache, wrap), create=True)
+
+    def open(self, cache: str = "cache", *, wrap: Callable[[Backend], Backend] | None = None) -> Store:
+        """Open the store, as another client for another `cache`."""
+        return self._store(self._access(cache, wrap), create=False)
+
+    @contextmanager
+    def client(self, cache: str = "cache") -> Iterator[Store]:
+        """The store, open for the length of a block."""
+        with self.open(cache) as store:
+            yield store
+
+    def copy(self, folder: Path) -> "World":
+        """A world with the same objects, key and indexes, that goes on by itself from here; no client may be open."""
+        shutil.copytree(self.folder, folder)
+        other = World(folder, seed=self._seed + 1_000_003)
+        for info in self.objects.list(""):
+            other.objects.put(info.name, self.objects.get(info.name, limit_bytes=info.size_bytes))
+        return other
+
+    def forget(self, cache: str) -> None:
+        """Delete a client's index and what it remembers."""
+        shutil.rmtree(self.folder / cache, ignore_errors=True)
+
+    def end(self) -> None:
+        """Free the objects."""
+        self.objects.clear()
+
+    def _access(self, cache: str, wrap: Callable[[Backend], Backend] | None) -> Access:
+        return Access(
+            url=self.objects.url,
+            key_file=self.folder / "key",
+            cache_dir=self.folder / cache,
+            storage_options=None,
+            single_writer=False,
+            wrap_backend=wrap,
+        )
+
+    def _store(self, access: Access, *, create: bool) -> Store:
+        if create:
+            parts = create_parts(access, self._clock, self._randomness)
+        else:
+            parts = open_parts(access, self._clock, self._randomness, store_id=None)
+        return Store(
+            access,
+            parts,
+            clock=self._clock,
+            randomness=self._randomness,
+            make_executors=lambda: nullcontext(inline()),
+            progress=None,
+        )

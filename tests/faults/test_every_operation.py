@@ -1,0 +1,381 @@
+"""Every operation on the backend fails, once and for good, before and after it took effect; nothing is lost."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from artifactstore.backend.base import Backend
+from artifactstore.backend.memory import MemoryBackend
+from artifactstore.errors import (
+    ArtifactStoreError,
+    BackendError,
+    ConnectionLost,
+    PermissionRefused,
+    StorageFull,
+    StoreExists,
+    Throttled,
+)
+from artifactstore.store.store import Store
+from artifactstore.testing import invariants
+from artifactstore.testing.faulty import FaultyBackend, When
+from artifactstore.testing.model import ModelStore, shown_by
+from artifactstore.testing.simulation import SeededRandomness, World
+
+ARTIFACT = "project/data"
+FILE_BYTES = 3000
+CONTENTS = {
+    "first": {"a": b"a" * 40, "folder/b": SeededRandomness(1).token(900)},
+    "second": {"a": b"a" * 40, "folder/b": SeededRandomness(2).token(900), "c": b""},
+    "long": {f"{n}": SeededRandomness(n).token(FILE_BYTES) for n in range(3)},
+}
+
+
+class Fault(NamedTuple):
+    """How an operation fails."""
+
+    when: When
+    forever: bool
+    error: type[ArtifactStoreError]
+
+
+FAULTS = [
+    Fault("before", False, ConnectionLost),
+    Fault("after", False, ConnectionLost),
+    Fault("before", True, ConnectionLost),
+    Fault("after", True, ConnectionLost),
+    Fault("before", True, StorageFull),
+    # The same places by other names: nothing new is expected of them.
+    pytest.param(Fault("before", False, Throttled), marks=pytest.mark.deep),
+    pytest.param(Fault("before", False, StorageFull), marks=pytest.mark.deep),
+    pytest.param(Fault("after", True, PermissionRefused), marks=pytest.mark.deep),
+]
+
+
+def named(fault: Fault) -> str:
+    return f"{fault.when}-{'for-good' if fault.forever else 'once'}-{fault.error.kind}"
+
+
+class Scenario:
+    """Something that a client does: for real, and to the model."""
+
+    # Which cache the client has: "cache" is that of the store's maker, any other one is new.
+    cache = "cache"
+
+    def __init__(self, sources: Path) -> None:
+        self.sources = sources
+
+    def act(self, store: Store, folder: Path) -> None:
+        raise NotImplementedError
+
+    def expect(self, model: ModelStore) -> None:
+        """Change the model likewise; most of what is tested changes nothing."""
+
+
+class Push(Scenario):
+    """A version that shares a chunk with the one before it."""
+
+    name = "second"
+
+    def act(self, store: Store, folder: Path) -> None:
+        version = store.push([self.sources / self.name], ARTIFACT, aliases=["new"], tags=["label"])
+        assert (version.number, "new" in version.aliases) == (1, True)
+
+    def expect(self, model: ModelStore) -> None:
+        model.push(ARTIFACT, CONTENTS[self.name], aliases=["new"], tags=["label"])
+
+
+class FirstPush(Push):
+    """The first push of a client that replays the log and probes the backend."""
+
+    cache = "another"
+
+
+class LongPush(Push):
+    """A push that registers its packs by pending records; one file is a pack."""
+
+    name = "long"
+
+
+class EqualPush(Scenario):
+    """A push of what is the newest version already, for its alias."""
+
+    def act(self, store: Store, folder: Path) -> None:
+        version = store.push([self.sources / "first"], ARTIFACT, aliases=["same"])
+        assert version.number == 0
+
+    def expect(self, model: ModelStore) -> None:
+        model.push(ARTIFACT, CONTENTS["first"], aliases=["same"])
+
+
+class Pull(Scenario):
+    """A pull by a client that has to replay the log first; the second try goes on where the first one ended."""
+
+    cache = "another"
+
+    def act(self, store: Store, folder: Path) -> None:
+        store.pull(ARTIFACT, folder / "pulled", overwrite=True)
+        found = folder / "pulled"
+        files = {
+            path.relative_to(found).as_posix(): path.read_bytes() for path in found.rglob("*") if path.is_file()
+        }
+        assert files == CONTENTS["first"]
+
+
+class AddAlias(Scenario):
+    """Moves an alias."""
+
+    def act(self, store: Store, folder: Path) -> None:
+        store.add_aliases(ARTIFACT, ["good"])
+
+    def expect(self, model: ModelStore) -> None:
+        model.add_aliases(ARTIFACT, 0, ["good"])
+
+
+class RemoveAlias(Scenario):
+    """Removes an alias; after an answer that was lost, the repetition finds nothing to remove."""
+
+    def act(self, store: Store, folder: Path) -> None:
+        if any("prod" in version.aliases for version in store.versions(ARTIFACT)):
+            store.remove_aliases(ARTIFACT, ["prod"])
+
+    def expect(self, model: ModelStore) -> None:
+        model.remove_aliases(ARTIFACT, ["prod"])
+
+
+class AddTag(Scenario):
+    """Puts a label on."""
+
+    def act(self, store: Store, folder: Path) -> None:
+        store.add_tags(ARTIFACT, ["checked"])
+
+    def expect(self, model: ModelStore) -> None:
+        model.add_tags(ARTIFACT, 0, ["checked"])
+
+
+class RemoveTag(Scenario):
+    """Takes a label off."""
+
+    def act(self, store: Store, folder: Path) -> None:
+        store.remove_tags(ARTIFACT, ["raw"])
+
+    def expect(self, model: ModelStore) -> None:
+        model.remove_tags(ARTIFACT, 0, ["raw"])
+
+
+class Rebuild(Scenario):
+    """Builds the client's index anew from the log."""
+
+    def act(self, store: Store, folder: Path) -> None:
+        store.rebuild_index()
+
+
+class Check(Scenario):
+    """Reads everything; a failure is reported or raised, and writes nothing."""
+
+    def act(self, store: Store, folder: Path) -> None:
+        report = store.check(read_data=True)
+        assert {problem.kind for problem in report.problems} <= OUTAGES
+
+
+OUTAGES = {error.kind for error in (ConnectionLost, StorageFull, Throttled, PermissionRefused)}
+SCENARIOS = [
+    FirstPush,
+    Push,
+    LongPush,
+    EqualPush,
+    Pull,
+    AddAlias,
+    RemoveAlias,
+    AddTag,
+    RemoveTag,
+    Rebuild,
+    Check,
+]
+# With a state in nearly every record: those that write one, and those that start from one.
+SCENARIOS_WITH_STATES = [Push, LongPush, AddAlias, Pull, Rebuild]
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    for name, contents in CONTENTS.items():
+        for path, data in contents.items():
+            target = tmp_path / "sources" / name / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+    return tmp_path / "sources"
+
+
+@pytest.fixture
+def states(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nearly every record comes with a new state of the store."""
+    monkeypatch.setattr("artifactstore.catalog.state._TAIL_BYTES_MIN", 0)
+
+
+@pytest.fixture
+def small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file is a batch and a pack, and every pack is worth a pending record."""
+    monkeypatch.setattr("artifactstore.content.put.PACK_BYTES_TARGET", FILE_BYTES)
+    monkeypatch.setattr("artifactstore.transfer.push.BATCH_FILES", 1)
+    monkeypatch.setattr("artifactstore.transfer.push.PENDING_BYTES", FILE_BYTES)
+
+
+class Prepared(NamedTuple):
+    """A world with one version in it, and the model of it."""
+
+    world: World
+    model: ModelStore
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, sources: Path, small_packs: None) -> Iterator[Prepared]:
+    folder = tmp_path / "world"
+    folder.mkdir()
+    world, model = World(folder), ModelStore()
+    with closing(world.create()) as store:
+        store.push([sources / "first"], ARTIFACT, aliases=["prod"], tags=["raw"])
+    model.push(ARTIFACT, CONTENTS["first"], aliases=["prod"], tags=["raw"])
+    yield Prepared(world, model)
+    world.end()
+
+
+def opened(world: World, cache: str) -> tuple[Store, FaultyBackend]:
+    """A client whose backend is to fail from now on, not while it was opened."""
+    backends: list[FaultyBackend] = []
+
+    def wrap(inner: Backend) -> Backend:
+        backends.append(FaultyBackend(inner))
+        return backends[0]
+
+    store = world.open(cache, wrap=wrap)
+    backends[0].reset()
+    return store, backends[0]
+
+
+def operations_of(prepared: Prepared, scenario: Scenario, folder: Path) -> int:
+    """How many operations it takes when nothing fails."""
+    world = prepared.world.copy(folder)
+    store, backend = opened(world, scenario.cache)
+    with closing(store):
+        scenario.act(store, folder)
+        count = len(backend.operations)
+    world.end()
+    shutil.rmtree(folder)
+    return count
+
+
+def survive(prepared: Prepared, scenario: Scenario, fault: Fault, at: int, folder: Path) -> None:
+    """Fail one operation, and demand that nothing is lost and a repetition succeeds."""
+    world = prepared.world.copy(folder)
+    before, model = prepared.model.shown(), prepared.model.copy()
+    scenario.expect(model)
+    after = model.shown()
+    store, backend = opened(world, scenario.cache)
+    backend.fail(at=at, when=fault.when, forever=fault.forever, error=fault.error)
+    try:
+        scenario.act(store, folder)
+    except fault.error:
+        allowed = [before, after]
+    else:
+        allowed = [after]
+    backend.heal()
+    if fault.forever:
+        # A new process goes on; otherwise this very client does.
+        store.close()
+        store = world.open(scenario.cache)
+    with closing(store):
+        assert shown_by(store) in allowed
+        invariants.assert_whole(store)
+        scenario.act(store, folder)
+        assert shown_by(store) == after
+        invariants.assert_whole(store)
+        invariants.assert_numbered(store)
+        invariants.assert_packs_precede_records(store._parts)
+        with world.client("witness") as witness:
+            assert shown_by(witness) == after
+            invariants.assert_same_index(store._parts, witness._parts)
+    world.end()
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=named)
+@pytest.mark.parametrize("kind", SCENARIOS, ids=lambda kind: kind.__name__)
+def test_no_failure_loses_anything(
+    prepared: Prepared, kind: type[Scenario], fault: Fault, sources: Path, tmp_path: Path
+) -> None:
+    """Whichever operation fails: check is clean, what was acknowledged is there, a repetition succeeds."""
+    survive_all(prepared, kind(sources), fault, tmp_path)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=named)
+@pytest.mark.parametrize("kind", SCENARIOS_WITH_STATES, ids=lambda kind: kind.__name__)
+def test_no_failure_around_a_state_loses_anything(
+    states: None, prepared: Prepared, kind: type[Scenario], fault: Fault, sources: Path, tmp_path: Path
+) -> None:
+    """The same where records name states: a state is stored before its record, and clients start from it."""
+    survive_all(prepared, kind(sources), fault, tmp_path)
+
+
+def survive_all(prepared: Prepared, scenario: Scenario, fault: Fault, tmp_path: Path) -> None:
+    """Fail each operation of a scenario in its turn."""
+    count = operations_of(prepared, scenario, tmp_path / "counted")
+    assert count
+    for at in range(count):
+        try:
+            survive(prepared, scenario, fault, at, tmp_path / f"case-{at}")
+        except Exception as error:
+            error.add_note(f"operation {at} of {count} failed {named(fault)}")
+            raise
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=named)
+def test_no_failure_spoils_the_making_of_a_store(fault: Fault, tmp_path: Path) -> None:
+    """A store that could not be made is made by the next try, or was made: then it opens and is whole."""
+    count = len(making(tmp_path / "counted", lambda backend: None).operations)
+    assert count
+    for at in range(count):
+        making(
+            tmp_path / f"case-{at}",
+            lambda backend, at=at: backend.fail(  # type: ignore[misc]
+                at=at, when=fault.when, forever=fault.forever, error=fault.error
+            ),
+        )
+
+
+def making(folder: Path, faults: Callable[[FaultyBackend], None]) -> FaultyBackend:
+    """Make a store under faults, then make or open it without, and use it."""
+    folder.mkdir()
+    world = World(folder)
+    backends: list[FaultyBackend] = []
+
+    def wrap(inner: Backend) -> Backend:
+        backends.append(FaultyBackend(inner))
+        faults(backends[0])
+        return backends[0]
+
+    try:
+        world.create(wrap=wrap).close()
+    except ArtifactStoreError as error:
+        assert isinstance(error, ConnectionLost | StorageFull | Throttled)
+        try:
+            world.create().close()
+        except StoreExists:
+            pass
+    with world.client() as store:
+        store.push([folder / "key"], ARTIFACT)
+        invariants.assert_whole(store)
+    world.end()
+    return backends[0]
+
+
+def test_a_failed_operation_is_seen(tmp_path: Path) -> None:
+    """The harness itself: a fault that is injected is raised, at the operation that was named."""
+    backend = FaultyBackend(MemoryBackend("seen"))
+    backend.fail(at=1, when="after")
+    backend.put("a", b"1")
+    with pytest.raises(ConnectionLost):
+        backend.put("b", b"2")
+    assert backend.get("b", limit_bytes=1) == b"2"

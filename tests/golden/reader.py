@@ -1,0 +1,622 @@
+"""An independent reader of format v1, written from `docs/format/v1.md` alone.
+
+It imports nothing of the library: where both agree on a golden store, the document says what the library does.
+It is meant to be read beside the document, favours plainness over speed, and holds whole files in memory.
+It reads generation 0, as this version of the format does. Everything that does not verify raises `Refused`.
+
+    python reader.py STORE KEY_FILE                         list the versions
+    python reader.py STORE KEY_FILE PROJECT/NAME:vN FOLDER  extract one
+"""
+
+import base64
+import hashlib
+import re
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgpack
+import zstandard
+from blake3 import blake3
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hashes, hpke
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+SUITE = b"\1"
+DATA, PAGE, LIST, INDEX, STATE = 1, 2, 3, 4, 5
+TYPE_NAMES = {DATA: "data", PAGE: "page", LIST: "list", INDEX: "index", STATE: "state"}
+FILE, SYMLINK, FOLDER, PAGE_ENTRY = 1, 2, 3, 5
+CREATE, COMMIT, PENDING = 0, 1, 2
+BLOB_RAW_MAX, PACK_MAX, RECORD_MAX, KEYS_MAX = 4 << 20, 64 << 20, 16 << 20, 1 << 20
+ROW = struct.Struct(">16sIIIIIBII")
+
+
+class Refused(Exception):
+    """Something is not what the format says it must be."""
+
+
+def require(holds: object, what: str) -> None:
+    """Refuse unless it holds."""
+    if not holds:
+        raise Refused(what)
+
+
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def derive(secret: bytes, salt: bytes, info: bytes) -> bytes:
+    return HKDF(hashes.SHA256(), 32, salt, info).derive(secret)
+
+
+def unpack(data: bytes) -> Any:
+    """One MessagePack value, and nothing after it."""
+    try:
+        return msgpack.unpackb(data, raw=False, strict_map_key=False)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise Refused(f"not MessagePack: {error}") from error
+
+
+def unseal(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> bytes:
+    try:
+        return AESGCM(key).decrypt(nonce, sealed, associated)
+    except (InvalidTag, ValueError) as error:
+        raise Refused("a seal does not open") from error
+
+
+# --- Merkle tree ------------------------------------------------------------------------------------------------
+
+
+class Frontier:
+    """RFC 6962 over the slots so far: the roots of the whole subtrees, largest first."""
+
+    def __init__(self, size: int = 0, roots: tuple[bytes, ...] = ()) -> None:
+        require(len(roots) == size.bit_count(), "the frontier has another number of subtrees")
+        self.size = size
+        self.roots = list(roots)
+
+    def append(self, leaf: bytes) -> None:
+        size = self.size
+        while size & 1:
+            leaf = sha256(b"\1" + self.roots.pop() + leaf)
+            size >>= 1
+        self.roots.append(leaf)
+        self.size += 1
+
+    def root(self) -> bytes:
+        if not self.roots:
+            return sha256(b"")
+        root = self.roots[-1]
+        for subtree in self.roots[-2::-1]:
+            root = sha256(b"\1" + subtree + root)
+        return root
+
+
+# --- keys -------------------------------------------------------------------------------------------------------
+
+
+def private_key(text: bytes) -> bytes:
+    """The X25519 private key in a key file."""
+    match = re.fullmatch(
+        rb"(artifactstore key file, version 1\. [^\n]*\ncreated: [^\n]*\nkey: ([A-Za-z0-9+/]{43}=)\n)"
+        rb"checksum: ([0-9a-f]{32})\n",
+        text,
+    )
+    if match is None:
+        raise Refused("not a key file")
+    require(hashlib.sha256(match[1]).hexdigest()[:32].encode() == match[3], "the key file was altered")
+    return base64.b64decode(match[2])
+
+
+def unlock(data: bytes, store_id: bytes, private: bytes) -> list[bytes]:
+    """[store secret, KEK, signing key] from a keys object whose name was checked."""
+    require(len(data) <= KEYS_MAX and data[:8] == b"ASTK\0\1\1\0", "not a keys object")
+    found_id, generation, slots = unpack(data[8:])
+    require(found_id == store_id and generation == 0, "a keys object of another store or generation")
+    key = X25519PrivateKey.from_private_bytes(private)
+    public = key.public_key().public_bytes_raw()
+    for slot_id, kind, slot_public, _parameters, _wrapped, read_only, sealed in slots:
+        if slot_public != public:
+            continue
+        require(slot_id == sha256(public)[:16], "a slot key with another id")
+        info = b"artifactstore slot" + SUITE + store_id + generation.to_bytes(8, "big") + slot_id
+        info += bytes([kind, read_only])
+        suite = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+        secrets: list[bytes] = unpack(suite.decrypt(sealed, key, info))
+        return secrets
+    raise Refused("the key opens no slot of this store")
+
+
+# --- records ----------------------------------------------------------------------------------------------------
+
+
+class Record(NamedTuple):
+    """A slot's record: verified, its clear part by name, its sealed part if it opens."""
+
+    clear: dict[str, Any]
+    sealed: dict[str, Any] | None
+
+
+CLEAR_FIELDS = (
+    "store_id slot root operation type generation certificate packs condemned committed purged keys state "
+    "state_slot sweep_slot time_ms features"
+).split()
+SEALED_FIELDS = "member pack_keys rows operations parameters index_packs".split()
+
+
+def split_record(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """(header and clear part, sealed part, signature); refuses what is no record."""
+    require(80 <= len(data) <= RECORD_MAX, "a record of an impossible length")
+    magic, version, suite, zero, clear, sealed = struct.unpack(">4sHBBII", data[:16])
+    require((magic, version, suite, zero) == (b"ASTR", 1, 1, 0), "not a record of format 1, suite 1")
+    require(16 + clear + sealed + 64 == len(data), "the lengths of a record contradict its size")
+    return data[: 16 + clear], data[16 + clear : -64], data[-64:]
+
+
+def verified_clear(data: bytes, slot: int, store_id: bytes) -> dict[str, Any] | None:
+    """The clear part, or None where the slot is void."""
+    try:
+        head, _, signature = split_record(data)
+        clear = dict(zip(CLEAR_FIELDS, unpack(head[16:]), strict=False))
+        require(len(clear) == len(CLEAR_FIELDS), "fields are missing")
+        require((clear["store_id"], clear["slot"]) == (store_id, slot), "of another store or slot")
+        require((clear["type"] == CREATE) == (slot == 0), "record 0 makes the store, and no other")
+        public, certified_at, handover = clear["certificate"]
+        require(sha256(public) == store_id, "signed by another key")
+        require((clear["generation"], certified_at, handover) == (0, 0, b""), "of another generation")
+        message = b"artifactstore record v1\0" + data[:-64]
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (Refused, InvalidSignature, ValueError, TypeError):
+        return None
+    require(not clear["features"], f"needs {clear['features']}")
+    require(clear["type"] in {CREATE, COMMIT, PENDING}, "a record of an unknown type")
+    require(all(pack[1] in TYPE_NAMES for pack in clear["packs"]), "a pack of an unknown type")
+    return clear
+
+
+# --- the store --------------------------------------------------------------------------------------------------
+
+
+class Pack(NamedTuple):
+    """A registered pack."""
+
+    name: bytes
+    type: int
+    size: int
+    key: bytes
+
+
+class Place(NamedTuple):
+    """Where a chunk lies."""
+
+    pack: bytes
+    ordinal: int
+    offset: int
+    length: int
+    raw_length: int
+    codec: int
+    start: int
+    span: int
+
+
+class Entry(NamedTuple):
+    """One path of a version."""
+
+    path: str
+    kind: int
+    size: int
+    digest: bytes
+    flags: int
+    depth: int
+    cids: list[bytes]
+    sizes: list[int]
+    target: str
+
+
+def split_cids(joined: bytes) -> list[bytes]:
+    """Concatenated cids, apart."""
+    return [joined[at : at + 32] for at in range(0, len(joined), 32)]
+
+
+class Reader:
+    """One store, unlocked with a key and replayed to its head.
+
+    Args:
+        folder: The store's objects.
+        private: The slot key's private half.
+        from_state: Start from the newest state instead of record 0.
+    """
+
+    def __init__(self, folder: Path, private: bytes, *, from_state: bool = False) -> None:
+        self.folder = folder
+        self.packs: dict[bytes, Pack] = {}
+        self.places: dict[bytes, list[Place]] = {}
+        self.artifacts: dict[bytes, list[Any]] = {}
+        self.versions: dict[bytes, list[Any]] = {}
+        self.aliases: dict[bytes, int] = {}
+        self.pending: dict[bytes, int] = {}
+        self.kinds: list[str] = []
+        self.index_packs: list[bytes] = []
+        self.parameters: list[int] | None = None
+        self._opened: dict[bytes, bytes] = {}
+        first = self.object("log/" + "0" * 16)
+        head, _, _ = split_record(first)
+        self.store_id = sha256(unpack(head[16:])[CLEAR_FIELDS.index("certificate")][0])
+        clear = verified_clear(first, 0, self.store_id)
+        if clear is None:
+            raise Refused("record 0 does not verify")
+        self.store_secret, self.kek, _ = self._secrets(clear["keys"], private)
+        self.frontier = Frontier()
+        if from_state:
+            self._load_state()
+        self._replay()
+
+    def object(self, name: str) -> bytes:
+        """The bytes of an object."""
+        return (self.folder / name).read_bytes()
+
+    def pack_bytes(self, pack: Pack) -> bytes:
+        """The bytes of a pack's object."""
+        return self.object(f"packs/{pack.name.hex()[:2]}/{pack.name.hex()}")
+
+    def cid_key(self, kind: int) -> bytes:
+        """The key of the cids of one type."""
+        return derive(self.store_secret, b"", b"artifactstore cid " + TYPE_NAMES[kind].encode())
+
+    def _secrets(self, names: list[bytes], private: bytes) -> list[bytes]:
+        data = self.object(f"keys/{names[0].hex()}")
+        require(sha256(data) == names[0], "a keys object that is not what its name says")
+        return unlock(data, self.store_id, private)
+
+    # --- the log ------------------------------------------------------------------------------------------------
+
+    def _replay(self) -> None:
+        while (self.folder / f"log/{self.frontier.size:016d}").exists():
+            slot = self.frontier.size
+            data = self.object(f"log/{slot:016d}")
+            record = self._open(slot, data)
+            if record is None:
+                self.frontier.append(sha256(b"\2" + slot.to_bytes(8, "big")))
+                self.kinds.append("void")
+                continue
+            require(
+                record.clear["root"] == self.frontier.root(), f"slot {slot} was signed over other records"
+            )
+            self.frontier.append(sha256(b"\0" + data))
+            self.kinds.append(("create", "commit", "pending")[record.clear["type"]])
+            if record.sealed is not None:
+                self._apply(slot, record.clear, record.sealed)
+
+    def _open(self, slot: int, data: bytes) -> Record | None:
+        clear = verified_clear(data, slot, self.store_id)
+        if clear is None:
+            return None
+        head, sealed, _ = split_record(data)
+        context = SUITE + self.store_id + clear["generation"].to_bytes(8, "big") + b"record"
+        try:
+            plain = unseal(derive(self.kek, sealed[:32], context), bytes(12), sealed[32:], head)
+            fields = dict(zip(SEALED_FIELDS, unpack(plain), strict=False))
+            require(len(fields) == len(SEALED_FIELDS), "fields are missing")
+            require(len(fields["pack_keys"]) == len(clear["packs"]), "not one key a pack")
+        except Refused:
+            return Record(clear, None)
+        return Record(clear, fields)
+
+    def _apply(self, slot: int, clear: dict[str, Any], sealed: dict[str, Any]) -> None:
+        if slot == 0:
+            self.parameters = sealed["parameters"]
+        for (name, kind, size, _count, _trailer), key in zip(
+            clear["packs"], sealed["pack_keys"], strict=True
+        ):
+            self.packs.setdefault(name, Pack(name, kind, size, key))
+        for rows in sealed["rows"]:
+            self._add_rows(rows)
+        for name, kind, *_ in clear["packs"]:
+            if kind == INDEX:
+                self._add_index_pack(name)
+        if sealed["index_packs"] is not None:
+            self.index_packs = sealed["index_packs"]
+        for operation in sealed["operations"]:
+            self._operate(slot, clear["time_ms"], sealed["member"], operation)
+
+    # --- where chunks lie ---------------------------------------------------------------------------------------
+
+    def _add_rows(self, segment: bytes) -> None:
+        names, rows = unpack(segment)
+        require(rows and len(rows) % ROW.size == 0, "an index segment of an impossible length")
+        last = b""
+        for prefix, pack, *place in ROW.iter_unpack(rows):
+            require(prefix >= last, "index rows out of order")
+            last = prefix
+            found = Place(names[pack], *place)
+            known = self.places.setdefault(prefix, [])
+            if found not in known:
+                known.append(found)
+
+    def _add_index_pack(self, name: bytes) -> None:
+        *segments, fan_out = self.read_pack(self.packs[name])
+        firsts = []
+        for segment in segments:
+            self._add_rows(segment)
+            firsts.append(unpack(segment)[1][:16])
+        require(unpack(fan_out) == firsts, "a fan-out that does not fit its segments")
+        if name not in self.index_packs:
+            self.index_packs.append(name)
+
+    def read_pack(self, pack: Pack) -> list[bytes]:
+        """Every chunk of a pack in order, with all that the format lets a reader verify."""
+        data = self.pack_bytes(pack)
+        require(len(data) == pack.size <= PACK_MAX and sha256(data) == pack.name, "a pack was altered")
+        expected = struct.pack(">4sHBB32s8x", b"ASTP", 1, 1, pack.type, self.store_id)
+        require(data[:48] == expected, "not a pack of this store and type")
+        count, footer_length, magic = struct.unpack(">II4s", data[-12:])
+        trailer_at = len(data) - 12 - 16 * count
+        footer_at = trailer_at - footer_length
+        require(magic == b"PTSA" and footer_at >= 48, "a trailer that contradicts the pack's size")
+        associated = self._associated(pack, 0xFFFFFFFF, 0, footer_length - 16)
+        footer = unpack(unseal(pack.key, b"\xff" * 12, data[footer_at:trailer_at], associated))
+        blobs, cids, lengths = footer
+        names = split_cids(cids)
+        require(len(names) == len(lengths) == count, "the footer's tables differ in length")
+        prefixes = b"".join(sorted(name[:16] for name in names))
+        require(data[trailer_at:-12] == prefixes, "trailer and footer disagree")
+        chunks: list[bytes] = []
+        offset = 48
+        for ordinal, (length, raw_length, codec, inside) in enumerate(blobs):
+            raw = self._open_blob(pack, data[offset : offset + length], ordinal, codec, raw_length)
+            start = 0
+            for _ in range(inside):
+                end = start + lengths[len(chunks)]
+                self._check_cid(pack.type, names[len(chunks)], raw[start:end])
+                chunks.append(raw[start:end])
+                start = end
+            require(start == raw_length, "the chunks of a blob do not make it up")
+            offset += length
+        require(offset == footer_at and len(chunks) == count, "the footer does not account for the pack")
+        return chunks
+
+    def _associated(self, pack: Pack, ordinal: int, codec: int, raw_length: int) -> bytes:
+        return struct.pack(">B32sBIBI", 1, self.store_id, pack.type, ordinal, codec, raw_length)
+
+    def _open_blob(self, pack: Pack, sealed: bytes, ordinal: int, codec: int, raw_length: int) -> bytes:
+        require(0 < raw_length <= BLOB_RAW_MAX, "a blob of an impossible length")
+        associated = self._associated(pack, ordinal, codec, raw_length)
+        payload = unseal(pack.key, ordinal.to_bytes(12, "big"), sealed, associated)
+        if codec == 0:
+            require(len(payload) == raw_length, "a raw blob of another length")
+            return payload
+        require(codec == 1, f"codec {codec} is not one of this version")
+        require(zstandard.frame_content_size(payload) == raw_length, "a frame of another length")
+        return zstandard.ZstdDecompressor().decompress(payload, allow_extra_data=False)
+
+    def _check_cid(self, kind: int, cid: bytes, data: bytes) -> None:
+        require(blake3(data, key=self.cid_key(kind)).digest() == cid, "a chunk is not the one its cid names")
+
+    def chunk(self, kind: int, cid: bytes) -> bytes:
+        """One chunk, by the first of its places."""
+        place = next(
+            (one for one in self.places.get(cid[:16], ()) if self.packs[one.pack].type == kind), None
+        )
+        if place is None:
+            raise Refused(f"chunk {cid.hex()} lies nowhere")
+        pack = self.packs[place.pack]
+        if pack.name not in self._opened:
+            self._opened[pack.name] = self.pack_bytes(pack)
+        sealed = self._opened[pack.name][place.offset : place.offset + place.length]
+        raw = self._open_blob(pack, sealed, place.ordinal, place.codec, place.raw_length)
+        found = raw[place.start : place.start + place.span]
+        self._check_cid(kind, cid, found)
+        return found
+
+    # --- the catalog --------------------------------------------------------------------------------------------
+
+    def _operate(self, slot: int, time_ms: int, member: bytes, operation: list[Any]) -> None:
+        tag, *fields = operation
+        if tag == "pending":
+            self.pending[fields[0]] = slot
+        elif tag == "pending-done":
+            self.pending.pop(fields[0], None)
+        elif tag == "push":
+            self._push(slot, time_ms, member, fields)
+        elif tag == "alias":
+            self._alias(time_ms, fields)
+        elif tag == "tag":
+            self._tag(time_ms, fields)
+        else:
+            raise Refused(f"operation {tag!r} is not one of this version")
+
+    def _push(self, slot: int, time_ms: int, member: bytes, fields: list[Any]) -> None:
+        project, name, kind, manifest, description, metadata, aliases, tags, *rest = fields
+        new_bytes, stored_bytes, packs = rest[:3]
+        key = f"{project}\0{name}".encode()
+        artifact = self.artifacts.get(key)
+        newest = None if artifact is None else self.versions[key + b"\0" + artifact[2].to_bytes(8, "big")]
+        if artifact is None:
+            artifact = self.artifacts[key] = [kind, 0, 0, 0, time_ms, time_ms]
+        if newest is not None and newest[0][2] == manifest[2]:
+            number = artifact[2]
+            newest[1] = newest[1] if description is None else description
+            newest[2] = newest[2] if metadata is None else metadata
+            newest[3] = sorted({*newest[3], *tags})
+        else:
+            number = artifact[1]
+            row = [manifest, description or "", metadata or {}, sorted(set(tags)), time_ms, slot, member]
+            self.versions[key + b"\0" + number.to_bytes(8, "big")] = [*row, new_bytes, stored_bytes, packs]
+            artifact[1:4] = [number + 1, number, artifact[3] + 1]
+        artifact[5] = time_ms
+        self.aliases[key + b"\0latest"] = artifact[2]
+        for alias in aliases:
+            self.aliases[key + b"\0" + alias.encode()] = number
+
+    def _alias(self, time_ms: int, fields: list[Any]) -> None:
+        project, name, number, aliases = fields[:4]
+        key = f"{project}\0{name}".encode()
+        if key not in self.artifacts:
+            return
+        if number is not None and key + b"\0" + number.to_bytes(8, "big") not in self.versions:
+            return
+        for alias in aliases:
+            if number is None:
+                self.aliases.pop(key + b"\0" + alias.encode(), None)
+            else:
+                self.aliases[key + b"\0" + alias.encode()] = number
+        self.artifacts[key][5] = time_ms
+
+    def _tag(self, time_ms: int, fields: list[Any]) -> None:
+        project, name, number, add, remove = fields[:5]
+        key = f"{project}\0{name}".encode()
+        row = self.versions.get(key + b"\0" + number.to_bytes(8, "big"))
+        if row is None:
+            return
+        row[3] = sorted((set(row[3]) | set(add)) - set(remove))
+        self.artifacts[key][5] = time_ms
+
+    # --- states -------------------------------------------------------------------------------------------------
+
+    def _load_state(self) -> None:
+        """Take the newest state that a record names; the log is followed from its prefix on."""
+        slots = sorted(self.folder.glob("log/*"), reverse=True)
+        records = ((int(path.name), path.read_bytes()) for path in slots)
+        for slot, data in records:
+            clear = verified_clear(data, slot, self.store_id)
+            if clear is None:
+                continue
+            at = slot if clear["state"] is not None else clear["state_slot"]
+            if at is None:
+                return
+            record = self._open(at, self.object(f"log/{at:016d}"))
+            if record is None or record.sealed is None or record.clear["state"] is None:
+                raise Refused("the record that names the state does not open")
+            self._take_state(record.clear, record.sealed)
+            return
+
+    def _take_state(self, clear: dict[str, Any], sealed: dict[str, Any]) -> None:
+        prefix, names = clear["state"]
+        keys = {pack[0]: (pack, key) for pack, key in zip(clear["packs"], sealed["pack_keys"], strict=True)}
+        chunks: list[bytes] = []
+        for name in names:
+            (_, kind, size, *_), key = keys[name]
+            require(kind == STATE, "a state in a pack of another type")
+            chunks += self.read_pack(Pack(name, kind, size, key))
+        head = unpack(chunks[0])
+        store_id, found, frontier, generation, _keys, _sweep, features, index_packs, count = head[:9]
+        require((store_id, found, generation) == (self.store_id, prefix, 0), "a state of something else")
+        require(not features, f"needs {features}")
+        self.frontier = Frontier(prefix, tuple(frontier))
+        self.parameters = head[9]
+        for chunk in chunks[1:]:
+            table, rows, packs = unpack(chunk)[:3]
+            for key, value in rows:
+                if table in {"artifacts", "versions"}:
+                    getattr(self, table)[key] = unpack(value)
+                elif table in {"aliases", "pending"}:
+                    getattr(self, table)[key] = int.from_bytes(value, "big")
+            for _number, (name, kind, size, *_), _slot, key in packs:
+                self.packs[name] = Pack(name, kind, size, key)
+        require(len(self.packs) == count, "a state with another number of packs than it says")
+        registered = dict(self.packs)
+        for name in index_packs:
+            if name not in self.packs:
+                # Made together with the state, so registered by the record that names it.
+                (_, kind, size, *_), key = keys[name]
+                self.packs[name] = Pack(name, kind, size, key)
+            self._add_index_pack(name)
+        self.packs = registered
+
+    # --- versions -----------------------------------------------------------------------------------------------
+
+    def references(self) -> dict[str, list[Any]]:
+        """Every version by PROJECT/NAME:vN."""
+        return {
+            f"{key[:-9].decode().replace(chr(0), '/')}:v{int.from_bytes(key[-8:], 'big')}": row
+            for key, row in self.versions.items()
+        }
+
+    def entries(self, manifest: list[Any]) -> Iterator[Entry]:
+        """A version's entries in path order, every page held against what stands above it."""
+        cid, level, digest, size, count = manifest[:5]
+        yield from self._page(cid, level, digest, size, count, None)
+
+    def _page(
+        self, cid: bytes, level: int, digest: bytes, size: int, count: int, first: str | None
+    ) -> Iterator[Entry]:
+        found_level, identities, contents = unpack(self.chunk(PAGE, cid))
+        # Five-element arrays of text, integers and binaries, each in its shortest form: that is what is hashed.
+        packed = msgpack.packb(identities, use_bin_type=True)
+        require(blake3(packed).digest() == digest, "a page's digest is not the one above it")
+        require(found_level == level and len(identities) == len(contents), "a page contradicts itself")
+        require(sum(identity[2] for identity in identities) == size, "a page holds other sizes than it says")
+        paths = [identity[0].replace("/", "\0") for identity in identities]
+        require(all(a < b for a, b in zip(paths, paths[1:], strict=False)), "a page out of order")
+        require(first is None or identities[0][0] == first, "a page begins elsewhere than it says")
+        entries = len(identities) if level == 0 else sum(content[2][0] for content in contents)
+        require(entries == count, "a page holds another number of entries than it says")
+        for (path, kind, length, known, flags), (depth, cids, sizes, target) in zip(
+            identities, contents, strict=True
+        ):
+            if level:
+                require(kind == PAGE_ENTRY, "a page above the leaves holds an entry")
+                yield from self._page(cids, level - 1, known, length, sizes[0], path)
+                continue
+            require(kind in {FILE, SYMLINK, FOLDER}, "an entry of an unknown kind")
+            parts = path.split("/")
+            require(not {"", ".", ".."} & set(parts) and "\0" not in path, "a path that leads elsewhere")
+            yield Entry(path, kind, length, known, flags, depth, split_cids(cids), sizes, target)
+
+    def content(self, entry: Entry) -> bytes:
+        """A file's bytes, verified."""
+        data = b"".join(self._chunks(entry.depth, entry.cids, entry.sizes))
+        require(len(data) == entry.size and blake3(data).digest() == entry.digest, f"{entry.path} differs")
+        return data
+
+    def _chunks(self, depth: int, cids: list[bytes], sizes: list[int]) -> Iterator[bytes]:
+        for cid, size in zip(cids, sizes, strict=True):
+            if depth == 0:
+                data = self.chunk(DATA, cid)
+                require(len(data) == size, "a chunk of another length than the manifest says")
+                yield data
+                continue
+            level, joined, inner = unpack(self.chunk(LIST, cid))
+            require(level == depth and sum(inner) == size, "a chunk list contradicts what stands above it")
+            yield from self._chunks(depth - 1, split_cids(joined), inner)
+
+    def extract(self, reference: str, folder: Path) -> None:
+        """Write a version into a folder that does not exist."""
+        folder.mkdir(parents=True)
+        links = []
+        versions = self.references()
+        require(reference in versions, f"there is no {reference}")
+        for entry in self.entries(versions[reference][0]):
+            path = folder / entry.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if entry.kind == FOLDER:
+                path.mkdir()
+            elif entry.kind == SYMLINK:
+                require(blake3(entry.target.encode()).digest() == entry.digest, f"{entry.path} differs")
+                links.append((path, entry.target))
+            else:
+                path.write_bytes(self.content(entry))
+                path.chmod(0o755 if entry.flags & 1 else 0o644)
+        # Last, so that nothing is written through one.
+        for path, target in links:
+            path.symlink_to(target)
+
+
+def main(arguments: list[str]) -> None:
+    """List or extract."""
+    store, key_file, *wanted = arguments
+    reader = Reader(Path(store), private_key(Path(key_file).read_bytes()))
+    if wanted:
+        reader.extract(wanted[0], Path(wanted[1]))
+        return
+    for reference, row in reader.references().items():
+        print(reference, row[0][2].hex())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
