@@ -24,7 +24,6 @@ from artifactstore.ids import LATEST, ArtifactName
 from artifactstore.index.environment import ReadTransaction, WriteTransaction
 from artifactstore.index.tables import PENDING
 
-
 _NO_VERSION: Final = "there is no such version"
 
 

@@ -129,12 +129,10 @@ class Committer:
         return [*packs, *index_packs(self._keyring, names, rows, self._randomness)], []
 
     def _state_if_due(self) -> NewState | None:
-        position = self._log.follow(self._catalog)
-        if not state_due(position):
+        if not state_due(self._log.follow(self._catalog)):
             return None
-        tail = self._log.reread(position.state_prefix, position.next_slot)
         return make_state(
-            self._backend, self._environment, self._packs, self._keyring, tail, self._randomness
+            self._backend, self._environment, self._packs, self._keyring, self._log.reread, self._randomness
         )
 
     def _store(self, packs: Sequence[FinishedPack]) -> None:

@@ -4,7 +4,7 @@ Last state plus tail equals step by step: a state holds the catalog's rows as ap
 their numbers, and names the index packs that hold every chunk location.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import Final, NamedTuple
 
@@ -14,7 +14,7 @@ from artifactstore.content.packs import index_packs, merged_rows, pack_up, read_
 from artifactstore.errors import Damaged, NewerStore
 from artifactstore.format.limits import STATE_CHUNK_BYTES_TARGET
 from artifactstore.format.pack import PackType
-from artifactstore.format.record import PackAdded
+from artifactstore.format.record import PackAdded, slot_name
 from artifactstore.format.segment import Segment, decode_segment
 from artifactstore.format.state import StateHead, StatePack, StateRows, decode_head, decode_rows, encode_state
 from artifactstore.index.environment import Environment, ReadTransaction
@@ -70,7 +70,7 @@ def make_state(
     environment: Environment,
     packs: PackTable,
     keyring: Keyring,
-    tail: Iterable[Opened],
+    reread: Callable[[int, int], Iterable[Opened]],
     randomness: Randomness,
 ) -> NewState:
     """Make the state of everything the index has applied.
@@ -80,17 +80,14 @@ def make_state(
         environment: The client index, at the head.
         packs: Its pack table.
         keyring: Gives store id and keys.
-        tail: The records since the last state: their inline rows go into an index pack.
+        reread: Gives the records from one slot up to another: the inline rows of those since the last state go into
+            an index pack.
         randomness: Makes pack keys.
     """
-    segments = [
-        decode_segment(data, f"record {record.slot}")
-        for record in tail
-        if record.sealed
-        for data in record.sealed.rows
-    ]
+    # One view of the index for all of it: another process may apply further records meanwhile.
     with environment.read() as txn:
         position = read_position(txn)
+        segments = _tail_segments(txn, packs, position, reread)
         kept, merged = _tiers(txn, packs, position.index_packs)
         for ref in merged:
             segments += read_segments(backend, keyring, ref)
@@ -100,6 +97,30 @@ def make_state(
         chunks = (encode_state(part) for part in _parts(txn, packs, position, keyring, current))
         state = list(pack_up(keyring, PackType.STATE, chunks, randomness))
     return NewState(position.next_slot, state, indexes, current, frozenset(ref.sha256 for ref in merged))
+
+
+def _tail_segments(
+    txn: ReadTransaction,
+    packs: PackTable,
+    position: Position,
+    reread: Callable[[int, int], Iterable[Opened]],
+) -> list[Segment]:
+    """The inline rows of the records since the last state.
+
+    Raises:
+        Damaged: A record that registered packs does not open any more; a state without its rows would lose them.
+    """
+    slots: set[int] = set()
+    segments: list[Segment] = []
+    for record in reread(position.state_prefix, position.next_slot):
+        if record.sealed is not None:
+            slots.add(record.slot)
+            segments += [decode_segment(data, f"record {record.slot}") for data in record.sealed.rows]
+    lost = {pack.slot for pack in packs.all(txn) if pack.slot >= position.state_prefix} - slots
+    if lost:
+        name = slot_name(min(lost))
+        raise Damaged(f"{name} is gone or was altered since this client applied it", object=name)
+    return segments
 
 
 def _tiers(txn: ReadTransaction, packs: PackTable, names: list[bytes]) -> tuple[list[bytes], list[PackRef]]:

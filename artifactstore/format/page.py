@@ -135,9 +135,9 @@ def decode_page(data: bytes, where: str) -> Page:
         if order <= last or length > PATH_BYTES_MAX:
             raise Damaged(f"{where}: a page is unsorted or holds a path that is too long", object=where)
         last = order
-        path_bytes += length + len(content.target)
+        path_bytes += length + len(content.target.encode())
         _check_entry(identity, content, page.level, where)
-    if path_bytes > PAGE_PATH_BYTES_MAX + PATH_BYTES_MAX:
+    if path_bytes > PAGE_PATH_BYTES_MAX + PATH_BYTES_MAX * (page.level > 0):
         raise Damaged(f"{where}: a page holds more bytes of paths than it may", object=where)
     return page
 

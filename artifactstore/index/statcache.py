@@ -1,8 +1,8 @@
 """The stat cache: files that have not changed since they were read are not read again.
 
-A row is found by a hash of the folder's absolute path and the file's name, and counts only when size, mtime, ctime and inode are all equal. No row is
-written for a file whose times are within two seconds of the read that made it: a later write in the same tick of a
-coarse clock would not show. A hit counts only while the index still knows the chunks, which whoever asks checks.
+A row is found by a hash of the folder's absolute path and the file's name, and counts only when size, mtime, ctime
+and inode are all equal. No row is written for a file whose times are within two seconds of the read that made it: a
+later write in the same tick of a coarse clock would not show. A hit counts only while the index knows the chunks.
 """
 
 import os
@@ -88,7 +88,9 @@ class StatCache:
         for start in range(0, len(cids), CID_BYTES):
             if self._chunk(cids[start : start + CID_PREFIX_BYTES]) is None:
                 return None
-        return Known(row[_STAT_BYTES:_REF_AT], depth, cids, [stat.st_size] if count == 1 else _sizes(row, end, count))
+        return Known(
+            row[_STAT_BYTES:_REF_AT], depth, cids, [stat.st_size] if count == 1 else _sizes(row, end, count)
+        )
 
 
 def _sizes(row: bytes, at: int, count: int) -> list[int]:

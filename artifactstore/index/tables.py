@@ -178,7 +178,7 @@ class PackTable:
 def add_locations(txn: WriteTransaction, rows: bytes, numbers: Sequence[int]) -> int:
     """Add segment rows, whose pack is a position in `numbers`; return how many chunks were new.
 
-    A chunk may have several locations; all live ones are kept.
+    A chunk may have several locations; all live ones are kept, by pack number, so that no order of adding shows.
     """
     added: list[tuple[bytes, bytes]] = []
     fresh = 0
@@ -192,8 +192,10 @@ def add_locations(txn: WriteTransaction, rows: bytes, numbers: Sequence[int]) ->
         if known is None:
             fresh += 1
             known = b""
-        if tail not in _tails(known):
-            known += tail
+        if not known:
+            known = tail
+        elif tail not in (tails := _tails(known)):
+            known = b"".join(sorted([*tails, tail]))
         added.append((prefix, known))
         last = prefix
     txn.put_many(CHUNKS, added)

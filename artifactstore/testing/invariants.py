@@ -1,8 +1,10 @@
 """What must hold of a store after anything that happened to it; each raises `AssertionError` with what it found."""
 
+from itertools import pairwise
 from typing import Any
 
 from artifactstore.catalog.rows import all_versions
+from artifactstore.ids import LATEST
 from artifactstore.index.tables import (
     ALIASES,
     ARTIFACTS,
@@ -11,7 +13,6 @@ from artifactstore.index.tables import (
     VERSIONS,
     read_position,
 )
-from artifactstore.ids import LATEST
 from artifactstore.store.opening import Parts
 from artifactstore.store.store import Store
 
@@ -32,7 +33,7 @@ def assert_numbered(store: Store) -> None:
             assert [version.number for version in found] == list(range(len(found)))
             assert [LATEST in version.aliases for version in found] == [False] * (len(found) - 1) + [True]
             digests = [version.digest for version in found]
-            assert all(one != two for one, two in zip(digests, digests[1:], strict=False)), digests
+            assert all(one != two for one, two in pairwise(digests)), digests
 
 
 def index_tables(parts: Parts) -> dict[str, Any]:
@@ -51,11 +52,11 @@ def assert_same_index(one: Parts, other: Parts) -> None:
     """Last state plus tail equals step by step: both indexes hold the same rows."""
     first, second = index_tables(one), index_tables(other)
     for table, rows in first.items():
-        assert rows == second[table], f"table {table} differs"
+        assert rows == second[table], f"table {table} differs: {_difference(rows, second[table])}"
 
 
 def assert_packs_precede_records(parts: Parts) -> None:
-    """Every registered pack is stored (invariant 12: a record never promises what is not there)."""
+    """Every registered pack is stored (invariant 12: a record promises nothing that is not there)."""
     with parts.environment.read() as txn:
         packs = list(parts.packs.all(txn))
         slots = {pack.added.name: pack.slot for pack in packs}
@@ -63,6 +64,14 @@ def assert_packs_precede_records(parts: Parts) -> None:
     for pack in packs:
         name = pack.added.name.hex()
         assert parts.backend.size(f"packs/{name[:2]}/{name}") == pack.added.size
-    for name, number, row in versions:
+    for artifact, number, row in versions:
         late = [pack.hex() for pack in row.packs if slots[pack] > row.slot]
-        assert not late, f"{name}:v{number} needs packs that later records register: {late}"
+        assert not late, f"{artifact}:v{number} needs packs that later records register: {late}"
+
+
+def _difference(rows: Any, others: Any) -> str:
+    """The first rows that are not in both, for a person to read."""
+    if not isinstance(rows, list):
+        return f"{rows} and {others}"
+    only, only_other = [row for row in rows if row not in others], [row for row in others if row not in rows]
+    return f"{len(rows)} and {len(others)} rows; only in one: {only[:2]}; only in the other: {only_other[:2]}"

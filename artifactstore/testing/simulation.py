@@ -20,7 +20,8 @@ from artifactstore.store.opening import Access, create_parts, open_parts
 from artifactstore.store.store import Store
 
 _STEP_NS: Final = 1_000_000
-_START_NS: Final = 4_102_444_800_000_000_000  # the year 2100: no file of a test is too young for the stat cache
+# The year 2100: no file of a test is too young for the stat cache.
+_START_NS: Final = 4_102_444_800_000_000_000
 _NS_PER_S: Final = 1_000_000_000
 _numbers = itertools.count()
 

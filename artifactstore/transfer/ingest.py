@@ -6,6 +6,7 @@ flight is bounded, and results come back in the order of the files.
 
 import errno
 import os
+import stat as stat_bits
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -129,7 +130,10 @@ class Ingest:
 
     def _cut_whole(self, data: bytes) -> list[Chunk]:
         view = memoryview(data)
-        parts = [view[start:end] for start, end in self._chunker.cut(data, profile_of(data[:MAGIC_BYTES]), last=True)]
+        parts = [
+            view[start:end]
+            for start, end in self._chunker.cut(data, profile_of(data[:MAGIC_BYTES]), last=True)
+        ]
         return [Chunk(self._writer.cid_of(PackType.DATA, part), part) for part in parts]
 
     def _read_stream(
@@ -154,6 +158,9 @@ class Ingest:
         for segment in self._segments(stream, found):
             digest.update(segment.fresh)
             size += len(segment.fresh)
+            if stat is not None and size > stat.st_size:
+                # Whoever writes it may be faster than this reader.
+                raise changed(found)
             in_flight.append(self._executors.cpu.submit(self._put_segment, segment))
             settle(self._in_flight_max)
             between()
@@ -271,6 +278,9 @@ def open_source(found: Found) -> BinaryIO:
         handle = os.open(found.source, _OPEN_FLAGS)
     except OSError as error:
         raise _open_failed(found, error) from error
+    if not stat_bits.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise changed(found)
     return os.fdopen(handle, "rb", buffering=0)
 
 

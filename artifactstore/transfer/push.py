@@ -140,10 +140,15 @@ class Pusher:
     def _looked_up(self, found: Iterable[Found]) -> Iterable[tuple[Found, Read | None]]:
         """Pair each find with what is known of it without reading, some hundred lookups a transaction."""
         with self._parts.environment.read() as txn:
-            if is_empty(txn):
-                # A first push: nothing can be known.
-                yield from ((item, None if item.kind is Kind.FILE else _without_bytes(item)) for item in found)
-                return
+            first = is_empty(txn)
+        if first:
+            # Nothing can be known, and no transaction stays open over the whole push.
+            for item in found:
+                known = None if item.kind is Kind.FILE else _without_bytes(item)
+                if known is not None:
+                    self._parts.progress.advance(bytes=known.identity[2], files=1)
+                yield item, known
+            return
         group: list[Found] = []
         for item in found:
             group.append(item)

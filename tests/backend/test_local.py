@@ -1,6 +1,8 @@
 """The local folder: conformance, durability, races of processes, and what a disk can refuse."""
 
 import errno
+import fcntl
+import mmap
 import multiprocessing
 import os
 import stat
@@ -156,13 +158,44 @@ def test_a_folder_made_by_another_process_is_synced_once(
 
 
 def test_a_pack_is_written_without_a_copy(monkeypatch: pytest.MonkeyPatch, backend: LocalBackend) -> None:
-    """The buffer that the caller gave is the one that the system reads from, in one call."""
-    data = memoryview(bytearray(32 * MIB))
+    """Whole blocks and the rest after them are read by the system from the very buffer that the caller gave."""
+    data = memoryview(mmap.mmap(-1, 9 * MIB))[: 8 * MIB + 777]
+    data[-9:] = b"the tail."
     written: list[object] = []
     real = os.write
     monkeypatch.setattr(os, "write", lambda file, view: (written.append(view.obj), real(file, view))[1])
     backend.create("packs/aa/x", data)
-    assert [kept is data.obj for kept in written] == [True]
+    assert written
+    assert {id(kept) for kept in written} == {id(data.obj)}
+    assert backend.get("packs/aa/x", limit_bytes=16 * MIB) == bytes(data)
+
+
+@pytest.mark.parametrize("refused", ["flag", "write", "short"])
+def test_a_file_system_without_direct_writes_gets_ordinary_ones(
+    monkeypatch: pytest.MonkeyPatch, backend: LocalBackend, refused: str
+) -> None:
+    """Where O_DIRECT is refused, at once or at the write, or stops within a block, the bytes are all the same."""
+    data = bytes(range(256)) * (5 * MIB // 256) + b"tail"
+    real_fcntl, real_write = fcntl.fcntl, os.write
+
+    def no_flag(file: int, command: int, flags: int = 0) -> int:
+        if refused == "flag" and command == fcntl.F_SETFL and flags & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "refused")
+        # The flag itself is left out, so that an unaligned short write can be tried on any file system.
+        return real_fcntl(file, command, flags & ~os.O_DIRECT if command == fcntl.F_SETFL else flags)
+
+    calls: list[int] = []
+
+    def write(file: int, view: memoryview) -> int:
+        calls.append(len(view))
+        if refused == "write" and len(calls) == 1:
+            raise OSError(errno.EINVAL, "unaligned")
+        return real_write(file, view[: 1 * MIB + 100] if refused == "short" else view)
+
+    monkeypatch.setattr(fcntl, "fcntl", no_flag)
+    monkeypatch.setattr(os, "write", write)
+    backend.put("packs/aa/x", data)
+    assert backend.get("packs/aa/x", limit_bytes=16 * MIB) == data
 
 
 def test_short_writes_are_continued(monkeypatch: pytest.MonkeyPatch, backend: LocalBackend) -> None:

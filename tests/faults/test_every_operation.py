@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,6 @@ from artifactstore.backend.base import Backend
 from artifactstore.backend.memory import MemoryBackend
 from artifactstore.errors import (
     ArtifactStoreError,
-    BackendError,
     ConnectionLost,
     PermissionRefused,
     StorageFull,
@@ -120,7 +119,9 @@ class Pull(Scenario):
         store.pull(ARTIFACT, folder / "pulled", overwrite=True)
         found = folder / "pulled"
         files = {
-            path.relative_to(found).as_posix(): path.read_bytes() for path in found.rglob("*") if path.is_file()
+            path.relative_to(found).as_posix(): path.read_bytes()
+            for path in found.rglob("*")
+            if path.is_file()
         }
         assert files == CONTENTS["first"]
 
@@ -356,14 +357,10 @@ def making(folder: Path, faults: Callable[[FaultyBackend], None]) -> FaultyBacke
         faults(backends[0])
         return backends[0]
 
-    try:
+    with suppress(ConnectionLost, StorageFull, Throttled, PermissionRefused):
         world.create(wrap=wrap).close()
-    except ArtifactStoreError as error:
-        assert isinstance(error, ConnectionLost | StorageFull | Throttled)
-        try:
-            world.create().close()
-        except StoreExists:
-            pass
+    with suppress(StoreExists):
+        world.create().close()
     with world.client() as store:
         store.push([folder / "key"], ARTIFACT)
         invariants.assert_whole(store)

@@ -18,6 +18,7 @@ from artifactstore.store.store import Store
 from artifactstore.store.version import Version
 from artifactstore.testing import invariants
 from artifactstore.testing.simulation import SeededRandomness, World
+from tests.faults.interrupted import Interrupted
 from tests.faults.process import Command
 from tests.faults.trees import Tree, contents
 
@@ -133,7 +134,9 @@ def test_processes_race_with_equal_content(
         tree.change()
         race(
             [
-                place.command(number, monkeypatch, "push", str(tree.folder), ARTIFACT, "--tag", f"by-{number}")
+                place.command(
+                    number, monkeypatch, "push", str(tree.folder), ARTIFACT, "--tag", f"by-{number}"
+                )
                 for number in range(2)
             ]
         )
@@ -306,31 +309,6 @@ def test_lost_answers_are_won_once(tmp_path: Path) -> None:
     world.end()
 
 
-class Interrupted(WrapperBackend):
-    """Around the first create of a record something else happens, and its answer is lost.
-
-    Args:
-        inner: The backend.
-        during: What happens.
-        effect: Whether the create takes effect before it happens.
-    """
-
-    def __init__(self, inner: Backend, during: Callable[[], None], *, effect: bool) -> None:
-        super().__init__(inner)
-        self._during: Callable[[], None] | None = during
-        self._effect = effect
-
-    def create(self, name: str, data: Buffer) -> None:
-        if not name.startswith("log/") or self._during is None:
-            self.inner.create(name, data)
-            return
-        during, self._during = self._during, None
-        if self._effect:
-            self.inner.create(name, data)
-        during()
-        raise ConnectionLost("the answer was lost")
-
-
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     folder = tmp_path / "world"
@@ -355,7 +333,7 @@ def test_others_write_before_a_lost_answer_is_looked_into(
             other.push([tmp_path / "theirs"], ARTIFACT, aliases=["last"])
             other.push([tmp_path / "theirs"], "project/else")
 
-    with closing(world.open(wrap=lambda inner: Interrupted(inner, others, effect=effect))) as store:
+    with closing(world.open(wrap=lambda inner: Interrupted(inner).arm(others, effect=effect))) as store:
         made = store.push([tmp_path / "mine"], ARTIFACT, aliases=["last"])
         assert made.push is not None
         assert (made.number, made.push.created) == (0 if effect else 1, True)
@@ -376,8 +354,39 @@ def test_a_push_of_what_another_has_just_pushed_makes_no_version(
         with world.client(cache) as other:
             other.push([tmp_path / "same"], ARTIFACT)
 
-    with closing(world.open(wrap=lambda inner: Interrupted(inner, others, effect=False))) as store:
+    with closing(world.open(wrap=lambda inner: Interrupted(inner).arm(others, effect=False))) as store:
         made = store.push([tmp_path / "same"], ARTIFACT, tags=["twice"])
         assert made.push is not None
         assert (made.number, made.push.created, made.tags) == (0, False, ("twice",))
         assert_sound(store)
+
+
+def test_chunks_stored_twice_are_known_alike(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Racing pushes of the same chunks store them twice; states and merged index packs keep both places, in one order."""
+    monkeypatch.setattr("artifactstore.catalog.state._TAIL_BYTES_MIN", 0)
+    monkeypatch.setattr("artifactstore.catalog.state._TIER_WIDTH", 2)
+    # The larger of two racing pushes brings an index pack of its own; the rows of the other go into one later.
+    monkeypatch.setattr("artifactstore.catalog.commit.INLINE_INDEX_BYTES_MAX", 300)
+    data = SeededRandomness(3)
+    for number in range(6):
+        folder = tmp_path / f"source-{number}"
+        folder.mkdir()
+        for name in range(1 + number * 3):
+            (folder / f"{name}").write_bytes(data.token(50))
+
+        def others(folder: Path = folder, number: int = number) -> None:
+            with world.client("another") as other:
+                other.push([folder / "0"], f"project/theirs-{number}")
+
+        def wrap(inner: Backend, others: Callable[[], None] = others) -> Backend:
+            return Interrupted(inner).arm(others, effect=False)
+
+        with closing(world.open(wrap=wrap)) as store:
+            store.push([folder], f"project/mine-{number}")
+    with world.client() as store, world.client("another") as other, world.client("new") as new:
+        assert_sound(store)
+        for client in (other, new):
+            client.projects()
+            invariants.assert_same_index(store._parts, client._parts)

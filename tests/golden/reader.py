@@ -14,6 +14,7 @@ import re
 import struct
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,8 +32,8 @@ SUITE = b"\1"
 DATA, PAGE, LIST, INDEX, STATE = 1, 2, 3, 4, 5
 TYPE_NAMES = {DATA: "data", PAGE: "page", LIST: "list", INDEX: "index", STATE: "state"}
 FILE, SYMLINK, FOLDER, PAGE_ENTRY = 1, 2, 3, 5
-CREATE, COMMIT, PENDING = 0, 1, 2
 BLOB_RAW_MAX, PACK_MAX, RECORD_MAX, KEYS_MAX = 4 << 20, 64 << 20, 16 << 20, 1 << 20
+AAD = struct.Struct(">B32sBIBI")
 ROW = struct.Struct(">16sIIIIIBII")
 
 
@@ -69,9 +70,6 @@ def unseal(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> bytes:
         raise Refused("a seal does not open") from error
 
 
-# --- Merkle tree ------------------------------------------------------------------------------------------------
-
-
 class Frontier:
     """RFC 6962 over the slots so far: the roots of the whole subtrees, largest first."""
 
@@ -95,9 +93,6 @@ class Frontier:
         for subtree in self.roots[-2::-1]:
             root = sha256(b"\1" + subtree + root)
         return root
-
-
-# --- keys -------------------------------------------------------------------------------------------------------
 
 
 def private_key(text: bytes) -> bytes:
@@ -132,21 +127,13 @@ def unlock(data: bytes, store_id: bytes, private: bytes) -> list[bytes]:
     raise Refused("the key opens no slot of this store")
 
 
-# --- records ----------------------------------------------------------------------------------------------------
-
-
-class Record(NamedTuple):
-    """A slot's record: verified, its clear part by name, its sealed part if it opens."""
-
-    clear: dict[str, Any]
-    sealed: dict[str, Any] | None
-
-
-CLEAR_FIELDS = (
+CLEAR_FIELDS = re.findall(
+    r"\w+",
     "store_id slot root operation type generation certificate packs condemned committed purged keys state "
-    "state_slot sweep_slot time_ms features"
-).split()
-SEALED_FIELDS = "member pack_keys rows operations parameters index_packs".split()
+    "state_slot sweep_slot time_ms features",
+)
+SEALED_FIELDS = ["member", "pack_keys", "rows", "operations", "parameters", "index_packs"]
+Fields = dict[str, Any]
 
 
 def split_record(data: bytes) -> tuple[bytes, bytes, bytes]:
@@ -158,14 +145,14 @@ def split_record(data: bytes) -> tuple[bytes, bytes, bytes]:
     return data[: 16 + clear], data[16 + clear : -64], data[-64:]
 
 
-def verified_clear(data: bytes, slot: int, store_id: bytes) -> dict[str, Any] | None:
+def verified_clear(data: bytes, slot: int, store_id: bytes) -> Fields | None:
     """The clear part, or None where the slot is void."""
     try:
         head, _, signature = split_record(data)
         clear = dict(zip(CLEAR_FIELDS, unpack(head[16:]), strict=False))
         require(len(clear) == len(CLEAR_FIELDS), "fields are missing")
         require((clear["store_id"], clear["slot"]) == (store_id, slot), "of another store or slot")
-        require((clear["type"] == CREATE) == (slot == 0), "record 0 makes the store, and no other")
+        require((clear["type"] == 0) == (slot == 0), "record 0 makes the store, and no other")
         public, certified_at, handover = clear["certificate"]
         require(sha256(public) == store_id, "signed by another key")
         require((clear["generation"], certified_at, handover) == (0, 0, b""), "of another generation")
@@ -174,7 +161,7 @@ def verified_clear(data: bytes, slot: int, store_id: bytes) -> dict[str, Any] | 
     except (Refused, InvalidSignature, ValueError, TypeError):
         return None
     require(not clear["features"], f"needs {clear['features']}")
-    require(clear["type"] in {CREATE, COMMIT, PENDING}, "a record of an unknown type")
+    require(clear["type"] in {0, 1, 2}, "a record of an unknown type")
     require(all(pack[1] in TYPE_NAMES for pack in clear["packs"]), "a pack of an unknown type")
     return clear
 
@@ -250,7 +237,9 @@ class Reader:
         clear = verified_clear(first, 0, self.store_id)
         if clear is None:
             raise Refused("record 0 does not verify")
-        self.store_secret, self.kek, _ = self._secrets(clear["keys"], private)
+        keys = self.object(f"keys/{clear['keys'][0].hex()}")
+        require(sha256(keys) == clear["keys"][0], "a keys object that is not what its name says")
+        self.store_secret, self.kek, _ = unlock(keys, self.store_id, private)
         self.frontier = Frontier()
         if from_state:
             self._load_state()
@@ -264,15 +253,6 @@ class Reader:
         """The bytes of a pack's object."""
         return self.object(f"packs/{pack.name.hex()[:2]}/{pack.name.hex()}")
 
-    def cid_key(self, kind: int) -> bytes:
-        """The key of the cids of one type."""
-        return derive(self.store_secret, b"", b"artifactstore cid " + TYPE_NAMES[kind].encode())
-
-    def _secrets(self, names: list[bytes], private: bytes) -> list[bytes]:
-        data = self.object(f"keys/{names[0].hex()}")
-        require(sha256(data) == names[0], "a keys object that is not what its name says")
-        return unlock(data, self.store_id, private)
-
     # --- the log ------------------------------------------------------------------------------------------------
 
     def _replay(self) -> None:
@@ -284,15 +264,15 @@ class Reader:
                 self.frontier.append(sha256(b"\2" + slot.to_bytes(8, "big")))
                 self.kinds.append("void")
                 continue
-            require(
-                record.clear["root"] == self.frontier.root(), f"slot {slot} was signed over other records"
-            )
+            clear, sealed = record
+            require(clear["root"] == self.frontier.root(), f"slot {slot} was signed over other records")
             self.frontier.append(sha256(b"\0" + data))
-            self.kinds.append(("create", "commit", "pending")[record.clear["type"]])
-            if record.sealed is not None:
-                self._apply(slot, record.clear, record.sealed)
+            self.kinds.append(("create", "commit", "pending")[clear["type"]])
+            if sealed is not None:
+                self._apply(slot, clear, sealed)
 
-    def _open(self, slot: int, data: bytes) -> Record | None:
+    def _open(self, slot: int, data: bytes) -> tuple[Fields, Fields | None] | None:
+        """The clear and the sealed part; None for a void slot, no sealed part where it applies nothing."""
         clear = verified_clear(data, slot, self.store_id)
         if clear is None:
             return None
@@ -304,10 +284,10 @@ class Reader:
             require(len(fields) == len(SEALED_FIELDS), "fields are missing")
             require(len(fields["pack_keys"]) == len(clear["packs"]), "not one key a pack")
         except Refused:
-            return Record(clear, None)
-        return Record(clear, fields)
+            return clear, None
+        return clear, fields
 
-    def _apply(self, slot: int, clear: dict[str, Any], sealed: dict[str, Any]) -> None:
+    def _apply(self, slot: int, clear: Fields, sealed: Fields) -> None:
         if slot == 0:
             self.parameters = sealed["parameters"]
         for (name, kind, size, _count, _trailer), key in zip(
@@ -358,7 +338,7 @@ class Reader:
         trailer_at = len(data) - 12 - 16 * count
         footer_at = trailer_at - footer_length
         require(magic == b"PTSA" and footer_at >= 48, "a trailer that contradicts the pack's size")
-        associated = self._associated(pack, 0xFFFFFFFF, 0, footer_length - 16)
+        associated = AAD.pack(1, self.store_id, pack.type, 0xFFFFFFFF, 0, footer_length - 16)
         footer = unpack(unseal(pack.key, b"\xff" * 12, data[footer_at:trailer_at], associated))
         blobs, cids, lengths = footer
         names = split_cids(cids)
@@ -380,12 +360,9 @@ class Reader:
         require(offset == footer_at and len(chunks) == count, "the footer does not account for the pack")
         return chunks
 
-    def _associated(self, pack: Pack, ordinal: int, codec: int, raw_length: int) -> bytes:
-        return struct.pack(">B32sBIBI", 1, self.store_id, pack.type, ordinal, codec, raw_length)
-
     def _open_blob(self, pack: Pack, sealed: bytes, ordinal: int, codec: int, raw_length: int) -> bytes:
         require(0 < raw_length <= BLOB_RAW_MAX, "a blob of an impossible length")
-        associated = self._associated(pack, ordinal, codec, raw_length)
+        associated = AAD.pack(1, self.store_id, pack.type, ordinal, codec, raw_length)
         payload = unseal(pack.key, ordinal.to_bytes(12, "big"), sealed, associated)
         if codec == 0:
             require(len(payload) == raw_length, "a raw blob of another length")
@@ -395,7 +372,8 @@ class Reader:
         return zstandard.ZstdDecompressor().decompress(payload, allow_extra_data=False)
 
     def _check_cid(self, kind: int, cid: bytes, data: bytes) -> None:
-        require(blake3(data, key=self.cid_key(kind)).digest() == cid, "a chunk is not the one its cid names")
+        key = derive(self.store_secret, b"", b"artifactstore cid " + TYPE_NAMES[kind].encode())
+        require(blake3(data, key=key).digest() == cid, "a chunk is not the one its cid names")
 
     def chunk(self, kind: int, cid: bytes) -> bytes:
         """One chunk, by the first of its places."""
@@ -480,22 +458,20 @@ class Reader:
 
     def _load_state(self) -> None:
         """Take the newest state that a record names; the log is followed from its prefix on."""
-        slots = sorted(self.folder.glob("log/*"), reverse=True)
-        records = ((int(path.name), path.read_bytes()) for path in slots)
-        for slot, data in records:
-            clear = verified_clear(data, slot, self.store_id)
-            if clear is None:
-                continue
-            at = slot if clear["state"] is not None else clear["state_slot"]
-            if at is None:
-                return
-            record = self._open(at, self.object(f"log/{at:016d}"))
-            if record is None or record.sealed is None or record.clear["state"] is None:
+        slot, clear = self.frontier.size, None
+        for path in sorted(self.folder.glob("log/*"), reverse=True):
+            slot = int(path.name)
+            clear = verified_clear(path.read_bytes(), slot, self.store_id)
+            if clear is not None:
+                break
+        at = slot if clear and clear["state"] else (clear or {}).get("state_slot")
+        if at is not None:
+            named, sealed = self._open(at, self.object(f"log/{at:016d}")) or ({}, None)
+            if sealed is None:
                 raise Refused("the record that names the state does not open")
-            self._take_state(record.clear, record.sealed)
-            return
+            self._take_state(named, sealed)
 
-    def _take_state(self, clear: dict[str, Any], sealed: dict[str, Any]) -> None:
+    def _take_state(self, clear: Fields, sealed: Fields) -> None:
         prefix, names = clear["state"]
         keys = {pack[0]: (pack, key) for pack, key in zip(clear["packs"], sealed["pack_keys"], strict=True)}
         chunks: list[bytes] = []
@@ -552,7 +528,7 @@ class Reader:
         require(found_level == level and len(identities) == len(contents), "a page contradicts itself")
         require(sum(identity[2] for identity in identities) == size, "a page holds other sizes than it says")
         paths = [identity[0].replace("/", "\0") for identity in identities]
-        require(all(a < b for a, b in zip(paths, paths[1:], strict=False)), "a page out of order")
+        require(all(a < b for a, b in pairwise(paths)), "a page out of order")
         require(first is None or identities[0][0] == first, "a page begins elsewhere than it says")
         entries = len(identities) if level == 0 else sum(content[2][0] for content in contents)
         require(entries == count, "a page holds another number of entries than it says")

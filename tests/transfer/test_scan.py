@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -184,28 +186,36 @@ def test_a_symlink_to_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None
         found(tmp_path)
 
 
-def test_a_tree_deeper_than_a_path_may_be_is_refused(tmp_path: Path) -> None:
-    """Nesting is bounded by the bound on paths, not by the interpreter's stack."""
+@pytest.fixture
+def deep_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder to nest in, removed by a program that has no stack to overflow."""
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    os.chdir(folder)
+    yield folder
     os.chdir(tmp_path)
+    subprocess.run(["rm", "-rf", folder], check=True)
+
+
+def test_a_tree_deeper_than_a_path_may_be_is_refused(deep_folder: Path) -> None:
+    """Nesting is bounded by the bound on paths, not by the interpreter's stack."""
     for _ in range(2100):
         Path("d").mkdir()
         os.chdir("d")
-    os.chdir(tmp_path)
+    os.chdir(deep_folder)
     with pytest.raises(InvalidSource, match=r"read|longer"):
-        found(tmp_path)
+        found(deep_folder)
 
 
-def test_a_deep_tree_is_found(tmp_path: Path) -> None:
+def test_a_deep_tree_is_found(deep_folder: Path) -> None:
     """A thousand folders in each other are an ordinary tree."""
-    path = "/".join("d" * 1200)
-    folder = tmp_path
-    os.chdir(tmp_path)
-    for part in path.split("/"):
+    parts = ["d"] * 1200
+    for part in parts:
         Path(part).mkdir()
         os.chdir(part)
     Path("file").write_bytes(b"x")
-    os.chdir(tmp_path)
-    assert names(folder) == [path + "/file"]
+    os.chdir(deep_folder)
+    assert names(deep_folder) == ["/".join(parts) + "/file"]
 
 
 @pytest.mark.parametrize(

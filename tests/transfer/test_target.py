@@ -135,11 +135,14 @@ def test_threads_share_a_target(root: Path) -> None:
 
 def test_every_descriptor_is_closed(root: Path) -> None:
     """A pull leaves no folder open."""
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.exists():
+        pytest.skip("this system doesn't list descriptors")
+    before = len(list(descriptors.iterdir()))
     with Target(str(root)) as target:
         for number in range(100):
             target.write_file(f"many/{number}/x", memoryview(b"x"), 0o644)
-    assert (len(os.listdir("/proc/self/fd")) if before else 0) == before
+    assert len(list(descriptors.iterdir())) == before
 
 
 @pytest.mark.parametrize(

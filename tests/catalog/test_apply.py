@@ -1,0 +1,153 @@
+"""What operations do to the catalog: numbers, `latest`, edits, and what is skipped by all alike."""
+
+from pathlib import Path
+
+import pytest
+
+from artifactstore.catalog import rows
+from artifactstore.catalog.apply import Cause, Outcome, apply_operation
+from artifactstore.format.operations import Alias, Manifest, Operation, Pending, PendingDone, Push, Tag
+from artifactstore.ids import ArtifactName
+from artifactstore.index.environment import Environment
+from artifactstore.index.tables import PENDING, TABLES
+
+NAME = ArtifactName("p", "n")
+
+
+class Replay:
+    """An index that operations are applied to, one record each."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.slot = 0
+
+    def __call__(self, operation: Operation) -> Outcome:
+        with self.environment.write() as txn:
+            outcome = apply_operation(txn, operation, Cause(self.slot, 1000 + self.slot, bytes(16)))
+        self.slot += 1
+        return outcome
+
+    def aliases(self, name: ArtifactName = NAME) -> dict[str, int]:
+        with self.environment.read() as txn:
+            return dict(rows.aliases(txn, name))
+
+    def version(self, number: int) -> rows.VersionRow:
+        with self.environment.read() as txn:
+            found = rows.get_version(txn, NAME, number)
+        assert found is not None
+        return found
+
+    def artifact(self) -> rows.ArtifactRow:
+        with self.environment.read() as txn:
+            found = rows.get_artifact(txn, NAME)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def replay(tmp_path: Path):
+    with Environment.open(tmp_path / "index", tables=TABLES) as environment:
+        yield Replay(environment)
+
+
+def push(content: int, **changes: object) -> Push:
+    fields: dict = {
+        "project": "p",
+        "name": "n",
+        "type": "dataset",
+        "manifest": Manifest(bytes(32), 0, bytes([content]) * 32, 10, 1),
+        "description": None,
+        "metadata": None,
+        "aliases": [],
+        "tags": [],
+        "new_bytes": 1,
+        "stored_bytes": 2,
+        "packs": [],
+    }
+    return Push(**(fields | changes))
+
+
+def test_numbers_rise_by_one_and_latest_follows(replay: Replay) -> None:
+    """Each new content is the next number."""
+    assert [replay(push(content)).number for content in (1, 2, 1)] == [0, 1, 2]
+    assert replay.aliases() == {"latest": 2}
+    assert (replay.artifact().versions, replay.artifact().newest, replay.artifact().next_number) == (3, 2, 3)
+
+
+def test_equal_content_is_an_edit(replay: Replay) -> None:
+    """The version stays; what was given replaces what stands outside its digest, what was not stays."""
+    replay(push(1, description="old", metadata={"a": 1}, tags=["b", "a"]))
+    outcome = replay(push(1, metadata={"c": 2}, tags=["c"], aliases=["prod"], type="model"))
+    assert outcome == Outcome(0, created=False)
+    row = replay.version(0)
+    assert (row.description, row.metadata, row.tags) == ("old", {"c": 2}, ["a", "b", "c"])
+    assert (row.created_ms, row.slot, replay.artifact().updated_ms) == (1000, 0, 1001)
+    assert replay.artifact().type == "dataset"
+    assert replay.aliases() == {"latest": 0, "prod": 0}
+
+
+def test_aliases_move_and_go(replay: Replay) -> None:
+    """An alias names one version at a time."""
+    replay(push(1, aliases=["prod"]))
+    replay(push(2))
+    assert replay.aliases() == {"latest": 1, "prod": 0}
+    assert replay(Alias("p", "n", 1, ["prod", "best"])) == Outcome(1)
+    assert replay.aliases() == {"best": 1, "latest": 1, "prod": 1}
+    replay(Alias("p", "n", None, ["prod", "unknown"]))
+    assert replay.aliases() == {"best": 1, "latest": 1}
+
+
+def test_tags_are_a_sorted_set(replay: Replay) -> None:
+    """Adding twice is adding once; removing what is not there is nothing."""
+    replay(push(1, tags=["x", "x"]))
+    replay(Tag("p", "n", 0, ["z", "a"], ["absent"]))
+    assert replay.version(0).tags == ["a", "x", "z"]
+    replay(Tag("p", "n", 0, [], ["x", "a"]))
+    assert replay.version(0).tags == ["z"]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        Alias("p", "n", 7, ["prod"]),
+        Alias("p", "other", 0, ["prod"]),
+        Alias("p", "other", None, ["prod"]),
+        Tag("p", "n", 7, ["x"], []),
+        Tag("q", "n", 0, ["x"], []),
+    ],
+)
+def test_what_does_not_apply_is_skipped_and_says_why(replay: Replay, operation: Operation) -> None:
+    """An operation on what is not there changes nothing, for every reader."""
+    replay(push(1))
+    with replay.environment.read() as txn:
+        before = [list(txn.scan(table)) for table in TABLES]
+    assert "no such version" in replay(operation).skipped
+    with replay.environment.read() as txn:
+        assert [list(txn.scan(table)) for table in TABLES] == before
+
+
+def test_pending_pushes_are_kept_until_they_are_done(replay: Replay) -> None:
+    """The last record of each running push is known."""
+    replay(Pending(b"a" * 16))
+    replay(Pending(b"b" * 16))
+    replay(Pending(b"a" * 16))
+    with replay.environment.read() as txn:
+        assert [(bytes(key), int.from_bytes(slot, "big")) for key, slot in txn.scan(PENDING)] == [
+            (b"a" * 16, 2),
+            (b"b" * 16, 1),
+        ]
+    replay(PendingDone(b"a" * 16))
+    replay(PendingDone(b"c" * 16))
+    with replay.environment.read() as txn:
+        assert [bytes(key) for key, _ in txn.scan(PENDING)] == [b"b" * 16]
+
+
+def test_names_do_not_run_into_each_other(replay: Replay) -> None:
+    """An artifact whose name begins like another's, or a project like another's, is another."""
+    for project, name in (("p", "n"), ("p", "n2"), ("p2", "n"), ("p", "n-1")):
+        replay(push(1, project=project, name=name, aliases=["x"]))
+    with replay.environment.read() as txn:
+        assert [number for number, _ in rows.versions(txn, NAME)] == [0]
+        assert [str(name) for name, _ in rows.artifacts(txn, "p")] == ["p/n", "p/n-1", "p/n2"]
+        assert len(list(rows.all_versions(txn))) == 4
+        assert dict(rows.aliases(txn, NAME)) == {"latest": 0, "x": 0}

@@ -1,0 +1,167 @@
+"""The golden store: made again it has the same bytes, and a reader that knows only the document extracts it."""
+
+import ast
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from artifactstore import Store
+from tests.golden import make, reader
+
+EXPECTED: dict[str, Any] = json.loads((make.GOLDEN / "expected.json").read_text(encoding="utf-8"))
+
+
+def opened(folder: Path = make.GOLDEN / "store", *, from_state: bool = False) -> reader.Reader:
+    private = reader.private_key((make.GOLDEN / "key").read_bytes())
+    return reader.Reader(folder, private, from_state=from_state)
+
+
+def read_everything(folder: Path) -> None:
+    found = opened(folder)
+    for pack in found.packs.values():
+        found.read_pack(pack)
+
+
+def objects(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def test_made_again_it_has_the_same_bytes(tmp_path: Path) -> None:
+    """A change of the format shows here; it is then made again by `make.py`, in the commit that changes it."""
+    if EXPECTED["zstd"] != ".".join(map(str, zstandard.ZSTD_VERSION)):
+        pytest.skip("another release of zstd compresses to other bytes")
+    make.make(tmp_path)
+    made, golden = objects(tmp_path), objects(make.GOLDEN)
+    assert sorted(made) == sorted(golden)
+    assert [name for name in golden if made[name] != golden[name]] == []
+
+
+def test_the_reader_knows_nothing_of_the_library() -> None:
+    """It imports the standard library and four packages, so that it is evidence for the document."""
+    tree = ast.parse(Path(reader.__file__).read_text(encoding="utf-8"))
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    foreign = {"blake3", "cryptography", "msgpack", "zstandard"}
+    standard = {"base64", "collections", "hashlib", "itertools", "pathlib", "re", "struct", "sys", "typing"}
+    assert imported == foreign | standard
+
+
+@pytest.mark.parametrize("from_state", [False, True])
+def test_the_reader_finds_the_catalog(from_state: bool) -> None:
+    """Versions, aliases, tags and metadata are what was pushed, from record 0 and from the state alike."""
+    found = opened(from_state=from_state)
+    expected: dict[str, Any] = EXPECTED["versions"]
+    rows = found.references()
+    assert sorted(rows) == sorted(expected)
+    for name, known in expected.items():
+        manifest, description, metadata, tags, created_ms = rows[name][:5]
+        project, _, rest = name.partition("/")
+        artifact, _, number = rest.partition(":v")
+        prefix = f"{project}\0{artifact}".encode()
+        aliases = [
+            key[len(prefix) + 1 :].decode()
+            for key, at in found.aliases.items()
+            if key.startswith(prefix + b"\0") and at == int(number)
+        ]
+        actual = {
+            "type": found.artifacts[prefix][0],
+            "digest": manifest[2].hex(),
+            "description": description,
+            "metadata": metadata,
+            "aliases": sorted(aliases),
+            "tags": tags,
+            "created_ms": created_ms,
+        }
+        assert actual == {key: known[key] for key in actual}
+    assert [push.hex() for push in found.pending] == EXPECTED["open_pushes"]
+    assert found.store_id.hex() == EXPECTED["store_id"]
+    assert found.kinds == EXPECTED["records"][len(EXPECTED["records"]) - len(found.kinds) :]
+
+
+def test_state_and_replay_agree() -> None:
+    """Last state plus tail equals step by step, as an independent reader sees it."""
+    whole, short = opened(), opened(from_state=True)
+    assert 0 < len(short.kinds) < len(whole.kinds)
+    for name in (
+        "packs",
+        "places",
+        "artifacts",
+        "versions",
+        "aliases",
+        "pending",
+        "parameters",
+        "index_packs",
+    ):
+        assert getattr(short, name) == getattr(whole, name), name
+    assert short.frontier.root() == whole.frontier.root()
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED["versions"]))
+def test_the_reader_extracts_every_version(tmp_path: Path, name: str) -> None:
+    """Every byte, executable bit, link and empty folder comes back, and the version's digest with it."""
+    opened(from_state=True).extract(name, tmp_path / "out")
+    assert make.described(tmp_path / "out") == EXPECTED["versions"][name]["entries"]
+
+
+def test_it_holds_one_of_each() -> None:
+    """The golden store exercises the whole format: all pack types, both codecs, levels above the leaves, lists."""
+    found = opened()
+    assert {pack.type for pack in found.packs.values()} == {1, 2, 3, 4, 5}
+    codecs = {place.codec for places in found.places.values() for place in places}
+    assert codecs == {0, 1}
+    manifests = [row[0] for row in found.references().values()]
+    assert {manifest[1] for manifest in manifests} == {0, 1}
+    entries = [entry for manifest in manifests for entry in found.entries(manifest)]
+    assert {entry.kind for entry in entries} == {reader.FILE, reader.SYMLINK, reader.FOLDER}
+    assert {entry.flags for entry in entries} == {0, 1}
+    assert {entry.depth for entry in entries} == {0, 1}
+    assert max(len(entry.cids) for entry in entries if entry.depth == 0) > 1
+
+
+@pytest.mark.parametrize("kind", ["keys", "log", "packs"])
+def test_the_reader_refuses_altered_objects(tmp_path: Path, kind: str) -> None:
+    """A flipped bit in any object but the last record is refused; the independent reader verifies for real."""
+    shutil.copytree(make.GOLDEN / "store", tmp_path / "store")
+    targets = sorted(path for path in (tmp_path / "store" / kind).rglob("*") if path.is_file())
+    # A void slot and what nothing after it vouches for have no bytes that count.
+    passed = {"log/0000000000000004", f"log/{len(EXPECTED['records']) - 1:016d}"}
+    for path in targets:
+        if path.relative_to(tmp_path / "store").as_posix() in passed:
+            continue
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        with pytest.raises(reader.Refused):
+            read_everything(tmp_path / "store")
+        path.write_bytes(data)
+
+
+def test_the_library_reads_it(tmp_path: Path) -> None:
+    """This release opens the golden store, finds nothing wrong with it, and pulls what was pushed."""
+    shutil.copytree(make.GOLDEN / "store", tmp_path / "store")
+    shutil.copy(make.GOLDEN / "key", tmp_path / "key")
+    (tmp_path / "key").chmod(0o600)
+    with Store.open(tmp_path / "store", key_file=tmp_path / "key", cache_dir=tmp_path / "cache") as store:
+        # The one record that was made not to open.
+        assert [one.object for one in store.check(read_data=True).problems] == ["log/0000000000000007"]
+        assert [entry.kind for entry in store.log()][::-1] == EXPECTED["records"]
+        for number, (name, known) in enumerate(EXPECTED["versions"].items()):
+            version = store.version(name)
+            assert version.digest == known["digest"]
+            assert sorted(version.tags) == known["tags"]
+            store.pull(name, tmp_path / f"out{number}")
+            assert make.described(tmp_path / f"out{number}") == known["entries"]

@@ -1,0 +1,246 @@
+"""A store behaves like a dictionary of versions, whatever is done to it, by whom, and in which order."""
+
+import hashlib
+import shutil
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from artifactstore.backend.base import Backend
+from artifactstore.ids import LATEST
+from artifactstore.store.store import Store
+from artifactstore.testing import invariants
+from artifactstore.testing.model import Contents, ModelStore, shown_by
+from artifactstore.testing.simulation import World
+from tests.faults.interrupted import Interrupted
+
+ARTIFACTS = ("p/one", "p/two", "q/one")
+ALIASES = ("blue", "green")
+TAGS = ("good", "bad", "old")
+CLIENTS = ("first", "second")
+STEPS = 25
+
+artifact_names = st.sampled_from(ARTIFACTS)
+clients = st.sampled_from(CLIENTS)
+alias_sets = st.lists(st.sampled_from(ALIASES), max_size=2, unique=True)
+tag_sets = st.lists(st.sampled_from(TAGS), max_size=2, unique=True)
+contents = st.dictionaries(
+    st.sampled_from(["a", "b", "folder/c", "folder/deeper/d"]),
+    st.one_of(st.sampled_from([b"", b"x", b"y" * 3000]), st.binary(max_size=40)),
+    max_size=4,
+)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Two clients that keep their indexes, one that follows every record, and the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        self.folder = Path(tempfile.mkdtemp(prefix="store-machine-"))
+        (self.folder / "world").mkdir()
+        self.world = World(self.folder / "world")
+        self.model = ModelStore()
+        self.backends: dict[str, Interrupted] = {}
+        self.digests: dict[str, dict[str, bytes]] = {}
+        self.stores: dict[str, Store] = {}
+
+    @initialize(
+        tail=st.sampled_from([0, 1500, 64 << 10]), tiers=st.integers(2, 8), inline=st.sampled_from([200, 64 << 10])
+    )
+    def make(self, tail: int, tiers: int, inline: int) -> None:
+        """When states are written, index packs merged, and index rows kept out of records differs from run to run."""
+        self.patch.setattr("artifactstore.catalog.state._TAIL_BYTES_MIN", tail)
+        self.patch.setattr("artifactstore.catalog.state._TIER_WIDTH", tiers)
+        self.patch.setattr("artifactstore.catalog.commit.INLINE_INDEX_BYTES_MAX", inline)
+        self.world.create("steps").close()
+        for client in (*CLIENTS, "steps"):
+            self.open(client)
+
+    def open(self, client: str) -> None:
+        def wrap(inner: Backend) -> Backend:
+            self.backends[client] = Interrupted(inner)
+            return self.backends[client]
+
+        self.stores[client] = self.world.open(client, wrap=wrap)
+
+    def source(self, held: Contents) -> Path:
+        """A folder with these contents, made once, so that pushing it again may find it unchanged."""
+        folder = self.folder / hashlib.sha256(repr(sorted(held.items())).encode()).hexdigest()
+        if not folder.exists():
+            folder.mkdir()
+            for name, data in held.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(data)
+        return folder
+
+    @rule(client=clients, artifact=artifact_names, held=contents, aliases=alias_sets, tags=tag_sets)
+    def push(
+        self, client: str, artifact: str, held: dict[str, bytes], aliases: list[str], tags: list[str]
+    ) -> None:
+        """A push makes a version, unless its content is that of the newest one."""
+        expected = self.model.push(artifact, held, aliases=aliases, tags=tags)
+        made = self.stores[client].push([self.source(held)], artifact, aliases=aliases, tags=tags)
+        assert made.push is not None
+        assert (made.number, made.push.created) == expected
+
+    @rule(
+        artifact=artifact_names,
+        mine=contents,
+        theirs=contents,
+        same_artifact=st.booleans(),
+        effect=st.booleans(),
+        alias=st.sampled_from(ALIASES),
+    )
+    def race(
+        self,
+        artifact: str,
+        mine: dict[str, bytes],
+        theirs: dict[str, bytes],
+        same_artifact: bool,
+        effect: bool,
+        alias: str,
+    ) -> None:
+        """A push whose claim another push gets in front of, or whose answer is lost while another one follows."""
+        other = artifact if same_artifact else "q/raced"
+        expected: list[tuple[int, bool]] = []
+
+        def during() -> None:
+            if effect:
+                expected.append(self.model.push(artifact, mine, aliases=[alias]))
+            self.model.push(other, theirs, aliases=[alias])
+            self.stores["second"].push([self.source(theirs)], other, aliases=[alias])
+
+        backend = self.backends["first"].arm(during, effect=effect)
+        made = self.stores["first"].push([self.source(mine)], artifact, aliases=[alias])
+        assert not backend.disarm()
+        if not effect:
+            expected.append(self.model.push(artifact, mine, aliases=[alias]))
+        assert made.push is not None
+        assert [(made.number, made.push.created)] == expected
+
+    @precondition(lambda self: self.model.artifacts)
+    @rule(client=clients, data=st.data())
+    def pull(self, client: str, data: st.DataObject) -> None:
+        """A pull by number or alias writes the bytes that were pushed."""
+        artifact, number = self.version(data)
+        names = [name for name, at in self.model.artifacts[artifact].aliases.items() if at == number]
+        reference = data.draw(st.sampled_from([f"v{number}", *names]))
+        target = self.folder / "pulled"
+        self.stores[client].pull(f"{artifact}:{reference}", target)
+        found = {
+            path.relative_to(target).as_posix(): path.read_bytes()
+            for path in target.rglob("*")
+            if path.is_file()
+        }
+        assert found == self.model.artifacts[artifact].versions[number].contents
+        shutil.rmtree(target)
+
+    @precondition(lambda self: self.model.artifacts)
+    @rule(client=clients, data=st.data(), aliases=alias_sets)
+    def add_aliases(self, client: str, data: st.DataObject, aliases: list[str]) -> None:
+        """An alias moves to the version it is put on."""
+        artifact, number = self.version(data)
+        self.stores[client].add_aliases(f"{artifact}:v{number}", aliases)
+        self.model.add_aliases(artifact, number, aliases)
+
+    @precondition(lambda self: self.aliases())
+    @rule(client=clients, data=st.data())
+    def remove_alias(self, client: str, data: st.DataObject) -> None:
+        """An alias that was removed is gone."""
+        artifact, alias = data.draw(st.sampled_from(self.aliases()))
+        self.stores[client].remove_aliases(artifact, [alias])
+        self.model.remove_aliases(artifact, [alias])
+
+    @precondition(lambda self: self.model.artifacts)
+    @rule(client=clients, data=st.data(), labels=tag_sets, add=st.booleans())
+    def change_tags(self, client: str, data: st.DataObject, labels: list[str], add: bool) -> None:
+        """Labels are put on a version and taken off; one that is not there is taken off all the same."""
+        artifact, number = self.version(data)
+        store = self.stores[client]
+        (store.add_tags if add else store.remove_tags)(f"{artifact}:v{number}", labels)
+        (self.model.add_tags if add else self.model.remove_tags)(artifact, number, labels)
+
+    @rule(client=clients, forget=st.booleans())
+    def reopen(self, client: str, forget: bool) -> None:
+        """A client ends and another one goes on, with its index or without."""
+        self.stores[client].close()
+        if forget:
+            self.world.forget(client)
+        self.open(client)
+
+    @rule(client=clients)
+    def rebuild(self, client: str) -> None:
+        """An index that was rebuilt is the one that was there."""
+        self.stores[client].rebuild_index()
+
+    @invariant()
+    def names_and_digests_agree(self) -> None:
+        """Every version has its number, aliases and tags; digests are equal exactly when contents are."""
+        if "steps" not in self.stores:
+            return
+        for name, artifact in self.model.artifacts.items():
+            found = self.stores["steps"].versions(name)
+            assert [version.number for version in found] == list(range(len(artifact.versions)))
+            for version, expected in zip(found, artifact.versions, strict=True):
+                assert self.digests.setdefault(version.digest, expected.contents) == expected.contents
+                assert set(version.tags) == expected.tags
+                assert {alias: version.number for alias in version.aliases} == {
+                    alias: at for alias, at in artifact.aliases.items() if at == version.number
+                }
+
+    def version(self, data: st.DataObject) -> tuple[str, int]:
+        """One that there is."""
+        artifact = data.draw(st.sampled_from(sorted(self.model.artifacts)))
+        return artifact, data.draw(st.integers(0, len(self.model.artifacts[artifact].versions) - 1))
+
+    def aliases(self) -> list[tuple[str, str]]:
+        """Those that can be removed, each with its artifact."""
+        return [
+            (name, alias)
+            for name, artifact in sorted(self.model.artifacts.items())
+            for alias in sorted(artifact.aliases)
+            if alias != LATEST
+        ]
+
+    def teardown(self) -> None:
+        """At the end everything reads back, and all clients hold one index, however they came to it."""
+        try:
+            if self.stores:
+                self.conclude()
+        finally:
+            for store in self.stores.values():
+                store.close()
+            self.world.end()
+            self.patch.undo()
+            shutil.rmtree(self.folder)
+
+    def conclude(self) -> None:
+        steps = self.stores["steps"]
+        assert shown_by(steps) == self.model.shown()
+        assert len(set(self.digests)) == len({repr(sorted(held.items())) for held in self.digests.values()})
+        invariants.assert_whole(steps)
+        invariants.assert_numbered(steps)
+        invariants.assert_packs_precede_records(steps._parts)
+        with closing(self.world.open("new")) as new:
+            for store in (new, *self.stores.values()):
+                store.projects()
+                invariants.assert_same_index(steps._parts, store._parts)
+
+
+def test_a_store_is_a_dictionary_of_versions() -> None:
+    """Push, race, pull, alias, tag, reopen and rebuild against the model, with states and without."""
+    chosen = settings(stateful_step_count=max(STEPS, settings().stateful_step_count // 2))
+    run_state_machine_as_test(StoreMachine, settings=chosen)
