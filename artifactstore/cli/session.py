@@ -1,5 +1,6 @@
 """One run of a command: its settings, its store, and the places where it prints."""
 
+import gc
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from artifactstore.progress import Progress, Quiet
 from artifactstore.store import Store
 
 NO_LIMITS = Limits(None, None)
+# A command makes many small objects and hardly a cycle: looking for garbage as often as Python does by default took
+# a tenth of an unchanged push of 50,000 files.
+_COLLECT_EVERY = 50_000
 
 
 class CreatedStore(NamedTuple):
@@ -30,6 +34,8 @@ class Session:
     """What one command works with; standard output is for results, standard error for everything else."""
 
     def __init__(self, options: CommonOptions) -> None:
+        gc.freeze()
+        gc.set_threshold(_COLLECT_EVERY)
         self.options = options
         self.settings: Settings = load_settings(store=options.store, key_file=options.key_file)
         self.created: CreatedStore | None = None
@@ -159,6 +165,7 @@ class Session:
             cache_dir=settings.cache_dir,
             upload_bytes_per_s=limits.upload_bytes_per_s,
             download_bytes_per_s=limits.download_bytes_per_s,
+            compression_level=settings.compression_level,
             progress=self.progress,
         )
 

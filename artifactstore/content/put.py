@@ -154,6 +154,10 @@ class ChunkWriter:
             done, self._done = self._done, []
         return done
 
+    def settle(self) -> None:
+        """Wait for the uploads under way."""
+        self._settle(0)
+
     def take_stored(self) -> list[FinishedPack]:
         """Data packs that are stored by now, without waiting for any other.
 

@@ -27,10 +27,12 @@ from artifactstore.keyring.keyring import Keyring
 from artifactstore.log.log import Log
 from artifactstore.log.merkle import append, root_of
 from artifactstore.log.records import open_slot
-from artifactstore.manifest.read import entries, spans
+from artifactstore.manifest.read import Span, entries, spans
 from artifactstore.pack.reader import BlobOpener, PackRef, read_contents, read_whole
 from artifactstore.progress import Progress
 
+# Each holds a whole pack of 32 MiB in memory.
+_PACKS_IN_FLIGHT: Final = 3
 _INDEXED: Final = (PackType.DATA, PackType.PAGE, PackType.LIST)
 
 
@@ -166,23 +168,29 @@ class Checker:
             self._executors.io.submit(self._check_pack, pack, whole=pack.number in chosen) for pack in known
         ]
         for task in tasks:
-            task.result()
+            chunks, size = task.result()
+            self._chunks += chunks
+            self._bytes_read += size
         return len(known)
 
-    def _check_pack(self, pack: StoredPack, *, whole: bool) -> None:
+    def _check_pack(self, pack: StoredPack, *, whole: bool) -> tuple[int, int]:
+        """Check one pack; return how many chunks were opened and how many bytes read."""
+        opened = read = 0
         ref = PackRef(pack.added.name, PackType(pack.added.type), pack.added.size, pack.key)
         try:
             if whole:
                 data, chunks = read_whole(self._backend, self._keyring.store_id, ref)
+                read = len(data)
                 self._open_all(ref, data, chunks)
-                self._bytes_read += len(data)
-                self._progress.advance(bytes=len(data))
+                opened = len(chunks)
+                self._progress.advance(bytes=read)
             else:
                 chunks = read_contents(self._backend, self._keyring.store_id, ref)
             if ref.type in _INDEXED:
                 self._compare_index(pack, ref, chunks)
         except ArtifactStoreError as error:
             self._note(error, ref.name)
+        return opened, read
 
     def _open_all(self, ref: PackRef, data: memoryview, chunks: list[PackedChunk]) -> None:
         opener = BlobOpener(self._keyring.store_id, ref)
@@ -196,7 +204,6 @@ class Checker:
                 ordinal = chunk.ordinal
             if keyed_blake3(key, raw[chunk.start : chunk.start + chunk.length]) != chunk.cid:
                 raise Damaged(f"{ref.name}: a chunk of blob {ordinal} is not the one its cid names")
-        self._chunks += len(chunks)
 
     def _compare_index(self, pack: StoredPack, ref: PackRef, chunks: list[PackedChunk]) -> None:
         """Every chunk of a footer is in the index, at exactly that place (invariant 10)."""
@@ -229,22 +236,26 @@ class Checker:
         if seen(manifest.cid):
             return
         fresh: list[bytes] = []
-        for cids in _batches(self._cids(manifest, fresh)):
-            self._chunks += len(cids)
-            self._reader.locate(cids)
+        for batch in _batches(self._spans(manifest, fresh)):
+            self._chunks += len(batch)
+            for span, found in zip(batch, self._reader.locate([one.cid for one in batch]), strict=True):
+                if found.span != span.length:
+                    raise HostileManifest(
+                        f"chunk {span.cid.hex()[:16]}… has {found.span} bytes, {span.length} declared",
+                        chunk=span.cid.hex(),
+                    )
         pages.update(fresh)
 
-    def _cids(self, manifest: Manifest, fresh: list[bytes]) -> Iterator[bytes]:
+    def _spans(self, manifest: Manifest, fresh: list[bytes]) -> Iterator[Span]:
         for entry in entries(self._reader, manifest, on_page=fresh.append):
             if entry.kind == Kind.FILE:
-                for span in spans(self._reader, entry.content):
-                    yield span.cid
+                yield from spans(self._reader, entry.content)
 
 
-def _batches(cids: Iterator[bytes]) -> Iterator[list[bytes]]:
-    batch: list[bytes] = []
-    for cid in cids:
-        batch.append(cid)
+def _batches(found: Iterator[Span]) -> Iterator[list[Span]]:
+    batch: list[Span] = []
+    for span in found:
+        batch.append(span)
         if len(batch) >= 4096:  # noqa: PLR2004 - one transaction's worth of lookups
             yield batch
             batch = []

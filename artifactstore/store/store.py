@@ -1,7 +1,6 @@
 """Store: create, open, push, pull, and everything else a user asks of one."""
 
 import io
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -15,11 +14,10 @@ from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
 from artifactstore.content.get import ChunkReader
 from artifactstore.content.put import ChunkWriter
-from artifactstore.errors import InvalidMetadata, InvalidName, NoSuchArtifact
+from artifactstore.errors import NoSuchArtifact
 from artifactstore.executors import Executors, threads
-from artifactstore.format.limits import DESCRIPTION_BYTES_MAX, METADATA_BYTES_MAX
 from artifactstore.format.operations import Alias, Operation, Tag
-from artifactstore.ids import LATEST, check_alias, check_name, parse_artifact_name, parse_reference
+from artifactstore.ids import check_name, parse_artifact_name, parse_reference
 from artifactstore.index.tables import META
 from artifactstore.maintenance.check import Checker, CheckReport
 from artifactstore.manifest.read import StoredEntry, entries
@@ -33,6 +31,7 @@ from artifactstore.store.opening import (
     open_parts,
     with_empty_index,
 )
+from artifactstore.store.requests import movable_alias, push_request, sources_of
 from artifactstore.store.results import (
     ArtifactInfo,
     IndexInfo,
@@ -46,11 +45,10 @@ from artifactstore.store.results import (
 from artifactstore.store.version import PushSummary, Version
 from artifactstore.transfer.plan import plan_pull, plan_push
 from artifactstore.transfer.pull import PullParts, pull
-from artifactstore.transfer.push import Pipeline, Pusher, Request
+from artifactstore.transfer.push import Pipeline, Pusher
 from artifactstore.transfer.read import open_entry
-from artifactstore.transfer.scan import Sources, scan
+from artifactstore.transfer.scan import scan
 
-COMPRESSION_LEVEL: Final = 3
 _PROBED: Final = b"probed"
 
 MakeExecutors = Callable[[], AbstractContextManager[Executors]]
@@ -95,6 +93,7 @@ class Store:
         cache_dir: Path | None = None,
         storage_options: Mapping[str, Any] | None = None,
         single_writer: bool = False,
+        compression_level: int | None = None,
         progress: Progress | None = None,
         clock: Clock | None = None,
         randomness: Randomness | None = None,
@@ -108,6 +107,7 @@ class Store:
             cache_dir: Where the client index goes; the user's cache directory when None.
             storage_options: What the backend's file system takes.
             single_writer: Vouch for being the only writer, on a backend without exclusive create.
+            compression_level: zstd level of what this client pushes, 1 to 19; 3 when None.
             progress: Told what long work does.
             clock: Time; the system's when None.
             randomness: Randomness; the system's when None.
@@ -125,9 +125,11 @@ class Store:
             cache_dir=cache_dir,
             storage_options=storage_options,
             single_writer=single_writer,
+            compression_level=compression_level,
         )
-        parts = create_parts(access, clock, randomness)
-        return cls(
+        with make_executors() as executors:
+            parts = create_parts(access, clock, randomness, executors)
+        store = cls(
             access,
             parts,
             clock=clock,
@@ -135,6 +137,8 @@ class Store:
             make_executors=make_executors,
             progress=progress,
         )
+        store._remember_probe()
+        return store
 
     @classmethod
     def open(
@@ -148,6 +152,7 @@ class Store:
         single_writer: bool = False,
         upload_bytes_per_s: int | None = None,
         download_bytes_per_s: int | None = None,
+        compression_level: int | None = None,
         progress: Progress | None = None,
         clock: Clock | None = None,
         randomness: Randomness | None = None,
@@ -164,6 +169,7 @@ class Store:
             single_writer: As for `create`.
             upload_bytes_per_s: Limit on uploads in bytes a second.
             download_bytes_per_s: Limit on downloads in bytes a second.
+            compression_level: As for `create`.
             progress: As for `create`.
             clock: As for `create`.
             randomness: As for `create`.
@@ -184,6 +190,7 @@ class Store:
             single_writer=single_writer,
             upload_bytes_per_s=upload_bytes_per_s,
             download_bytes_per_s=download_bytes_per_s,
+            compression_level=compression_level,
         )
         parts = open_parts(access, clock, randomness, store_id=store_id)
         return cls(
@@ -278,15 +285,8 @@ class Store:
             PathCollision: Two sources would be one path.
         """
         name = parse_artifact_name(artifact)
-        request = Request(
-            name,
-            check_name(type, "type"),
-            [check_alias(alias) for alias in aliases if alias != LATEST],
-            [check_name(tag, "tag") for tag in tags],
-            _checked_description(description),
-            _checked_metadata(metadata),
-        )
-        found = scan(_sources(sources, exclude, files, streams))
+        request = push_request(name, type, aliases, tags, description, metadata)
+        found = scan(sources_of(sources, exclude, files, streams))
         started = self._clock.monotonic_s()
         watcher = progress or self._progress
         self._refresh()
@@ -296,17 +296,7 @@ class Store:
             pipeline = self._pipeline(executors, watcher)
             pushed = Pusher(pipeline).run(found, request)
         watcher.finish()
-        summary = PushSummary(
-            pushed.created,
-            pushed.files,
-            pushed.logical_bytes,
-            pushed.files_read,
-            pushed.bytes_read,
-            pushed.new_bytes,
-            pushed.stored_bytes,
-            pushed.packs,
-            self._clock.monotonic_s() - started,
-        )
+        summary = PushSummary(*pushed[1:], self._clock.monotonic_s() - started)
         with self._parts.environment.read() as txn:
             return listing.version_of(self, txn, name, pushed.number, summary)
 
@@ -321,7 +311,7 @@ class Store:
     ) -> PushPlan:
         """Say what a push would read; nothing is read or written."""
         parse_artifact_name(artifact)
-        found = scan(_sources(sources, exclude, files, streams))
+        found = scan(sources_of(sources, exclude, files, streams))
         return PushPlan(*plan_push(found, self._parts.environment))
 
     def pull(
@@ -412,7 +402,7 @@ class Store:
         """Point aliases at a version, away from those they are on."""
         version = self.version(ref)
         artifact = parse_artifact_name(version.artifact)
-        wanted = [_movable(name) for name in names]
+        wanted = [movable_alias(name) for name in names]
         self._commit(Alias(artifact.project, artifact.name, version.number, wanted))
         return self.version(version.qualified_name)
 
@@ -423,7 +413,7 @@ class Store:
             NoSuchVersion: One of them points at nothing.
         """
         reference = parse_reference(artifact)
-        wanted = [_movable(name) for name in names]
+        wanted = [movable_alias(name) for name in names]
         self._refresh()
         with self._parts.environment.read() as txn:
             for name in wanted:
@@ -536,7 +526,10 @@ class Store:
                 return
         with self._make_executors() as executors:
             probe(self._parts.backend, self._randomness, executors)
-        with environment.write() as txn:
+        self._remember_probe()
+
+    def _remember_probe(self) -> None:
+        with self._parts.environment.write() as txn:
             txn.put(META, _PROBED, str(self._clock.now_ns()).encode())
 
     def _pipeline(self, executors: Executors, progress: Progress) -> Pipeline:
@@ -549,7 +542,7 @@ class Store:
             parts.keyring,
             executors,
             self._randomness,
-            level=COMPRESSION_LEVEL,
+            level=self._access.compression_level,
         )
         return Pipeline(
             writer,
@@ -567,50 +560,3 @@ def _reopen(access: Access, store_id: str) -> Store:
     clock, randomness = SystemClock(), SystemRandomness()
     parts = open_parts(access, clock, randomness, store_id=store_id)
     return Store(access, parts, clock=clock, randomness=randomness, make_executors=threads, progress=None)
-
-
-def _sources(
-    paths: Iterable[str | os.PathLike[str]],
-    exclude: Iterable[str],
-    files: Iterable[str] | None,
-    streams: Mapping[str, BinaryIO] | None,
-) -> Sources:
-    if isinstance(paths, str | os.PathLike):
-        paths = [paths]
-    return Sources([os.fspath(path) for path in paths], list(files or ()), dict(streams or {}), list(exclude))
-
-
-def _movable(alias: str) -> str:
-    if alias == LATEST:
-        raise InvalidName(
-            f"the alias {LATEST!r} follows the newest version by itself",
-            next_step="choose another",
-            name=alias,
-        )
-    return check_alias(alias)
-
-
-def _checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Metadata as JSON keeps it.
-
-    Raises:
-        InvalidMetadata: It is not a JSON object, or too large.
-    """
-    if metadata is None:
-        return None
-    try:
-        text = json.dumps(dict(metadata), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InvalidMetadata(
-            f"metadata is not JSON: {error}", next_step="use text, numbers, lists, objects"
-        ) from error
-    if len(text) > METADATA_BYTES_MAX:
-        raise InvalidMetadata(f"metadata of {len(text)} bytes exceeds {METADATA_BYTES_MAX}")
-    checked: dict[str, Any] = json.loads(text)
-    return checked
-
-
-def _checked_description(description: str | None) -> str | None:
-    if description is not None and len(description.encode(errors="replace")) > DESCRIPTION_BYTES_MAX:
-        raise InvalidMetadata(f"a description may have {DESCRIPTION_BYTES_MAX} bytes at most")
-    return description

@@ -124,7 +124,7 @@ class World:
 
     def _store(self, access: Access, *, create: bool) -> Store:
         if create:
-            parts = create_parts(access, self._clock, self._randomness)
+            parts = create_parts(access, self._clock, self._randomness, inline())
         else:
             parts = open_parts(access, self._clock, self._randomness, store_id=None)
         return Store(

@@ -187,17 +187,17 @@ def _publish(staging: str, destination: str) -> None:
     os.rename(staging, destination)
 
 
-def _move_into(existing: Target, staging: Target, moved: Sequence[StoredEntry]) -> None:
-    for entry in moved:
-        if entry.kind == Kind.FOLDER:
-            existing.make_folder(entry.path)
+def _move_into(existing: Target, staging: Target, moved: Iterable[tuple[str, bool]]) -> None:
+    for path, is_folder in moved:
+        if is_folder:
+            existing.make_folder(path)
         else:
-            existing.move_from(staging, entry.path)
+            existing.move_from(staging, path)
 
 
 class _Done(NamedTuple):
     pulled: Pulled
-    moved: list[StoredEntry]
+    moved: list[tuple[str, bool]]
 
 
 class _Puller:
@@ -212,8 +212,8 @@ class _Puller:
         self._planned = 0
         self._sizes: dict[bytes, int] = {}
         self._futures: deque[Future[int]] = deque()
-        self._links: list[StoredEntry] = []
-        self._moved: list[StoredEntry] = []
+        self._links: list[tuple[str, str]] = []
+        self._moved: list[tuple[str, bool]] = []
         self._files = self._logical = self._written_files = self._written = self._kept = 0
         umask = os.umask(0o077)
         os.umask(umask)
@@ -242,8 +242,8 @@ class _Puller:
         self._fetch_window()
         self._settle(0)
         # Symlinks last: until then nothing in the folder leads anywhere.
-        for entry in self._links:
-            self._target.make_symlink(entry.path, entry.content.target)
+        for path, target in self._links:
+            self._target.make_symlink(path, target)
         progress.finish()
         pulled = Pulled(self._files, self._logical, self._written_files, self._written, self._kept)
         return _Done(pulled, self._moved)
@@ -255,10 +255,10 @@ class _Puller:
             self._parts.progress.advance(bytes=entry.size, files=1)
             return
         if self._existing is not None:
-            self._moved.append(entry)
+            self._moved.append((entry.path, entry.kind == Kind.FOLDER))
         self._written_files += 1
         if entry.kind == Kind.SYMLINK:
-            self._links.append(entry)
+            self._links.append((entry.path, entry.content.target))
         elif entry.kind == Kind.FOLDER:
             self._target.make_folder(entry.path)
         elif entry.kind == Kind.FILE:

@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from artifactstore.catalog.commit import Committer
@@ -17,6 +18,7 @@ from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.put import ChunkWriter
 from artifactstore.crypto.hashing import blake3
+from artifactstore.errors import ArtifactStoreError
 from artifactstore.executors import Executors
 from artifactstore.format.operations import Manifest, Operation, Pending, PendingDone, Push
 from artifactstore.format.page import EMPTY, Content, Identity, Kind
@@ -119,22 +121,30 @@ class Pusher:
         self._stat_rows: list[tuple[bytes, bytes]] = []
         self._push_id = b""
         self._registered: list[bytes] = []
-        self._registered_bytes = 0
         self._pending_at = PENDING_BYTES
         self._files_read = self._bytes_read = 0
 
     def run(self, found: Iterable[Found], request: Request) -> Pushed:
-        """Push everything found and commit the version."""
-        for item, known in self._looked_up(found):
-            if known is not None:
-                self._enter(known)
-            elif item.stat is not None and item.stat.st_size <= SMALL_BYTES_MAX:
-                self._to_batch(item)
-            else:
-                self._read_large(item)
-        self._flush_batch()
-        self._settle(0)
-        manifest = self._builder.finish()
+        """Push everything found and commit the version.
+
+        When it is cut short, what was uploaded so far is registered, so that the next push takes it up.
+        """
+        try:
+            for item, known in self._looked_up(found):
+                if known is not None:
+                    self._enter(known)
+                elif item.stat is not None and item.stat.st_size <= SMALL_BYTES_MAX:
+                    self._to_batch(item)
+                else:
+                    self._read_large(item)
+            self._flush_batch()
+            self._settle(0)
+            manifest = self._builder.finish()
+        except BaseException:
+            with suppress(ArtifactStoreError):
+                self._parts.writer.settle()
+                self._register_stored()
+            raise
         return self._commit(manifest, request)
 
     def _looked_up(self, found: Iterable[Found]) -> Iterable[tuple[Found, Read | None]]:
@@ -247,16 +257,18 @@ class Pusher:
 
     def _pending_if_due(self) -> None:
         """Register the packs stored so far, when there are enough of them that losing them would hurt."""
-        if self._parts.writer.stored.pack_bytes < self._pending_at:
-            return
+        if self._parts.writer.stored.pack_bytes >= self._pending_at:
+            self._pending_at = self._parts.writer.stored.pack_bytes + PENDING_BYTES
+            self._register_stored()
+
+    def _register_stored(self) -> None:
+        # Invariant 12: these packs are stored before the record names them.
         packs = self._parts.writer.take_stored()
-        self._pending_at = self._parts.writer.stored.pack_bytes + PENDING_BYTES
         if packs:
             self._push_id = self._push_id or self._parts.randomness.token(_PUSH_ID_BYTES)
             self._parts.committer.commit([Pending(self._push_id)], packs, kind=RecordType.PENDING)
             self._parts.writer.registered(packs)
             self._registered += [pack.added.name for pack in packs]
-            self._registered_bytes += sum(pack.added.size for pack in packs)
 
     def _commit(self, manifest: Manifest, request: Request) -> Pushed:
         writer, committer = self._parts.writer, self._parts.committer

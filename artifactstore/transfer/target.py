@@ -4,7 +4,9 @@ Invariant 17: a pull never writes outside its target. Every folder is opened rel
 O_NOFOLLOW, so that neither the manifest's own symlinks nor ones planted meanwhile lead anywhere.
 """
 
+import contextlib
 import errno
+import fcntl
 import os
 import threading
 from collections import OrderedDict
@@ -30,7 +32,8 @@ class Target:
 
     Args:
         root: The folder; it exists.
-        own: Whether it must be this user's, and no symlink: its name can be guessed, so it may be planted.
+        own: Whether it must be this user's, no symlink and in nobody else's use: its name can be guessed, so it may be
+            planted, and two pulls into one folder would truncate each other's files.
 
     Thread-safe.
     """
@@ -38,14 +41,29 @@ class Target:
     def __init__(self, root: str, *, own: bool = False) -> None:
         self.root = root
         self._root = os.open(root, _FOLDER_FLAGS if own else _FOLDER_FLAGS & ~os.O_NOFOLLOW)
-        if own and os.fstat(self._root).st_uid != os.geteuid():
-            os.close(self._root)
-            raise DestinationExists(
-                f"{root!r} belongs to another user", next_step="choose another destination", path=root
-            )
+        if own:
+            self._refuse_others()
         self._lock = threading.Lock()
         self._folders: OrderedDict[str, int] = OrderedDict()
         self._users: dict[int, int] = {}
+
+    def _refuse_others(self) -> None:
+        problem = ""
+        if os.fstat(self._root).st_uid != os.geteuid():
+            problem = "belongs to another user"
+        else:
+            try:
+                fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                problem = "is being written by another pull"
+            except OSError:
+                # File systems without locks for folders: then it is the user's care.
+                problem = ""
+        if problem:
+            os.close(self._root)
+            raise DestinationExists(
+                f"{self.root!r} {problem}", next_step="wait for it, or choose another destination", path=self.root
+            )
 
     def __enter__(self) -> "Target":
         return self
@@ -61,6 +79,9 @@ class Target:
             for handle in self._folders.values():
                 os.close(handle)
             self._folders.clear()
+            # A child that was forked meanwhile shares the lock and would keep it.
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._root, fcntl.LOCK_UN)
             os.close(self._root)
 
     def write_file(self, path: str, data: memoryview, mode: int) -> None:
