@@ -153,7 +153,7 @@ def _check_entry(identity: Identity, content: Content, level: int, where: str) -
     else:
         target = content.target.encode()
         good = good and not content.sizes and not content.depth and len(target) == size <= PATH_BYTES_MAX
-        good = good and (kind == Kind.SYMLINK) == (size > 0)
+        good = good and (kind == Kind.SYMLINK) == (size > 0) and b"\0" not in target
         good = good and digest == (blake3(target).digest() if target else _DIGEST_OF_NOTHING)
     if not good:
         raise Damaged(f"{where}: entry {path!r} contradicts itself", object=where, path=path)

@@ -160,7 +160,7 @@ class Version:
         return self._row.stored_bytes
 
     def files(self, path_glob: str | None = None) -> Iterator[Entry]:
-        """Yield its entries in path order, all or those that a glob selects."""
+        """Yield its entries in path order, all or those that a glob names, as for `pull`."""
         found = entries(self._source.getter, self._row.manifest)
         for entry in selected(found, [] if path_glob is None else [path_glob]):
             yield _entry(entry)

@@ -62,18 +62,23 @@ class IgnoreRules:
 
 def load_rules(exclude: Sequence[str]) -> IgnoreRules | NoRules:
     """The rules at the root of a source."""
-    return IgnoreRules([_Scope("", _parse(exclude, "--exclude"))]) if exclude else NoRules()
+    return IgnoreRules([_Scope("", parse_patterns(exclude, "--exclude"))]) if exclude else NoRules()
 
 
 def _read(path: str) -> GitIgnoreSpec:
     try:
         with open(path, encoding="utf-8") as file:
-            return _parse(file.read().splitlines(), path)
+            return parse_patterns(file.read().splitlines(), path)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} can't be read: {error}", path=path) from error
 
 
-def _parse(patterns: Sequence[str], where: str) -> GitIgnoreSpec:
+def parse_patterns(patterns: Sequence[str], where: str) -> GitIgnoreSpec:
+    """Patterns in gitignore's language, ready to match.
+
+    Raises:
+        UsageError: One of them is not; `where` says whose they are.
+    """
     try:
         return GitIgnoreSpec.from_lines(patterns)
     except ValueError as error:

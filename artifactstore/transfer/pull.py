@@ -10,9 +10,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from fnmatch import translate
 from io import FileIO
-from re import compile as compile_pattern
 from typing import Final, NamedTuple
 
 from blake3 import blake3
@@ -26,6 +24,7 @@ from artifactstore.format.page import Kind
 from artifactstore.manifest.read import Span, StoredEntry, entries, spans
 from artifactstore.pack.ranges import Range, coalesce
 from artifactstore.progress import Progress
+from artifactstore.transfer.ignore import parse_patterns
 from artifactstore.transfer.target import Target, named, write_at
 
 _WINDOW_CHUNKS: Final = 8192
@@ -70,15 +69,19 @@ class _Place(NamedTuple):
 
 
 def selected(found: Iterable[StoredEntry], globs: Sequence[str]) -> Iterator[StoredEntry]:
-    """The entries whose path, or a folder above it, matches one of the globs; all without globs."""
+    """The entries that one of the globs names, in the language that pushes exclude in; all without globs.
+
+    `*.csv` names such files at any depth, `images/` all below that folder, `/a.txt` one at the root.
+
+    Raises:
+        UsageError: A glob is not of that language.
+    """
     if not globs:
         yield from found
         return
-    patterns = [compile_pattern(translate(glob.rstrip("/"))) for glob in globs]
+    wanted = parse_patterns(globs, "--path")
     for entry in found:
-        parts = entry.path.split("/")
-        heads = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
-        if any(pattern.match(head) for pattern in patterns for head in heads):
+        if wanted.match_file(entry.path):
             yield entry
 
 

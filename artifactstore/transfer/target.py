@@ -51,19 +51,29 @@ class Target:
         problem = ""
         if os.fstat(self._root).st_uid != os.geteuid():
             problem = "belongs to another user"
-        else:
-            try:
-                fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                problem = "is being written by another pull"
-            except OSError:
-                # File systems without locks for folders: then it is the user's care.
-                problem = ""
+        elif not self._locked():
+            problem = "is being written by another pull"
         if problem:
             os.close(self._root)
             raise DestinationExists(
-                f"{self.root!r} {problem}", next_step="wait for it, or choose another destination", path=self.root
+                f"{self.root!r} {problem}",
+                next_step="wait for it, or choose another destination",
+                path=self.root,
             )
+
+    def _locked(self) -> bool:
+        """Take the folder for this pull alone; False when another has it, or has just published it."""
+        try:
+            fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            # A file system that locks no folders leaves that to its user.
+            return True
+        try:
+            return os.path.samestat(os.fstat(self._root), os.lstat(self.root))
+        except FileNotFoundError:
+            return False
 
     def __enter__(self) -> "Target":
         return self
