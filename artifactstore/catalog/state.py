@@ -4,8 +4,8 @@ Last state plus tail equals step by step: a state holds the catalog's rows as ap
 their numbers, and names the index packs that hold every chunk location.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, islice
 from typing import Final, NamedTuple
 
 from artifactstore.backend.base import Backend
@@ -40,6 +40,8 @@ _TAIL_BYTES_MIN: Final = 64 << 10
 _PACK_ROWS: Final = 512
 # Index packs of like size are merged when this many stand side by side.
 _TIER_WIDTH: Final = 8
+# Of at most 4,096 rows each.
+_SEGMENTS_PER_TRANSACTION: Final = 12
 
 
 class NewState(NamedTuple):
@@ -212,17 +214,45 @@ def load_state(
     for part in parts:
         keys |= {row.added.name: (row.added, row.key) for row in part.packs}
     segments = _segments(backend, keyring, head.index_packs, keys, where)
+    _fill(environment, packs, parts, segments, _position(head))
+
+
+def _fill(
+    environment: Environment,
+    packs: PackTable,
+    parts: Sequence[StateRows],
+    segments: Iterable[Segment],
+    position: Position,
+) -> None:
+    """Write a state's rows in small transactions, the position in the last.
+
+    What a transaction dirties is anonymous memory. A fill that is cut leaves the position at the start, and the next
+    one writes the same rows again.
+    """
     with environment.write() as txn:
         if read_position(txn).next_slot:
             return  # another process was faster
         for part in parts:
             for row in part.packs:
                 packs.add(txn, row.number, row.added, row.slot, row.key)
+    # Versions come last: none is known before the places of its chunks are.
+    for batch in _batches(segments):
+        with environment.write() as txn:
+            for segment in batch:
+                add_segment(txn, packs, segment)
+    with environment.write() as txn:
+        if read_position(txn).next_slot:
+            return
+        for part in parts:
             if part.rows and part.table in _TABLES:
                 txn.put_many(part.table, part.rows)
-        for segment in segments:
-            add_segment(txn, packs, segment)
-        write_position(txn, _position(head))
+        write_position(txn, position)
+
+
+def _batches(segments: Iterable[Segment]) -> Iterator[list[Segment]]:
+    rest = iter(segments)
+    while batch := list(islice(rest, _SEGMENTS_PER_TRANSACTION)):
+        yield batch
 
 
 def _segments(

@@ -61,7 +61,7 @@ def show(options: CommonOptions, reference: str) -> None:
 
 @click.command(epilog=example("artifactstore files team/corpus --path 'train/*.csv'"))
 @click.argument("reference", metavar="REF")
-@click.option("--path", "path_glob", metavar="GLOB", help="Only these paths, in the language of .gitignore.")
+@click.option("--path", "path_glob", metavar="GLOB", help="Only these paths, as in .gitignore.")
 @common_options
 def files(options: CommonOptions, reference: str, path_glob: str | None) -> None:
     """List the files of a version: size, digest (what b3sum prints), path.

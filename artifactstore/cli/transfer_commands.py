@@ -121,7 +121,13 @@ def push(
 )
 @click.argument("reference", metavar="REF")
 @click.argument("destination", metavar="[DEST]", required=False, type=click.Path(path_type=Path))
-@click.option("--path", "path_globs", metavar="GLOB", multiple=True, help="Only these paths, in the language of .gitignore.")
+@click.option(
+    "--path",
+    "path_globs",
+    metavar="GLOB",
+    multiple=True,
+    help="Only these paths, in the language of .gitignore.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that are there and differ.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @limit_options

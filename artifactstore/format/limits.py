@@ -29,6 +29,8 @@ PACK_BYTES_TARGET: Final = 32 << 20
 PACK_BYTES_MAX: Final = 64 << 20
 PACK_BLOBS_MAX: Final = 1 << 20
 PACK_CHUNKS_MAX: Final = 1 << 20
+# A writer closes a pack that holds so many chunks, however small they are: footers and index rows stay small.
+PACK_CHUNKS_TARGET: Final = 1 << 16
 
 # A blob holds neighbouring chunks up to this many raw bytes, or one larger chunk.
 BLOB_RAW_BYTES_TARGET: Final = 256 << 10

@@ -40,7 +40,8 @@ _BEYOND: Final = (1, 2, 4, 8, 16, 32, 64)
 _HOLE_PATIENCE_S: Final = 30.0
 _HOLE_PAUSE_S: Final = 1.0
 _BATCH_RECORDS: Final = 256
-_BATCH_BYTES: Final = 32 << 20
+# Records of 4 MiB hold 90,000 index rows at most: what one transaction dirties is anonymous memory.
+_BATCH_BYTES: Final = 4 << 20
 _SEND_TRIES: Final = 5
 _SEND_PAUSE_S: Final = 0.2
 _VOID_RUN_MAX: Final = 4096

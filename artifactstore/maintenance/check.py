@@ -17,8 +17,9 @@ from artifactstore.crypto.hashing import keyed_blake3, sha256
 from artifactstore.errors import ArtifactStoreError, Damaged, HostileManifest, ObjectMissing
 from artifactstore.executors import Executors
 from artifactstore.format.keys import KEYS_BYTES_MAX
+from artifactstore.format.limits import CID_PREFIX_BYTES
 from artifactstore.format.operations import Manifest
-from artifactstore.format.pack import PackedChunk, PackType
+from artifactstore.format.pack import END, HEADER, PackedChunk, PackType, encode_trailer
 from artifactstore.format.page import Kind
 from artifactstore.format.record import slot_name
 from artifactstore.index.environment import Environment
@@ -186,6 +187,7 @@ class Checker:
                 self._progress.advance(bytes=read)
             else:
                 chunks = read_contents(self._backend, self._keyring.store_id, ref)
+            _compare_record(pack, ref, chunks)
             if ref.type in _INDEXED:
                 self._compare_index(pack, ref, chunks)
         except ArtifactStoreError as error:
@@ -250,6 +252,16 @@ class Checker:
         for entry in entries(self._reader, manifest, on_page=fresh.append):
             if entry.kind == Kind.FILE:
                 yield from spans(self._reader, entry.content)
+
+
+def _compare_record(pack: StoredPack, ref: PackRef, chunks: list[PackedChunk]) -> None:
+    """A pack's contents are what the record that registered it promised: so many chunks, this very trailer."""
+    last = chunks[-1].blob if chunks else None
+    blobs_end = HEADER.size if last is None else last.offset + last.length
+    trailer_bytes = len(chunks) * CID_PREFIX_BYTES + END.size
+    trailer = encode_trailer([chunk.cid for chunk in chunks], ref.size - blobs_end - trailer_bytes)
+    if len(chunks) != pack.added.count or sha256(trailer) != pack.added.trailer:
+        raise Damaged(f"{ref.name}: its trailer is not the one that its record promised", object=ref.name)
 
 
 def _batches(found: Iterator[Span]) -> Iterator[list[Span]]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from artifactstore.crypto.aead import Aead, counter_nonce
 from artifactstore.crypto.hashing import sha256
 from artifactstore.errors import Damaged
-from artifactstore.format.limits import CID_PREFIX_BYTES, PACK_BLOBS_MAX, PACK_BYTES_MAX, TAG_BYTES
+from artifactstore.format.limits import CID_PREFIX_BYTES, PACK_BYTES_MAX, PACK_CHUNKS_TARGET, TAG_BYTES
 from artifactstore.format.pack import (
     END,
     FOOTER_NONCE,
@@ -99,7 +99,7 @@ class OpenPack:
         overhead = _FOOTER_BYTES_PER_CHUNK * (len(self._cids) + len(chunks))
         overhead += _FOOTER_BYTES_PER_BLOB * (len(self._blobs) + 1) + END.size + TAG_BYTES
         if self._blobs and (
-            self._end + length + overhead > self._target or len(self._blobs) >= PACK_BLOBS_MAX
+            self._end + length + overhead > self._target or len(self._cids) + len(chunks) > PACK_CHUNKS_TARGET
         ):
             return None
         ordinal, offset = len(self._blobs), self._end

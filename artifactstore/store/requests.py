@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 from artifactstore.errors import InvalidMetadata, InvalidName
 from artifactstore.format.limits import DESCRIPTION_BYTES_MAX, METADATA_BYTES_MAX
+from artifactstore.format.operations import metadata_problem
 from artifactstore.ids import LATEST, ArtifactName, check_alias, check_name
 from artifactstore.transfer.push import Request
 from artifactstore.transfer.scan import Sources
@@ -71,12 +72,12 @@ def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any] | Non
     """
     if metadata is None:
         return None
-    try:
-        text = json.dumps(dict(metadata), allow_nan=False)
-    except (TypeError, ValueError) as error:
+    problem = metadata_problem(dict(metadata))
+    if problem:
         raise InvalidMetadata(
-            f"metadata is not JSON: {error}", next_step="use text, numbers, lists, objects"
-        ) from error
+            f"metadata {problem}", next_step="use text, numbers, booleans, lists and objects"
+        )
+    text = json.dumps(metadata)
     if len(text) > METADATA_BYTES_MAX:
         raise InvalidMetadata(f"metadata of {len(text)} bytes exceeds {METADATA_BYTES_MAX}")
     checked: dict[str, Any] = json.loads(text)

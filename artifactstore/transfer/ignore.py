@@ -5,13 +5,32 @@ The rules of a folder's own file apply below it, and the last rule that matches 
 
 import os
 from collections.abc import Sequence
-from typing import Final, NamedTuple
-
-from pathspec import GitIgnoreSpec
+from typing import Final, NamedTuple, Protocol
 
 from artifactstore.errors import UsageError
 
 IGNORE_FILE: Final = ".artifactignore"
+
+
+class Decision(Protocol):
+    """What a rule says of a path: in, out, or nothing."""
+
+    @property
+    def include(self) -> bool | None:
+        """Whether a pattern matches, and None when none has a say."""
+        ...
+
+
+class Patterns(Protocol):
+    """Patterns in gitignore's language."""
+
+    def check_file(self, file: str) -> Decision:
+        """What the last pattern that has a say decides."""
+        ...
+
+    def match_file(self, file: str) -> bool:
+        """Whether they match a path, or a folder above it."""
+        ...
 
 
 class NoRules:
@@ -31,7 +50,7 @@ class NoRules:
 
 class _Scope(NamedTuple):
     prefix: str
-    spec: GitIgnoreSpec
+    spec: Patterns
 
 
 class IgnoreRules:
@@ -65,7 +84,7 @@ def load_rules(exclude: Sequence[str]) -> IgnoreRules | NoRules:
     return IgnoreRules([_Scope("", parse_patterns(exclude, "--exclude"))]) if exclude else NoRules()
 
 
-def _read(path: str) -> GitIgnoreSpec:
+def _read(path: str) -> Patterns:
     try:
         with open(path, encoding="utf-8") as file:
             return parse_patterns(file.read().splitlines(), path)
@@ -73,12 +92,14 @@ def _read(path: str) -> GitIgnoreSpec:
         raise UsageError(f"{path} can't be read: {error}", path=path) from error
 
 
-def parse_patterns(patterns: Sequence[str], where: str) -> GitIgnoreSpec:
+def parse_patterns(patterns: Sequence[str], where: str) -> Patterns:
     """Patterns in gitignore's language, ready to match.
 
     Raises:
         UsageError: One of them is not; `where` says whose they are.
     """
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - 10 ms that most pushes and pulls don't need
+
     try:
         return GitIgnoreSpec.from_lines(patterns)
     except ValueError as error:

@@ -60,12 +60,12 @@ class PullParts(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a chunk goes: which file, at which offset, and whether it is the whole file."""
+    """Where a chunk goes: which file, at which offset; and the file's digest when the chunk is the whole file."""
 
     path: str
     offset: int
     mode: int
-    whole: bool
+    digest: bytes | None
 
 
 def selected(found: Iterable[StoredEntry], globs: Sequence[str]) -> Iterator[StoredEntry]:
@@ -278,19 +278,19 @@ class _Puller:
             self._target.write_file(entry.path, memoryview(b""), mode)
             self._parts.progress.advance(files=1)
             return
-        whole = entry.content.depth == 0 and len(entry.content.sizes) == 1
+        digest = entry.digest if entry.content.depth == 0 and len(entry.content.sizes) == 1 else None
         for span in spans(self._parts.reader, entry.content):
             if kept is not None and kept(span):
                 self._kept += span.length
                 self._parts.progress.advance(bytes=span.length)
                 continue
-            self._places.setdefault(span.cid, []).append(_Place(entry.path, span.start, mode, whole))
+            self._places.setdefault(span.cid, []).append(_Place(entry.path, span.start, mode, digest))
             self._planned += 1
             if self._sizes.setdefault(span.cid, span.length) != span.length:
                 raise HostileManifest(
                     f"{entry.path!r} declares another size for a chunk than other files do", path=entry.path
                 )
-            if self._planned >= _WINDOW_CHUNKS and not whole:
+            if self._planned >= _WINDOW_CHUNKS and digest is None:
                 self._fetch_window()
         self._parts.progress.advance(files=1)
 
@@ -399,7 +399,11 @@ class _FileWriter:
 
     def write(self, place: _Place, data: memoryview) -> None:
         self.written += len(data)
-        if place.whole:
+        if place.digest is not None:
+            if blake3(data).digest() != place.digest:
+                raise HostileManifest(
+                    f"the manifest states another digest for {place.path!r}", path=place.path
+                )
             self._target.write_file(place.path, data, place.mode)
             return
         if place.path != self._path:

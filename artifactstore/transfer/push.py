@@ -39,6 +39,10 @@ from artifactstore.transfer.ingest import (
 from artifactstore.transfer.scan import Found
 
 PENDING_BYTES: Final = 256 << 20
+# Chunks not yet registered are remembered in memory, so their number is bounded too.
+PENDING_CHUNKS: Final = 1 << 16
+# An advisory list, in every state for good: a push of terabytes names its first packs only.
+_PACKS_NAMED_MAX: Final = 1024
 _STAT_ROWS_MAX: Final = 8192
 _LOOKUPS_PER_TRANSACTION: Final = 512
 _PUSH_ID_BYTES: Final = 16
@@ -121,7 +125,7 @@ class Pusher:
         self._stat_rows: list[tuple[bytes, bytes]] = []
         self._push_id = b""
         self._registered: list[bytes] = []
-        self._pending_at = PENDING_BYTES
+        self._pending_bytes, self._pending_chunks = PENDING_BYTES, PENDING_CHUNKS
         self._files_read = self._bytes_read = 0
 
     def run(self, found: Iterable[Found], request: Request) -> Pushed:
@@ -257,8 +261,10 @@ class Pusher:
 
     def _pending_if_due(self) -> None:
         """Register the packs stored so far, when there are enough of them that losing them would hurt."""
-        if self._parts.writer.stored.pack_bytes >= self._pending_at:
-            self._pending_at = self._parts.writer.stored.pack_bytes + PENDING_BYTES
+        stored = self._parts.writer.stored
+        if stored.pack_bytes >= self._pending_bytes or stored.chunks >= self._pending_chunks:
+            self._pending_bytes = stored.pack_bytes + PENDING_BYTES
+            self._pending_chunks = stored.chunks + PENDING_CHUNKS
             self._register_stored()
 
     def _register_stored(self) -> None:
@@ -301,7 +307,7 @@ class Pusher:
                 tags=request.tags,
                 new_bytes=stored.raw_bytes,
                 stored_bytes=stored.pack_bytes,
-                packs=[*self._registered, *(pack.added.name for pack in packs)],
+                packs=[*self._registered, *(pack.added.name for pack in packs)][:_PACKS_NAMED_MAX],
             )
         ]
         if self._push_id:

@@ -229,7 +229,11 @@ def named(error: OSError, path: str) -> ArtifactStoreError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StorageFull(f"no space left to write {path!r}", path=path)
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return PermissionRefused(f"{path!r} can't be written: {said}", path=path)
+        return PermissionRefused(
+            f"{path!r} can't be written: {said}",
+            next_step="choose a destination that you may write to",
+            path=path,
+        )
     if error.errno in {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOTEMPTY}:
         return DestinationExists(
             f"{path!r} can't be written: something of another kind is there ({said})",

@@ -2,7 +2,7 @@
 
 Run it after every change of the format, in the commit of that change, and only then::
 
-    python tests/golden/make.py
+    python -m tests.golden.make
 
 It replaces `tests/golden/v1`: `store` (the objects), `key` (the key file) and `expected.json` (what is in it,
 computed from the sources and not from the store). `test_golden.py` makes it again and compares every byte;

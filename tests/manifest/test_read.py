@@ -205,6 +205,7 @@ def list_node(shelf: Shelf, level: int, cids: bytes, sizes: list[int]) -> bytes:
         (1, CID * 2, [-5, 15]),
         (1, CID * 4098, [1] * 4098),
     ],
+    ids=["level", "size", "cids", "empty", "zero", "negative", "too many"],
 )
 def test_a_list_that_contradicts_its_parent_is_damaged(level: int, cids: bytes, sizes: list[int]) -> None:
     """Depth, sizes and bounds of a list node are held against what stands above it."""

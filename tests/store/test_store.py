@@ -125,7 +125,9 @@ def test_what_stands_outside_the_digest_is_kept(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "metadata", [{"a": object()}, {"a": float("nan")}, {"a": "x" * (1 << 20)}, {"a": {1, 2}}], ids=str
+    "metadata",
+    [{"a": object()}, {"a": float("nan")}, {"a": "x" * (1 << 20)}, {"a": {1, 2}}],
+    ids=["object", "nan", "too long", "set"],
 )
 def test_metadata_that_is_not_json_is_refused(tmp_path: Path, store: Store, metadata: dict) -> None:
     """Before anything is read or written."""

@@ -1,0 +1,48 @@
+"""The reference model itself: the few rules that everything else is held against."""
+
+import pytest
+
+from artifactstore.ids import LATEST
+from artifactstore.testing.model import ModelStore, ShownVersion
+
+
+@pytest.fixture
+def model() -> ModelStore:
+    made = ModelStore()
+    made.push("p/n", {"a": b"1"}, aliases=["x"], tags=["t"])
+    return made
+
+
+def test_equal_content_makes_no_version(model: ModelStore) -> None:
+    """Only the newest version counts: content that comes back later is a new one."""
+    assert model.push("p/n", {"a": b"1"}, tags=["u"]) == (0, False)
+    assert model.push("p/n", {"a": b"2"}) == (1, True)
+    assert model.push("p/n", {"a": b"1"}) == (2, True)
+    assert model.push("p/other", {"a": b"1"}) == (0, True)
+    assert [version.tags for version in model.artifacts["p/n"].versions] == [{"t", "u"}, set(), set()]
+
+
+def test_aliases_point_at_one_version(model: ModelStore) -> None:
+    """An alias moves, `latest` follows the newest version, and what is removed is gone."""
+    model.push("p/n", {}, aliases=["y"])
+    model.add_aliases("p/n", 1, ["x"])
+    assert model.artifacts["p/n"].aliases == {LATEST: 1, "x": 1, "y": 1}
+    model.remove_aliases("p/n", ["x"])
+    assert model.artifacts["p/n"].aliases == {LATEST: 1, "y": 1}
+
+
+def test_tags_are_sets(model: ModelStore) -> None:
+    """Labels are put on and taken off, those that are not there included."""
+    model.add_tags("p/n", 0, ["u", "t"])
+    model.remove_tags("p/n", 0, ["t", "v"])
+    assert model.shown() == {"p/n": [ShownVersion(0, {"a": b"1"}, [LATEST, "x"], ["u"])]}
+
+
+def test_a_copy_goes_its_own_way(model: ModelStore) -> None:
+    """Nothing done to a copy shows in the original."""
+    before = model.shown()
+    other = model.copy()
+    other.push("p/n", {})
+    other.add_tags("p/n", 0, ["more"])
+    other.remove_aliases("p/n", ["x"])
+    assert model.shown() == before != other.shown()
