@@ -44,20 +44,26 @@ def inline() -> Executors:
 
 @contextmanager
 def threads(*, width: int | None = None, io_width: int = 4) -> Iterator[Executors]:
-    """Pools of threads that live as long as the `with` block; pending tasks are dropped when it fails.
+    """Pools of threads that live as long as the `with` block; when it fails, tasks that wait are dropped.
 
     Args:
         width: Threads for computing; the processors this process may use when None.
         io_width: Threads for the backend.
     """
-    width = width or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    width = width or _processors()
     cpu = ThreadPoolExecutor(width, thread_name_prefix="artifactstore-cpu")
     io = ThreadPoolExecutor(io_width, thread_name_prefix="artifactstore-io")
     try:
         yield Executors(cpu, io, width)
     except BaseException:
-        cpu.shutdown(wait=True, cancel_futures=True)
-        io.shutdown(wait=True, cancel_futures=True)
+        # Who gave up does not wait for a transfer that may be slow; closing the backend ends it.
+        cpu.shutdown(wait=False, cancel_futures=True)
+        io.shutdown(wait=False, cancel_futures=True)
         raise
     cpu.shutdown(wait=True)
     io.shutdown(wait=True)
+
+
+def _processors() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,7 +7,7 @@ backend, and the cids claimed since the last `drain`.
 import threading
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Final, NamedTuple, Protocol
 
 from artifactstore.backend.base import Backend, Buffer
@@ -154,9 +154,11 @@ class ChunkWriter:
             done, self._done = self._done, []
         return done
 
-    def settle(self) -> None:
-        """Wait for the uploads under way."""
-        self._settle(0)
+    def settle(self, timeout_s: float) -> None:
+        """Wait for the uploads under way, for so long at most."""
+        with self._lock:
+            uploads = list(self._uploads)
+        wait(uploads, timeout_s)
 
     def take_stored(self) -> list[FinishedPack]:
         """Data packs that are stored by now, without waiting for any other.

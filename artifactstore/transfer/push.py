@@ -46,6 +46,8 @@ _PACKS_NAMED_MAX: Final = 1024
 _STAT_ROWS_MAX: Final = 8192
 _LOOKUPS_PER_TRANSACTION: Final = 512
 _PUSH_ID_BYTES: Final = 16
+# What is being uploaded when a push is cut short may still be worth a moment.
+_RESCUE_S: Final = 2.0
 
 
 class Request(NamedTuple):
@@ -146,7 +148,7 @@ class Pusher:
             manifest = self._builder.finish()
         except BaseException:
             with suppress(ArtifactStoreError):
-                self._parts.writer.settle()
+                self._parts.writer.settle(_RESCUE_S)
                 self._register_stored()
             raise
         return self._commit(manifest, request)
