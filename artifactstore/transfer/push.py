@@ -8,9 +8,8 @@ interrupted push pays for little twice; the commit is the only point at which a 
 import os
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from artifactstore.catalog.commit import Committer
 from artifactstore.catalog.rows import get_artifact, get_version
@@ -109,7 +108,11 @@ class Pipeline(NamedTuple):
     progress: Progress
 
 
-_Slot = Read | Future[list[Read]]
+class _Outstanding(Protocol):
+    """Files with the workers: a batch of small ones, or the rest of a large one."""
+
+    def done(self) -> bool: ...
+    def result(self) -> list[Read]: ...
 
 
 class Pusher:
@@ -119,9 +122,9 @@ class Pusher:
         self._parts = pipeline
         self._ingest = Ingest(pipeline.writer, pipeline.chunker, pipeline.executors, pipeline.clock)
         self._builder = ManifestBuilder(pipeline.writer)
-        self._window: deque[_Slot] = deque()
-        self._futures = 0
-        self._futures_max = pipeline.executors.width + 2
+        self._window: deque[Read | _Outstanding] = deque()
+        self._outstanding = 0
+        self._outstanding_max = pipeline.executors.width + 2
         self._batch: list[Found] = []
         self._batch_bytes = 0
         self._stat_rows: list[tuple[bytes, bytes]] = []
@@ -211,35 +214,35 @@ class Pusher:
 
     def _flush_batch(self) -> None:
         if self._batch:
-            self._window.append(self._ingest.submit_batch(self._batch))
-            self._futures += 1
-            self._batch, self._batch_bytes = [], 0
-            self._settle(self._futures_max)
-            self._pending_if_due()
+            batch, self._batch, self._batch_bytes = self._batch, [], 0
+            self._await(self._ingest.submit_batch(batch), self._outstanding_max)
 
     def _read_large(self, item: Found) -> None:
         self._flush_batch()
-        read = self._ingest.read_large(item, self._pending_if_due)
-        self._count([read])
-        self._window.append(read)
-        self._settle(self._futures_max)
+        # Its last segments are compressed while the next file is read; two such files are enough memory.
+        self._await(self._ingest.read_large(item, self._pending_if_due), 1)
+
+    def _await(self, files: _Outstanding, allowed: int) -> None:
+        self._window.append(files)
+        self._outstanding += 1
+        self._settle(allowed)
+        self._pending_if_due()
 
     def _settle(self, allowed: int) -> None:
-        """Enter finished results in order, until at most `allowed` batches are under way."""
+        """Enter finished results in order, until at most `allowed` are with the workers."""
         while self._window:
             head = self._window[0]
-            if isinstance(head, Future):
-                if self._futures <= allowed and not head.done():
+            if isinstance(head, Read):
+                self._add(head)
+            else:
+                if self._outstanding <= allowed and not head.done():
                     return
                 reads = head.result()
-                self._futures -= 1
-                self._window.popleft()
+                self._outstanding -= 1
                 self._count(reads)
                 for read in reads:
                     self._add(read)
-            else:
-                self._window.popleft()
-                self._add(head)
+            self._window.popleft()
 
     def _count(self, reads: list[Read]) -> None:
         size = sum(read.identity[2] for read in reads)
