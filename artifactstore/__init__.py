@@ -7,15 +7,49 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from artifactstore.errors import ArtifactStoreError
-    from artifactstore.store import Entry, Store, Version
+    from artifactstore.progress import Progress
+    from artifactstore.store import (
+        ArtifactInfo,
+        CheckReport,
+        Entry,
+        IndexInfo,
+        KeySlot,
+        LogEntry,
+        Problem,
+        ProjectInfo,
+        PullPlan,
+        PullSummary,
+        PushPlan,
+        PushSummary,
+        Store,
+        StoreInfo,
+        Version,
+    )
 
-__all__ = ["ArtifactStoreError", "Entry", "Store", "Version"]
+__all__ = [
+    "ArtifactInfo",
+    "ArtifactStoreError",
+    "CheckReport",
+    "Entry",
+    "IndexInfo",
+    "KeySlot",
+    "LogEntry",
+    "Problem",
+    "Progress",
+    "ProjectInfo",
+    "PullPlan",
+    "PullSummary",
+    "PushPlan",
+    "PushSummary",
+    "Store",
+    "StoreInfo",
+    "Version",
+]
 
 _HOMES = {
+    **dict.fromkeys(__all__, "artifactstore.store"),
     "ArtifactStoreError": "artifactstore.errors",
-    "Entry": "artifactstore.store",
-    "Store": "artifactstore.store",
-    "Version": "artifactstore.store",
+    "Progress": "artifactstore.progress",
 }
 
 

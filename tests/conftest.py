@@ -5,13 +5,17 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # No test is timed, so neither are examples: a busy machine must not fail a property.
 _UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 settings.register_profile("dev", _UNTIMED, max_examples=50)
 settings.register_profile("ci", _UNTIMED, max_examples=100, derandomize=True, database=None, print_blob=True)
+# Whether a mutant is caught needs no smallest example.
+settings.register_profile(
+    "mutants", _UNTIMED, max_examples=50, database=None, phases=[Phase.explicit, Phase.generate]
+)
 settings.register_profile("deep", _UNTIMED, max_examples=3000, stateful_step_count=100, print_blob=True)
 
 _XDG_FOLDERS = {

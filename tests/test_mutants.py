@@ -41,7 +41,9 @@ def test_every_edit_fits_the_source(tmp_path: Path) -> None:
         except ValueError as error:
             wrong.append(str(error))
         wrong += [
-            f"{mutant.name}: no {test}" for test in mutant.tests if not (ROOT / test.partition("::")[0]).exists()
+            f"{mutant.name}: no {test}"
+            for test in mutant.tests
+            if not (ROOT / test.partition("::")[0]).exists()
         ]
     assert wrong == []
 

@@ -83,7 +83,10 @@ def classified(error: BaseException) -> ArtifactStoreError:
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "artifactstore"
-        return UsageError(_sentence(error.format_message()), next_step=f"see `{command} --help`")
+        step = f"see `{command} --help`"
+        if isinstance(error, click.NoSuchOption) and context is not None and context.parent is None:
+            step = f"options stand behind the command, as in `artifactstore ls --json`; {step}"
+        return UsageError(_sentence(error.format_message()), next_step=step)
     if isinstance(error, OSError):
         return _of_the_system(error)
     return InternalError(f"{type(error).__name__}: {error}", error=type(error).__name__)

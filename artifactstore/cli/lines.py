@@ -40,7 +40,7 @@ def push_lines(name: str, done: PushSummary) -> Iterator[str]:
     yield f"{name} is new: {holds}" if done.created else f"{name} has the same files already: {holds}"
     yield (
         f"read {_files(done.files_read, done.bytes_read)}, new {size_text(done.new_bytes)},"
-        f" stored {size_text(done.stored_bytes)} in {_time_and_rate(done.logical_bytes, done.seconds)}"
+        f" stored {size_text(done.stored_bytes)} in {_time_and_rate(done.bytes_read, done.seconds)}"
     )
 
 

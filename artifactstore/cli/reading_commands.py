@@ -2,7 +2,7 @@
 
 import sys
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import click
@@ -114,12 +114,20 @@ def cat(options: CommonOptions, limits: Limits, reference: str, path: str, span:
             sys.stdout.flush()
             out = sys.stdout.buffer
             if not options.as_json:
-                out.writelines(_spans(stream, end - start))
+                _write(out, _spans(stream, end - start))
                 return
             head = json_line({"reference": version.qualified_name, "path": path, "start": start, "end": end})
-            out.write(head.removesuffix("}\n").encode() + b', "data_base64": "')
-            out.writelines(map(b64encode, _spans(stream, end - start)))
-            out.write(b'"}\n')
+            _write(out, (head.removesuffix("}\n").encode(), b', "data_base64": "'))
+            _write(out, map(b64encode, _spans(stream, end - start)))
+            _write(out, (b'"}\n',))
+
+
+def _write(out: BinaryIO, spans: Iterable[bytes]) -> None:
+    """Write whole spans: with PYTHONUNBUFFERED standard output is raw and may take a part of what it is given."""
+    for span in spans:
+        rest = memoryview(span)
+        while rest:
+            rest = rest[out.write(rest) :]
 
 
 def _spans(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:

@@ -63,6 +63,17 @@ def gather(paths: tuple[str, ...], *, as_path: str | None, files_from: str | Non
     )
 
 
+def refuse_missing(paths: Iterable[str]) -> None:
+    """Look whether the sources exist, so that a slip of the pen makes no store and no key file.
+
+    Raises:
+        NoSuchPath: One does not.
+    """
+    for path in paths:
+        if path != STANDARD_INPUT and not os.path.lexists(path):
+            raise NoSuchPath(f"{path!r} does not exist", path=path)
+
+
 def open_list(files_from: str) -> BinaryIO:
     """Open a list of files, or standard input for `-`.
 

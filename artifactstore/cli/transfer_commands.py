@@ -73,13 +73,16 @@ def push(
     """
     from artifactstore.cli import lines, shapes
     from artifactstore.cli.session import Session
-    from artifactstore.cli.sources import gather, parse_metadata
+    from artifactstore.cli.sources import gather, parse_metadata, refuse_missing
+    from artifactstore.ids import parse_artifact_name
 
     if dry_run and as_path is not None:
         raise click.UsageError("standard input can't be read twice, so it has no --dry-run")
     values = parse_metadata(metadata)
     session = Session(options)
     name = session.qualified(artifact)
+    parse_artifact_name(name)
+    refuse_missing(paths)
     patterns = (*session.settings.exclude, *exclude)
     with (
         closing(gather(paths, as_path=as_path, files_from=files_from)) as sources,

@@ -59,7 +59,7 @@ class CheckReport(msgspec.Struct, frozen=True):
         records: Slots that were verified.
         packs: Packs that were looked at.
         versions: Versions whose manifests were walked.
-        chunks: Chunks that were located, or with `read_data` opened.
+        chunks: References to chunks that were located; with `read_data`, chunks that were opened instead.
         bytes_read: Bytes of packs that were read whole.
     """
 
@@ -99,7 +99,7 @@ class Checker:
         self._executors = executors
         self._progress = progress
         self._problems: list[Problem] = []
-        self._chunks = self._bytes_read = 0
+        self._opened = self._located = self._bytes_read = 0
 
     def run(self, *, read_data: bool, sample_percent: float, randomness: Randomness) -> CheckReport:
         """Check everything.
@@ -114,7 +114,8 @@ class Checker:
         packs = self._check_packs(read_data=read_data, sample_percent=sample_percent, randomness=randomness)
         versions = self._check_versions()
         self._progress.finish()
-        return CheckReport(tuple(self._problems), records, packs, versions, self._chunks, self._bytes_read)
+        chunks = self._opened if read_data else self._located
+        return CheckReport(tuple(self._problems), records, packs, versions, chunks, self._bytes_read)
 
     def _note(self, error: ArtifactStoreError, subject: str) -> None:
         named = error.facts.get("object")
@@ -170,7 +171,7 @@ class Checker:
         ]
         for task in tasks:
             chunks, size = task.result()
-            self._chunks += chunks
+            self._opened += chunks
             self._bytes_read += size
         return len(known)
 
@@ -239,7 +240,7 @@ class Checker:
             return
         fresh: list[bytes] = []
         for batch in _batches(self._spans(manifest, fresh)):
-            self._chunks += len(batch)
+            self._located += len(batch)
             for span, found in zip(batch, self._reader.locate([one.cid for one in batch]), strict=True):
                 if found.span != span.length:
                     raise HostileManifest(

@@ -49,7 +49,7 @@ from artifactstore.index.tables import (
     read_position,
     write_facts,
 )
-from artifactstore.keyring.keyfile import KeyPair, load_key_file, load_or_create_key_file
+from artifactstore.keyring.keyfile import load_key_file, load_or_create_key_file
 from artifactstore.keyring.keyring import Keyring, Member, create_secrets, make_keys_object, unlock
 from artifactstore.log.log import Log
 from artifactstore.log.merkle import EMPTY_ROOT
@@ -115,7 +115,9 @@ def access_to(
     download_bytes_per_s: int | None = None,
     compression_level: int | None = None,
 ) -> Access:
-    """Fill in the default places of key file and cache.
+    """Fill in the default places of key file and cache, and hold on to where relative ones are now.
+
+    A store is opened again after a fork and in a spawned process, which may be somewhere else by then.
 
     Raises:
         UsageError: The compression level is out of range.
@@ -123,11 +125,13 @@ def access_to(
     level = COMPRESSION_LEVEL if compression_level is None else compression_level
     if not 1 <= level <= COMPRESSION_LEVEL_MAX:
         raise UsageError(f"compression level {level} is not between 1 and {COMPRESSION_LEVEL_MAX}")
-    settings = load_settings(store=os.fspath(url), key_file=key_file)
+    if key_file is None or cache_dir is None:
+        settings = load_settings(store=os.fspath(url), key_file=key_file, cache_dir=cache_dir)
+        key_file, cache_dir = settings.key_file, settings.cache_dir
     return Access(
         os.fspath(url),
-        settings.key_file,
-        Path(cache_dir or settings.cache_dir),
+        Path(key_file),
+        Path(cache_dir),
         storage_options,
         single_writer,
         upload_bytes_per_s,
@@ -189,7 +193,7 @@ def open_parts(access: Access, clock: Clock, randomness: Randomness, *, store_id
             expected=expected.hex(),
             found=found.hex(),
         )
-    keyring = _unlock(backend, found, keys, load_key_file(access.key_file))
+    keyring = _unlock(backend, found, keys, access.key_file)
     _check_parameters(record, keyring)
     parts = _wire(access, backend, keyring, clock, randomness, known=_pinned(access) == found)
     _pin(access, found, replace=store_id is not None)
@@ -271,21 +275,29 @@ def _check_parameters(record: bytes, keyring: Keyring) -> None:
         )
 
 
-def _unlock(backend: Backend, store_id: bytes, names: list[bytes], pair: KeyPair) -> Keyring:
+def _unlock(backend: Backend, store_id: bytes, names: list[bytes], key_file: Path) -> Keyring:
     """Unlock by the first `keys/` object that is whole.
 
     Raises:
         Damaged: None is.
-        WrongKey: The pair has no slot.
+        WrongKey: The key file's pair has no slot.
     """
+    pair = load_key_file(key_file)
     failure: Damaged | None = None
     for digest in names:
         name = f"keys/{digest.hex()}"
         try:
             data = backend.get(name, limit_bytes=KEYS_BYTES_MAX)
             return unlock(data, store_id, pair, name=name)
-        except WrongKey:
-            raise
+        except WrongKey as error:
+            message = f"the key in {key_file} opens no slot of the store at {backend.url}"
+            raise WrongKey(
+                message,
+                url=backend.url,
+                key_file=str(key_file),
+                found=error.facts.get("found"),
+                expected=error.facts.get("expected"),
+            ) from None
         except (ObjectMissing, ObjectTooLarge):
             failure = Damaged(f"{name} is missing or too large", object=name)
         except Damaged as error:
@@ -344,7 +356,7 @@ def open_index(
         except IndexBroken as error:
             if attempt:
                 raise
-            broken = str(error)
+            broken = error.reason
         notices.append(f"the index in {path} can't be used ({broken}); it is built anew from the log")
         destroy(path)
     raise Damaged(f"the index in {path} can't be made", path=str(path))

@@ -334,6 +334,7 @@ class Store:
 
         Raises:
             NoSuchVersion: The reference names none.
+            NoSuchEntry: No path matches the globs.
             DestinationExists: Something is there.
             Damaged: A chunk can't be read back whole.
         """

@@ -8,7 +8,7 @@ from artifactstore.format.page import Kind
 from artifactstore.index.environment import Environment
 from artifactstore.index.statcache import StatCache
 from artifactstore.manifest.read import StoredEntry
-from artifactstore.transfer.pull import refuse_occupied, selected
+from artifactstore.transfer.pull import nothing_selected, refuse_occupied, selected
 from artifactstore.transfer.scan import Found
 
 _PATHS_MAX: Final = 20
@@ -58,7 +58,12 @@ def plan_push(found: Iterable[Found], environment: Environment) -> ToPush:
 def plan_pull(
     found: Iterable[StoredEntry], destination: str, globs: Sequence[str], *, overwrite: bool
 ) -> ToPull:
-    """Count what a pull would write; a file of the right size counts as there, since nothing is read."""
+    """Count what a pull would write; a file of the right size counts as there, since nothing is read.
+
+    Raises:
+        DestinationExists: Something is there.
+        NoSuchEntry: No path matches the globs.
+    """
     destination = os.path.abspath(destination)
     occupied = refuse_occupied(destination, overwrite=overwrite)
     files = logical = to_write = to_fetch = 0
@@ -71,4 +76,6 @@ def plan_pull(
             continue
         to_write += 1
         to_fetch += size
+    if globs and not files:
+        raise nothing_selected(globs)
     return ToPull(files, logical, to_write, to_fetch)

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from blake3 import blake3
 
 from artifactstore.content.get import ChunkReader, Wanted
-from artifactstore.errors import DestinationExists, HostileManifest
+from artifactstore.errors import DestinationExists, HostileManifest, NoSuchEntry
 from artifactstore.executors import Executors
 from artifactstore.format.operations import Manifest
 from artifactstore.format.pack import PackType
@@ -99,6 +99,7 @@ def pull(
 
     Raises:
         DestinationExists: Something is there.
+        NoSuchEntry: No path matches the globs.
         Damaged: A chunk can't be read back whole.
         HostileManifest: The manifest names paths that no honest push makes.
         StorageFull: No space is left; what was fetched stays in the staging folder for the next try.
@@ -124,11 +125,16 @@ def pull(
             _publish(staging, destination)
     except OSError as error:
         raise named(error, error.filename or destination) from error
-    except HostileManifest:
+    except (HostileManifest, NoSuchEntry):
         # There is nothing to take up.
         shutil.rmtree(staging, ignore_errors=True)
         raise
     return done.pulled
+
+
+def nothing_selected(globs: Sequence[str]) -> NoSuchEntry:
+    """The error for globs that name nothing: an empty folder would look like a success."""
+    return NoSuchEntry(f"no path of the version matches {', '.join(map(repr, globs))}", globs=list(globs))
 
 
 def refuse_occupied(destination: str, *, overwrite: bool, staging: str = "") -> bool:
@@ -242,6 +248,8 @@ class _Puller:
             self._plan(entry)
             if self._planned >= _WINDOW_CHUNKS:
                 self._fetch_window()
+        if globs and not self._files:
+            raise nothing_selected(globs)
         self._fetch_window()
         self._settle(0)
         # Symlinks last: until then nothing in the folder leads anywhere.

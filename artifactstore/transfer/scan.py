@@ -1,7 +1,7 @@
 """Finding what to push: sources walked depth first, in the order of a manifest, without reading a file.
 
 Symlinks are kept as symlinks and never followed. What can't be an entry (a device, a name that is not UTF-8, two names
-that differ by case only) is an error that names it, before anything is uploaded.
+that differ by case only) is an error that names it.
 """
 
 import os

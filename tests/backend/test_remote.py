@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,10 @@ def file_system(backend: FsspecBackend) -> HonestFileSystem:
         lambda folder: FsspecBackend("modeless://x"),
         lambda folder: FsspecBackend(f"ignoring://x-{next(_numbers)}"),
         lambda folder: FsspecBackend("dir://", {"path": str(folder), "target_protocol": "file"}),
-        lambda folder: FsspecBackend("http://127.0.0.1:9/x"),
+        pytest.param(
+            lambda folder: FsspecBackend("http://127.0.0.1:9/x"),
+            marks=pytest.mark.skipif(find_spec("aiohttp") is None, reason="fsspec's http needs aiohttp"),
+        ),
     ],
 )
 def test_file_systems_without_exclusive_create_are_refused(

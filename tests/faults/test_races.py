@@ -364,7 +364,7 @@ def test_a_push_of_what_another_has_just_pushed_makes_no_version(
 def test_chunks_stored_twice_are_known_alike(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Racing pushes of the same chunks store them twice; states and merged index packs keep both places, in one order."""
+    """Racing pushes store a chunk twice; states and merged index packs keep both places, in one order."""
     monkeypatch.setattr("artifactstore.catalog.state._TAIL_BYTES_MIN", 0)
     monkeypatch.setattr("artifactstore.catalog.state._TIER_WIDTH", 2)
     # The larger of two racing pushes brings an index pack of its own; the rows of the other go into one later.

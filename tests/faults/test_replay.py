@@ -61,7 +61,7 @@ class Beside(WrapperBackend):
 
 
 def test_a_state_is_of_one_moment(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a state is made another process applies a record to the same index: the state holds all of it or nothing."""
+    """A record that another process applies to the same index meanwhile is in the state whole or not at all."""
     with world.client() as store:
         store.push([source(tmp_path, "first")], ARTIFACT)
     monkeypatch.setattr("artifactstore.catalog.state._TAIL_BYTES_MIN", 0)

@@ -51,7 +51,7 @@ def seals(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seals]:
     monkeypatch.setattr(Aead, "__init__", noted_make)
     monkeypatch.setattr(Aead, "seal", noted_seal)
     monkeypatch.setattr(Aead, "seal_into", noted_seal_into)
-    yield noted
+    return noted
 
 
 def test_no_nonce_is_used_twice(seals: Seals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.stores: dict[str, Store] = {}
 
     @initialize(
-        tail=st.sampled_from([0, 1500, 64 << 10]), tiers=st.integers(2, 8), inline=st.sampled_from([200, 64 << 10])
+        tail=st.sampled_from([0, 1500, 64 << 10]),
+        tiers=st.integers(2, 8),
+        inline=st.sampled_from([200, 64 << 10]),
     )
     def make(self, tail: int, tiers: int, inline: int) -> None:
         """When states are written, index packs merged, and index rows kept out of records differs from run to run."""
@@ -197,7 +199,7 @@ class StoreMachine(RuleBasedStateMachine):
             for version, expected in zip(found, artifact.versions, strict=True):
                 assert self.digests.setdefault(version.digest, expected.contents) == expected.contents
                 assert set(version.tags) == expected.tags
-                assert {alias: version.number for alias in version.aliases} == {
+                assert dict.fromkeys(version.aliases, version.number) == {
                     alias: at for alias, at in artifact.aliases.items() if at == version.number
                 }
 

@@ -70,6 +70,5 @@ def test_a_different_index_is_found(world: World, store: Store, table: str) -> N
 
 def test_a_different_position_is_found(world: World, store: Store) -> None:
     """A client that is behind does not agree."""
-    with world.client("another") as other:
-        with pytest.raises(AssertionError, match="differs"):
-            invariants.assert_same_index(store._parts, other._parts)
+    with world.client("another") as other, pytest.raises(AssertionError, match="differs"):
+        invariants.assert_same_index(store._parts, other._parts)

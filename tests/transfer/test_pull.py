@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from artifactstore import Store
-from artifactstore.errors import ConnectionLost, Damaged, DestinationExists, NoSuchVersion
+from artifactstore.errors import ConnectionLost, Damaged, DestinationExists, NoSuchEntry, NoSuchVersion
 from artifactstore.testing import FaultyBackend
 from artifactstore.transfer import pull as pull_module
 from tests.stores import Tree, make_store, noise, read_tree, write_tree
@@ -73,13 +73,23 @@ def test_modes_follow_the_umask(tmp_path: Path, store: Store) -> None:
         (["sub"], {"sub/deep/er/x", "sub/link", "sub/out"}),
         (["sub/deep/"], {"sub/deep/er/x"}),
         (["*/link", "same"], {"sub/link", "same"}),
-        (["absent"], set()),
+        (["absent", "same"], {"same"}),
     ],
 )
 def test_globs_select(tmp_path: Path, store: Store, globs: list[str], kept: set[str]) -> None:
     """A glob selects paths and everything below the folders that it matches."""
     store.pull("p/n", tmp_path / "out", paths=globs)
     assert set(read_tree(tmp_path / "out")) == kept
+
+
+def test_globs_that_select_nothing_are_an_error(tmp_path: Path, store: Store) -> None:
+    """An empty folder would look like a success; nothing is left behind, by the dry run neither."""
+    for pull in (store.plan_pull, store.pull):
+        with pytest.raises(NoSuchEntry) as caught:
+            pull("p/n", tmp_path / "out", paths=["absent", "*.nothing"])
+        assert caught.value.facts == {"globs": ["absent", "*.nothing"]}
+    assert not (tmp_path / "out").exists()
+    assert staged(tmp_path) == []
 
 
 # --- destinations ------------------------------------------------------------------------------------------
