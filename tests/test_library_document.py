@@ -25,7 +25,10 @@ def described(cls: type[ArtifactStoreError]) -> list[tuple[str, str, str, str]]:
         if sub.__module__ == errors.__name__:
             name = f"`{sub.__name__}`"
             name = f"**{name}**" if sub.__subclasses__() else name
-            rows += [(name, f"`{sub.kind}`", str(sub.exit_code), sub.advice or "–"), *described(sub)]
+            rows += [
+                (name, f"`{sub.kind}`", str(sub.exit_code), sub.advice or "\N{EN DASH}"),
+                *described(sub),
+            ]
     return rows
 
 
@@ -47,9 +50,7 @@ def test_every_argument_of_create_and_open_is_described() -> None:
     """The table says which of the two takes it."""
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (both|`open`) \|", TEXT, re.MULTILINE)
     documented = {name: of for names, of in rows for name in re.findall(r"\w+", names)}
-    create, opening = (
-        set(inspect.signature(function).parameters) for function in (Store.create, Store.open)
-    )
+    create, opening = (set(inspect.signature(function).parameters) for function in (Store.create, Store.open))
     assert documented == {name: "both" if name in create else "`open`" for name in create | opening}
 
 

@@ -2,13 +2,14 @@
 
 import gc
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 from artifactstore.cli.options import CommonOptions, Limits
 from artifactstore.cli.rendering import json_line, json_text, printable
+from artifactstore.cli.sources import Sources
 from artifactstore.clock import SystemClock
 from artifactstore.config import Settings, load_settings
 from artifactstore.errors import NoSuchStore, StoreExists
@@ -39,6 +40,7 @@ class Session:
         self.options = options
         self.settings: Settings = load_settings(store=options.store, key_file=options.key_file)
         self.created: CreatedStore | None = None
+        self.watched = not (options.quiet or options.as_json) and sys.stderr.isatty()
         self.progress: Progress = self._progress()
         self._noticed: set[str] = set()
         for file in self.settings.files:
@@ -91,6 +93,16 @@ class Session:
         )
         return store, made
 
+    def counting(
+        self, store: Store, name: str, sources: Sources, exclude: Sequence[str]
+    ) -> AbstractContextManager[None]:
+        """Where a bar is watched, tell it the totals of the push in the `with` block."""
+        if not self.watched:
+            return nullcontext()
+        from artifactstore.cli.totals import counted
+
+        return counted(store, name, sources, exclude, self.progress)
+
     def qualified(self, name: str) -> str:
         """`name` with the configured project in front when it names none."""
         project = self.settings.project
@@ -132,7 +144,7 @@ class Session:
     def _progress(self) -> Progress:
         if self.options.quiet or self.options.as_json:
             return Quiet()
-        if sys.stderr.isatty():
+        if self.watched:
             from artifactstore.cli.progress_bar import ProgressBar
 
             return ProgressBar(sys.stderr, SystemClock())

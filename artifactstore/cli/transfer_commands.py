@@ -93,19 +93,20 @@ def push(
             shape: shapes.Shape = {"artifact": name, "plan": shapes.push_plan_shape(plan)}
             session.result(shape, lines.push_plan_lines(plan))
             return
-        version = store.push(
-            sources.paths,
-            name,
-            type=type_name,
-            aliases=aliases,
-            tags=tags,
-            description=description,
-            metadata=values or None,
-            exclude=patterns,
-            files=sources.files,
-            streams=sources.streams or None,
-            progress=session.progress,
-        )
+        with session.counting(store, name, sources, patterns):
+            version = store.push(
+                sources.paths,
+                name,
+                type=type_name,
+                aliases=aliases,
+                tags=tags,
+                description=description,
+                metadata=values or None,
+                exclude=patterns,
+                files=sources.files,
+                streams=sources.streams or None,
+                progress=session.progress,
+            )
     done = version.push
     assert done is not None, "a version that was just pushed says what the push did"
     shape = {

@@ -125,13 +125,16 @@ def access_to(
     level = COMPRESSION_LEVEL if compression_level is None else compression_level
     if not 1 <= level <= COMPRESSION_LEVEL_MAX:
         raise UsageError(f"compression level {level} is not between 1 and {COMPRESSION_LEVEL_MAX}")
+    location = os.fspath(url)
+    if "://" not in location:
+        location = os.path.abspath(os.path.expanduser(location))
     if key_file is None or cache_dir is None:
-        settings = load_settings(store=os.fspath(url), key_file=key_file, cache_dir=cache_dir)
+        settings = load_settings(store=location, key_file=key_file, cache_dir=cache_dir)
         key_file, cache_dir = settings.key_file, settings.cache_dir
     return Access(
-        os.fspath(url),
-        Path(key_file),
-        Path(cache_dir),
+        location,
+        Path(key_file).absolute(),
+        Path(cache_dir).absolute(),
         storage_options,
         single_writer,
         upload_bytes_per_s,
@@ -379,7 +382,7 @@ def _facts(environment: Environment, keyring: Keyring, randomness: Randomness) -
 
 
 def _pin_path(access: Access) -> Path:
-    location = access.url if "://" in access.url else os.path.realpath(os.path.expanduser(access.url))
+    location = access.url if "://" in access.url else os.path.realpath(access.url)
     return access.cache_dir / _PINS / blake3(location.encode(errors="surrogateescape")).hex()[:32]
 
 

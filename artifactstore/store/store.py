@@ -308,11 +308,12 @@ class Store:
         exclude: Iterable[str] = (),
         files: Iterable[str] | None = None,
         streams: Mapping[str, BinaryIO] | None = None,
+        progress: Progress | None = None,
     ) -> PushPlan:
-        """Say what a push would read; nothing is read or written."""
+        """Say what a push would read; nothing is read or written, and `progress` is told the totals as they grow."""
         parse_artifact_name(artifact)
         found = scan(sources_of(sources, exclude, files, streams))
-        return PushPlan(*plan_push(found, self._parts.environment))
+        return PushPlan(*plan_push(found, self._parts.environment, progress or self._progress))
 
     def pull(
         self,

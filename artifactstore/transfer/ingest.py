@@ -26,6 +26,7 @@ from artifactstore.format.pack import PackType
 from artifactstore.format.page import EMPTY, EXECUTABLE, Content, Identity, Kind
 from artifactstore.index.statcache import stat_row
 from artifactstore.manifest.build import ListBuilder
+from artifactstore.progress import Progress
 from artifactstore.transfer.scan import Found, unreadable
 
 # A file up to this size is read whole, and compressed with its neighbours.
@@ -79,24 +80,27 @@ class Ingest:
         reads, chunks = self._read_batch(batch)
         return self._executors.cpu.submit(self._put_batch, reads, chunks)
 
-    def read_large(self, found: Found, between: Callable[[], None]) -> "LargeRead":
+    def read_large(self, found: Found, between: Callable[[], None], progress: Progress) -> "LargeRead":
         """Read one large file or stream; its last segments may still be with the workers on return.
 
         Args:
             found: The file.
             between: Called between segments, for work that must not wait for the end of a large file.
+            progress: Told of each segment that is put.
 
         Raises:
             SourceChanged: The file changed while it was read.
         """
         read_ns = self._clock.now_ns()
         if found.stream is not None:
-            return self._read_stream(found, found.stream, None, read_ns, between)
+            read = LargeRead(found, None, read_ns, ListBuilder(self._writer), progress)
+            return self._read_stream(read, found.stream, between)
         with open_source(found) as file:
             before = os.fstat(file.fileno())
-            result = self._read_stream(found, file, before, read_ns, between)
+            read = LargeRead(found, before, read_ns, ListBuilder(self._writer), progress)
+            self._read_stream(read, file, between)
             refuse_changed(found, before, os.fstat(file.fileno()))
-        return result
+        return read
 
     def _put_batch(self, reads: list[Read], chunks: list[Chunk]) -> list[Read]:
         reads[0] = reads[0]._replace(new_bytes=self._writer.put(PackType.DATA, chunks))
@@ -141,15 +145,8 @@ class Ingest:
         ]
         return [Chunk(self._writer.cid_of(PackType.DATA, part), part) for part in parts]
 
-    def _read_stream(
-        self,
-        found: Found,
-        stream: BinaryIO,
-        stat: os.stat_result | None,
-        read_ns: int,
-        between: Callable[[], None],
-    ) -> "LargeRead":
-        read = LargeRead(found, stat, read_ns, ListBuilder(self._writer))
+    def _read_stream(self, read: "LargeRead", stream: BinaryIO, between: Callable[[], None]) -> "LargeRead":
+        found, stat = read.found, read.stat
         for segment in self._segments(stream, found):
             read.digest.update(segment.fresh)
             read.size += len(segment.fresh)
@@ -198,16 +195,26 @@ class LargeRead:
     """A large file that was read, some of whose segments may still be with the workers. Used by one thread.
 
     Attributes:
+        found: The file.
+        stat: Its stat before it was read; None for a stream.
         digest: Over what was read so far.
         size: Its bytes.
         in_flight: Segments with the workers, in order: references to their chunks, and raw bytes that were new.
     """
 
-    def __init__(self, found: Found, stat: os.stat_result | None, read_ns: int, builder: ListBuilder) -> None:
-        self._found = found
-        self._stat = stat
+    def __init__(
+        self,
+        found: Found,
+        stat: os.stat_result | None,
+        read_ns: int,
+        builder: ListBuilder,
+        progress: Progress,
+    ) -> None:
+        self.found = found
+        self.stat = stat
         self._read_ns = read_ns
         self._builder = builder
+        self._progress = progress
         self._new_bytes = 0
         self.digest = blake3()
         self.size = 0
@@ -219,6 +226,7 @@ class LargeRead:
             references, new = self.in_flight.popleft().result()
             self._builder.extend(references)
             self._new_bytes += new
+            self._progress.advance(bytes=sum(length for _, length in references), new_bytes=new)
 
     def done(self) -> bool:
         """Whether `result` returns at once."""
@@ -227,13 +235,13 @@ class LargeRead:
     def result(self) -> list[Read]:
         """Its entry, once all segments are in."""
         self.settle(0)
-        content, stat, digest = self._builder.finish(), self._stat, self.digest.digest()
+        content, stat, digest = self._builder.finish(), self.stat, self.digest.digest()
         row = None
         if stat is not None:
             row = stat_row(stat, self._read_ns, digest, content.depth, content.cids, content.sizes)
         flags = 0 if stat is None else executable_flag(stat)
-        identity: Identity = (self._found.path, Kind.FILE, self.size, digest, flags)
-        return [Read(identity, content, None if row is None else (self._found.key, row), self._new_bytes)]
+        identity: Identity = (self.found.path, Kind.FILE, self.size, digest, flags)
+        return [Read(identity, content, None if row is None else (self.found.key, row), self._new_bytes)]
 
 
 class _Segment(NamedTuple):

@@ -8,10 +8,13 @@ from artifactstore.format.page import Kind
 from artifactstore.index.environment import Environment
 from artifactstore.index.statcache import StatCache
 from artifactstore.manifest.read import StoredEntry
-from artifactstore.transfer.pull import nothing_selected, refuse_occupied, selected
+from artifactstore.progress import Progress
+from artifactstore.transfer.pull import nothing_selected, selected
 from artifactstore.transfer.scan import Found
+from artifactstore.transfer.staging import refuse_occupied
 
 _PATHS_MAX: Final = 20
+_FILES_PER_TELLING: Final = 256
 
 
 class ToPush(NamedTuple):
@@ -34,12 +37,14 @@ class ToPull(NamedTuple):
     bytes_to_fetch: int
 
 
-def plan_push(found: Iterable[Found], environment: Environment) -> ToPush:
-    """Count what a push of these would read."""
+def plan_push(found: Iterable[Found], environment: Environment, progress: Progress) -> ToPush:
+    """Count what a push of these would read; `progress` is told the totals as they grow."""
     files = logical = unchanged = to_read = bytes_to_read = 0
     paths: list[str] = []
     for item in found:
         files += 1
+        if files % _FILES_PER_TELLING == 0:
+            progress.total(bytes_total=logical, files_total=files)
         if item.kind is not Kind.FILE or item.stat is None:
             continue
         logical += item.stat.st_size

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from blake3 import blake3
 
 from artifactstore.content.get import ChunkReader, Wanted
-from artifactstore.errors import DestinationExists, HostileManifest, NoSuchEntry
+from artifactstore.errors import HostileManifest, NoSuchEntry
 from artifactstore.executors import Executors
 from artifactstore.format.operations import Manifest
 from artifactstore.format.pack import PackType
@@ -25,12 +25,11 @@ from artifactstore.manifest.read import Span, StoredEntry, entries, spans
 from artifactstore.pack.ranges import Range, coalesce
 from artifactstore.progress import Progress
 from artifactstore.transfer.ignore import parse_patterns
+from artifactstore.transfer.staging import made, move_into, publish, refuse_occupied, staging_of
 from artifactstore.transfer.target import Target, named, write_at
 
 _WINDOW_CHUNKS: Final = 8192
 _COMPARE_BYTES: Final = 1 << 20
-STAGING_SUFFIX: Final = ".partial"
-_STAGED_NAME_BYTES_MAX: Final = 128
 
 
 class Pulled(NamedTuple):
@@ -105,24 +104,24 @@ def pull(
         StorageFull: No space is left; what was fetched stays in the staging folder for the next try.
     """
     destination = os.path.abspath(destination)
-    staging = _staging_of(destination, manifest, globs)
+    staging = staging_of(destination, manifest, globs)
     occupied = refuse_occupied(destination, overwrite=overwrite, staging=staging)
     try:
         os.makedirs(os.path.dirname(destination), exist_ok=True)
-        resuming = not _made(staging)
+        resuming = not made(staging)
         with Target(staging, own=True) as target:
             existing = Target(destination) if occupied else None
             try:
                 done = _Puller(parts, target, existing, resuming=resuming).run(manifest, globs)
                 if existing is not None:
-                    _move_into(existing, target, done.moved)
+                    move_into(existing, target, done.moved)
             finally:
                 if existing is not None:
                     existing.close()
         if occupied:
             shutil.rmtree(staging)
         else:
-            _publish(staging, destination)
+            publish(staging, destination)
     except OSError as error:
         raise named(error, error.filename or destination) from error
     except (HostileManifest, NoSuchEntry):
@@ -135,73 +134,6 @@ def pull(
 def nothing_selected(globs: Sequence[str]) -> NoSuchEntry:
     """The error for globs that name nothing: an empty folder would look like a success."""
     return NoSuchEntry(f"no path of the version matches {', '.join(map(repr, globs))}", globs=list(globs))
-
-
-def refuse_occupied(destination: str, *, overwrite: bool, staging: str = "") -> bool:
-    """Whether a folder is at the destination; an empty one, or one with its own staging folder alone, may be filled.
-
-    Raises:
-        DestinationExists: Something is there and `overwrite` is not given, or it is no folder.
-    """
-    if not os.path.lexists(destination):
-        return False
-    if not os.path.isdir(destination):
-        raise DestinationExists(
-            f"{destination!r} exists and is not a folder",
-            next_step="choose another destination",
-            path=destination,
-        )
-    with os.scandir(destination) as listing:
-        empty = all(os.path.join(destination, entry.name) == staging for entry in listing)
-    if not empty and not overwrite:
-        raise DestinationExists(f"{destination!r} exists and is not empty", path=destination)
-    # A folder that someone else keeps open (the current one, a mount point) can't be replaced by a rename.
-    return True
-
-
-def _staging_of(destination: str, manifest: Manifest, globs: Sequence[str]) -> str:
-    """Where a pull gathers its files: beside the destination, on the same file system.
-
-    Another selection of paths is another pull: what one leaves half written, the other must not publish.
-    """
-    parent, name = os.path.split(destination)
-    if len(os.fsencode(name)) > _STAGED_NAME_BYTES_MAX:
-        name = blake3(os.fsencode(name)).hexdigest()[:32]
-    key = manifest.digest.hex()[:16]
-    if globs:
-        key += "-" + blake3(os.fsencode("\0".join(sorted(set(globs))))).hexdigest()[:8]
-    if os.path.isdir(destination) and not _renames_into(parent, destination):
-        parent = destination
-    return os.path.join(parent, f".{name}.{key}{STAGING_SUFFIX}")
-
-
-def _renames_into(parent: str, destination: str) -> bool:
-    """Whether what is made in `parent` can be moved into `destination`: not into a mount point, say."""
-    return os.access(parent, os.W_OK) and os.stat(parent).st_dev == os.stat(destination).st_dev
-
-
-def _made(staging: str) -> bool:
-    """Make the staging folder; False when a pull that was cut has left it."""
-    try:
-        os.mkdir(staging, 0o700)
-    except FileExistsError:
-        return False
-    return True
-
-
-def _publish(staging: str, destination: str) -> None:
-    umask = os.umask(0o077)
-    os.umask(umask)
-    os.chmod(staging, 0o777 & ~umask)
-    os.rename(staging, destination)
-
-
-def _move_into(existing: Target, staging: Target, moved: Iterable[tuple[str, bool]]) -> None:
-    for path, is_folder in moved:
-        if is_folder:
-            existing.make_folder(path)
-        else:
-            existing.move_from(staging, path)
 
 
 class _Done(NamedTuple):
@@ -241,7 +173,8 @@ class _Puller:
 
     def _run(self, manifest: Manifest, globs: Sequence[str]) -> _Done:
         progress = self._parts.progress
-        progress.start("pull", bytes_total=manifest.size if not globs else None, files_total=manifest.entries)
+        whole = (manifest.size, manifest.entries) if not globs else (None, None)
+        progress.start("pull", bytes_total=whole[0], files_total=whole[1])
         for entry in selected(entries(self._parts.reader, manifest), globs):
             self._files += 1
             self._logical += entry.size if entry.kind == Kind.FILE else 0

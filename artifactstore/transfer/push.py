@@ -32,6 +32,7 @@ from artifactstore.transfer.ingest import (
     BATCH_FILES,
     SMALL_BYTES_MAX,
     Ingest,
+    LargeRead,
     Read,
     executable_flag,
 )
@@ -220,7 +221,7 @@ class Pusher:
     def _read_large(self, item: Found) -> None:
         self._flush_batch()
         # Its last segments are compressed while the next file is read; two such files are enough memory.
-        self._await(self._ingest.read_large(item, self._pending_if_due), 1)
+        self._await(self._ingest.read_large(item, self._pending_if_due, self._parts.progress), 1)
 
     def _await(self, files: _Outstanding, allowed: int) -> None:
         self._window.append(files)
@@ -239,18 +240,21 @@ class Pusher:
                     return
                 reads = head.result()
                 self._outstanding -= 1
-                self._count(reads)
+                self._count(reads, told=isinstance(head, LargeRead))
                 for read in reads:
                     self._add(read)
             self._window.popleft()
 
-    def _count(self, reads: list[Read]) -> None:
+    def _count(self, reads: list[Read], *, told: bool) -> None:
+        """Count files that were read; of a large one, progress was told segment by segment."""
         size = sum(read.identity[2] for read in reads)
         self._files_read += len(reads)
         self._bytes_read += size
-        self._parts.progress.advance(
-            bytes=size, files=len(reads), new_bytes=sum(read.new_bytes for read in reads)
-        )
+        if told:
+            self._parts.progress.advance(files=len(reads))
+        else:
+            new_bytes = sum(read.new_bytes for read in reads)
+            self._parts.progress.advance(bytes=size, files=len(reads), new_bytes=new_bytes)
 
     def _add(self, read: Read) -> None:
         self._builder.add(read.identity, read.content)

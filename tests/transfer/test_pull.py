@@ -10,6 +10,7 @@ from artifactstore import Store
 from artifactstore.errors import ConnectionLost, Damaged, DestinationExists, NoSuchEntry, NoSuchVersion
 from artifactstore.testing import FaultyBackend
 from artifactstore.transfer import pull as pull_module
+from artifactstore.transfer.staging import staging_of
 from tests.stores import Tree, make_store, noise, read_tree, write_tree
 
 BIG = noise(3 << 20, seed=7)
@@ -273,7 +274,7 @@ def test_a_planted_staging_folder_is_refused(tmp_path: Path, store: Store) -> No
     """The staging folder's name can be guessed; a symlink there would lead the whole pull elsewhere."""
     outside = write_tree(tmp_path / "outside", {"a.txt": b"theirs"})
     _, manifest = store._resolved("p/n")
-    Path(pull_module._staging_of(str(tmp_path / "out"), manifest, [])).symlink_to(outside)
+    Path(staging_of(str(tmp_path / "out"), manifest, [])).symlink_to(outside)
     with pytest.raises(DestinationExists):
         store.pull("p/n", tmp_path / "out")
     assert read_tree(outside) == {"a.txt": b"theirs"}
@@ -283,7 +284,7 @@ def test_symlinks_of_a_cut_pull_lead_nowhere(tmp_path: Path, store: Store) -> No
     """A symlink in a staging folder, in the place of a file or a folder, is not written through."""
     outside = write_tree(tmp_path / "outside", {"x": b"theirs", "er/x": b"theirs"})
     _, manifest = store._resolved("p/n")
-    staging = Path(pull_module._staging_of(str(tmp_path / "out"), manifest, []))
+    staging = Path(staging_of(str(tmp_path / "out"), manifest, []))
     write_tree(staging, {"sub/deep": str(outside)})
     with pytest.raises(DestinationExists):
         store.pull("p/n", tmp_path / "out")
