@@ -76,8 +76,17 @@ def _key_file(_: click.Context, __: click.Parameter, text: str | None) -> Path |
 
 
 _COMMON = (
-    click.option("--store", metavar="URL", help="The store: a folder, or any URL that fsspec opens."),
-    click.option("--key-file", metavar="FILE", callback=_key_file, help="The key file that unlocks it."),
+    # Of the type of paths so that a shell completes them.
+    click.option(
+        "--store", metavar="URL", type=click.Path(), help="The store: a folder, or any URL that fsspec opens."
+    ),
+    click.option(
+        "--key-file",
+        metavar="FILE",
+        type=click.Path(),
+        callback=_key_file,
+        help="The key file that unlocks it.",
+    ),
     click.option("--store-id", metavar="ID", help="The id that the store must have."),
     click.option("--single-writer", is_flag=True, help="Accept a backend that can't keep two writers apart."),
     click.option("--json", "as_json", is_flag=True, help="Print JSON: sizes in bytes, times in UTC."),

@@ -8,7 +8,7 @@ from artifactstore.cli.options import CommonOptions, Limits, common_options, exa
 
 
 @click.command(epilog=example("artifactstore init /mnt/backup/store", "artifactstore init s3://bucket/store"))
-@click.argument("url", required=False)
+@click.argument("url", required=False, type=click.Path())
 @common_options
 def init(options: CommonOptions, url: str | None) -> None:
     """Make a store at URL, and a key file if you have none.

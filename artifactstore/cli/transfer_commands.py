@@ -15,7 +15,7 @@ from artifactstore.cli.options import CommonOptions, Limits, common_options, exa
         "git ls-files | artifactstore push --files-from - team/code",
     )
 )
-@click.argument("paths", metavar="PATH...", nargs=-1)
+@click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path())
 @click.argument("artifact", metavar="PROJECT/NAME")
 @click.option(
     "-t",
@@ -41,7 +41,10 @@ from artifactstore.cli.options import CommonOptions, Limits, common_options, exa
     "--exclude", metavar="GLOB", multiple=True, help="Leave out what matches, as a line of .gitignore."
 )
 @click.option(
-    "--files-from", metavar="FILE", help="Push the files listed there, one a line; - is standard input."
+    "--files-from",
+    metavar="FILE",
+    type=click.Path(),
+    help="Push the files listed there, one a line; - is standard input.",
 )
 @click.option("--as", "as_path", metavar="PATH", help="The path in the version of standard input (-).")
 @click.option("--dry-run", is_flag=True, help="Say what would be read, and write nothing.")

@@ -114,7 +114,7 @@ class _Level:
 
     def add(self, identity: Identity, content: Content) -> _Emitted | None:
         path = identity[0].encode()
-        length = len(path) + len(content.target.encode())
+        length = len(path) + len(content.target.encode()) if content.target else len(path)
         emitted = None
         # No page exceeds the bound on bytes of paths and targets: the entry that would begins the next one.
         if self._identities and self._path_bytes + length > PAGE_PATH_BYTES_MAX:

@@ -6,6 +6,7 @@ names that Windows keeps for devices, so that every version can be pulled everyw
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from artifactstore.format.limits import PATH_BYTES_MAX
 
@@ -15,6 +16,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?"
 # One look decides about nearly every path there is; the rest is explained part by part.
 _PLAIN_PART = r"(?!\.{1,2}(?:/|$)|(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:[./]|$))[a-z0-9_.+@=-]{1,200}"
 _PLAIN = re.compile(rf"{_PLAIN_PART}(?:/{_PLAIN_PART}){{0,18}}", re.IGNORECASE | re.ASCII)
+_ALL_PLAIN = re.compile(rf"{_PLAIN_PART}(?:/{_PLAIN_PART})*", re.IGNORECASE | re.ASCII)
 NAME_BYTES_MAX = 255
 
 
@@ -23,6 +25,11 @@ def path_problem(path: str) -> str:
     if _PLAIN.fullmatch(path):
         return ""
     return _whole_problem(path) or next(filter(None, map(_part_problem, path.split("/"))), "")
+
+
+def are_plain(names: Sequence[str]) -> bool:
+    """Whether every version may hold each of these names, by one look at all of them; False may be wrong."""
+    return not names or _ALL_PLAIN.fullmatch("/".join(names)) is not None
 
 
 def _whole_problem(path: str) -> str:

@@ -10,7 +10,7 @@ from artifactstore.format.limits import DESCRIPTION_BYTES_MAX, METADATA_BYTES_MA
 from artifactstore.format.operations import metadata_problem
 from artifactstore.ids import LATEST, ArtifactName, check_alias, check_name
 from artifactstore.transfer.push import Request
-from artifactstore.transfer.scan import Sources
+from artifactstore.transfer.scan import Apart, Sources
 
 
 def push_request(
@@ -42,11 +42,13 @@ def sources_of(
     exclude: Iterable[str],
     files: Iterable[str] | None,
     streams: Mapping[str, BinaryIO] | None,
+    apart: Apart,
 ) -> Sources:
     """What to push, as the scan takes it."""
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
-    return Sources([os.fspath(path) for path in paths], list(files or ()), dict(streams or {}), list(exclude))
+    names = [os.fspath(path) for path in paths]
+    return Sources(names, list(files or ()), dict(streams or {}), list(exclude), apart)
 
 
 def movable_alias(alias: str) -> str:

@@ -47,7 +47,7 @@ from artifactstore.transfer.plan import plan_pull, plan_push
 from artifactstore.transfer.pull import PullParts, pull
 from artifactstore.transfer.push import Pipeline, Pusher
 from artifactstore.transfer.read import open_entry
-from artifactstore.transfer.scan import scan
+from artifactstore.transfer.scan import Apart, scan
 
 _PROBED: Final = b"probed"
 
@@ -259,8 +259,9 @@ class Store:
     ) -> Version:
         """Make a version of an artifact from files and folders.
 
-        A folder's contents go to the root of the version, a file to its name. Content equal to the newest version's
-        makes no new version; its aliases, tags, description and metadata are applied all the same.
+        A folder's contents go to the root of the version, a file to its name; the store's own folder and its index
+        are left out, with a word. Content equal to the newest version's makes no new version; its aliases, tags,
+        description and metadata are applied all the same.
 
         Args:
             sources: Files and folders.
@@ -286,7 +287,7 @@ class Store:
         """
         name = parse_artifact_name(artifact)
         request = push_request(name, type, aliases, tags, description, metadata)
-        found = scan(sources_of(sources, exclude, files, streams))
+        found = scan(sources_of(sources, exclude, files, streams, self._apart()))
         started = self._clock.monotonic_s()
         watcher = progress or self._progress
         self._refresh()
@@ -312,7 +313,7 @@ class Store:
     ) -> PushPlan:
         """Say what a push would read; nothing is read or written, and `progress` is told the totals as they grow."""
         parse_artifact_name(artifact)
-        found = scan(sources_of(sources, exclude, files, streams))
+        found = scan(sources_of(sources, exclude, files, streams, self._apart()))
         return PushPlan(*plan_push(found, self._parts.environment, progress or self._progress))
 
     def pull(
@@ -501,6 +502,12 @@ class Store:
         return open_entry(self._parts.reader, entry)
 
     # --- inside -----------------------------------------------------------------------------------------------
+
+    def _apart(self) -> Apart:
+        """The store's own folder, where it is one, and the index."""
+        own = [self.url] if Path(self.url).is_absolute() else []
+        folders = [os.path.realpath(folder) for folder in (*own, self._parts.environment.path)]
+        return Apart(folders, self.notices.append)
 
     def _refresh(self) -> None:
         self._parts.log.follow(self._parts.catalog)

@@ -6,17 +6,20 @@ that differ by case only) is an error that names it.
 
 import os
 import stat as stat_bits
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
+from operator import attrgetter
 from typing import BinaryIO, Final, NamedTuple
 
 from artifactstore.errors import InvalidSource, NoSuchPath, PathCollision, PermissionRefused, UsageError
 from artifactstore.format.page import Kind, path_order
 from artifactstore.ids import normalized
 from artifactstore.index.statcache import file_key, folder_key
-from artifactstore.manifest.paths import fold, path_problem
+from artifactstore.manifest.paths import are_plain, fold, path_problem
 from artifactstore.transfer.ignore import IGNORE_FILE, IgnoreRules, NoRules, load_rules
 
+# Far below the bound on paths: a path of plain names that is shorter needs no look.
+_PLAIN_PATH_MAX: Final = 1024
 _SPECIAL: Final = (
     (stat_bits.S_ISFIFO, "a FIFO"),
     (stat_bits.S_ISSOCK, "a socket"),
@@ -47,6 +50,18 @@ class Found(NamedTuple):
     stream: BinaryIO | None = None
 
 
+class Apart(NamedTuple):
+    """What no push takes: the store itself and its index, which change while they are read.
+
+    Attributes:
+        folders: Real paths of folders.
+        notice: Told of each that is met.
+    """
+
+    folders: Sequence[str] = ()
+    notice: Callable[[str], object] = str
+
+
 class Sources(NamedTuple):
     """What a push was asked to take.
 
@@ -55,12 +70,14 @@ class Sources(NamedTuple):
         files: Single files, at the relative path they were given by.
         streams: Path in the version to open binary stream.
         exclude: Patterns in gitignore's language, against paths in the version.
+        apart: What is left out wherever it is met.
     """
 
     paths: Sequence[str] = ()
     files: Sequence[str] = ()
     streams: Mapping[str, BinaryIO] = {}
     exclude: Sequence[str] = ()
+    apart: Apart = Apart()
 
 
 def scan(sources: Sources) -> Iterator[Found]:
@@ -73,7 +90,7 @@ def scan(sources: Sources) -> Iterator[Found]:
         PathCollision: Two sources would be one path, or differ by case or Unicode form only.
     """
     rules: IgnoreRules | NoRules = load_rules(sources.exclude)
-    streams = [_source(path, rules) for path in sources.paths]
+    streams = [_source(path, rules, sources.apart) for path in sources.paths]
     if sources.files:
         streams.append(_exact(sources.files))
     if sources.streams:
@@ -89,21 +106,27 @@ def _order(found: Found) -> str:
     return path_order(found.path)
 
 
-def _source(path: str, rules: IgnoreRules | NoRules) -> Iterator[Found]:
+def _source(path: str, rules: IgnoreRules | NoRules, apart: Apart) -> Iterator[Found]:
     source = os.path.abspath(path)
     try:
         # A source that is named is followed; links inside it are not.
         stat = os.stat(source)
     except OSError as error:
         raise _unreadable(path, error) from error
+    real = os.path.realpath(source)
+    if any(real == folder or real.startswith(folder + os.sep) for folder in apart.folders):
+        raise InvalidSource(
+            f"{path!r} is the store itself, or its index", next_step="name another source", path=path
+        )
     if stat_bits.S_ISDIR(stat.st_mode):
-        return _walk(source, rules)
+        return _walk(source, rules, apart)
     name = normalized(os.path.basename(source))
     return iter([_alone(name, source, stat)])
 
 
-def _walk(root: str, rules: IgnoreRules | NoRules) -> Iterator[Found]:
+def _walk(root: str, rules: IgnoreRules | NoRules, apart: Apart) -> Iterator[Found]:
     """Yield a folder's contents depth first, with a stack of listings instead of nested generators."""
+    names_apart = {os.path.basename(folder) for folder in apart.folders}
     stack = [_listed(root, "", rules)]
     while stack:
         listing = stack[-1]
@@ -111,16 +134,21 @@ def _walk(root: str, rules: IgnoreRules | NoRules) -> Iterator[Found]:
         if entry is None:
             stack.pop()
             continue
-        path = listing.prefix + _name(entry)
+        name = entry.name
+        path = listing.prefix + (name if listing.plain else normalized(name))
+        if not listing.plain or len(path) > _PLAIN_PATH_MAX:
+            _refuse_problem(path, entry.path)
         if not entry.is_dir(follow_symlinks=False):
             try:
                 stat = entry.stat(follow_symlinks=False)
             except OSError as error:
                 raise _unreadable(entry.path, error) from error
-            yield _found(path, entry.path, stat, file_key(listing.key, entry.name))
+            yield _found(path, entry.path, stat, file_key(listing.key, name))
+            continue
+        if entry.name in names_apart and os.path.realpath(entry.path) in apart.folders:
+            apart.notice(f"{entry.path} is left out: it is the store itself, or its index")
             continue
         below = _listed(entry.path, path + "/", listing.rules)
-        _refuse_problem(path, entry.path)
         if below.empty:
             yield Found(path, Kind.FOLDER, entry.path, None)
         else:
@@ -128,12 +156,22 @@ def _walk(root: str, rules: IgnoreRules | NoRules) -> Iterator[Found]:
 
 
 class _Listing(NamedTuple):
-    """One folder on the stack: what is left of it, sorted, and the rules inside it."""
+    """One folder on the stack.
+
+    Attributes:
+        prefix: Its path in the version, with a slash.
+        entries: What is left of it, sorted.
+        rules: The rules inside it.
+        empty: Whether there is nothing in it, rules or not.
+        plain: Whether all its names are such as every version may hold; then none is looked at by itself.
+        key: What the stat cache's keys of its files begin with.
+    """
 
     prefix: str
     entries: Iterator[os.DirEntry[str]]
     rules: IgnoreRules | NoRules
     empty: bool
+    plain: bool
     key: bytes
 
 
@@ -144,13 +182,17 @@ def _listed(folder: str, prefix: str, rules: IgnoreRules | NoRules) -> _Listing:
     except OSError as error:
         raise _unreadable(folder, error) from error
     empty = not entries
-    if any(entry.name == IGNORE_FILE for entry in entries):
+    names = [entry.name for entry in entries]
+    if IGNORE_FILE in names:
         rules = rules.entered(prefix, folder)
     if rules.active:
         entries = [one for one in entries if not rules.ignores(prefix + _name(one), folder=_is_folder(one))]
-    _refuse_siblings(entries)
-    entries.sort(key=_name)
-    return _Listing(prefix, iter(entries), rules, empty, folder_key(folder))
+        names = [entry.name for entry in entries]
+    plain = are_plain(names)
+    if not plain or len(set("/".join(names).lower().split("/"))) != len(names):
+        _refuse_siblings(entries)
+    entries.sort(key=attrgetter("name") if plain else _name)
+    return _Listing(prefix, iter(entries), rules, empty, plain, folder_key(folder))
 
 
 def _name(entry: os.DirEntry[str]) -> str:
@@ -168,12 +210,12 @@ def _refuse_problem(path: str, source: str) -> None:
 
 
 def _alone(path: str, source: str, stat: os.stat_result) -> Found:
+    _refuse_problem(path, source)
     folder, name = os.path.split(source)
     return _found(path, source, stat, file_key(folder_key(folder), name))
 
 
 def _found(path: str, source: str, stat: os.stat_result, key: bytes) -> Found:
-    _refuse_problem(path, source)
     mode = stat.st_mode
     if stat_bits.S_ISREG(mode):
         return Found(path, Kind.FILE, source, stat, key)

@@ -151,6 +151,23 @@ def test_usage_errors(run: Run, words: list[str], message: str) -> None:
     assert message in as_json.error["message"]
 
 
+def test_options_before_the_command(run: Run) -> None:
+    """Git's habit of options before the command is met with where they stand here."""
+    done = run("--store", "place", "ls")
+    assert done.code == 2
+    assert "no such option '--store'" in done.err
+    assert "artifactstore ls --json" in done.err
+
+
+def test_python_m_runs_the_same_program() -> None:
+    """For a machine where the console script is not on the path."""
+    done = subprocess.run(
+        [sys.executable, "-m", "artifactstore", "--version"],
+        text=True, check=False, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"artifactstore {release()}\n", "")
+
+
 def test_ctrl_c_ends_with_130(run: Run, fake: Any) -> None:
     """Ctrl-C is told in a sentence, and the store's `with` block is left."""
     run("push", "data", "team/x", "-q")
@@ -238,3 +255,21 @@ def test_main_takes_the_words_of_the_process(monkeypatch: pytest.MonkeyPatch, ca
     monkeypatch.setattr(sys, "argv", ["artifactstore", "--version"])
     assert main() == 0
     assert capsys.readouterr().out.startswith("artifactstore ")
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("artifactstore push ", "file"), ("artifactstore push data ", "file"), ("artifactstore init ", "file"),
+        ("artifactstore pull a/b ", "file"), ("artifactstore ls --store ", "file"),
+        ("artifactstore ls --key-file ", "file"), ("artifactstore completion ", "plain"),
+    ],
+)  # fmt: skip
+def test_completion_leaves_paths_to_the_shell(
+    run: Run, monkeypatch: pytest.MonkeyPatch, line: str, kind: str
+) -> None:
+    """Where a path is wanted the shell is asked for its own, and elsewhere it is not."""
+    monkeypatch.setenv("_ARTIFACTSTORE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
+    assert {item.partition(",")[0] for item in run().out.split()} == {kind}

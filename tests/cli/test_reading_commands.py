@@ -1,12 +1,15 @@
 """`ls`, `show`, `files` and `cat`: what they print of what is kept."""
 
 import base64
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from artifactstore.cli.main import main
 from tests.cli import fake_store
 from tests.cli.conftest import Run
 
@@ -106,9 +109,29 @@ def test_cat_of_a_large_file(run: Run, data: Path) -> None:
     assert base64.b64decode(document["data_base64"]) == content
 
 
+def test_cat_to_a_stream_that_takes_parts(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With PYTHONUNBUFFERED standard output is raw: it may take less than it is given, and nothing gets lost."""
+    taken = bytearray()
+
+    class Raw(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, span: Any) -> int:
+            part = bytes(memoryview(span)[:1000])
+            taken.extend(part)
+            return len(part)
+
+    content = bytes(range(251)) * 100
+    (data / "large").write_bytes(content)
+    run("push", "data", "team/x", "-q")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(Raw(), write_through=True))
+    assert main(["cat", "team/x", "large"]) == 0
+    assert taken == content
+
+
 def test_a_file_that_ends_early(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream that has less than it said is an error, not a shorter file."""
-    import io
 
     class Short(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:

@@ -122,3 +122,10 @@ def test_dry_run_of_a_pull(run: Run, home: Path) -> None:
         "would write 2 files to x, fetching 14 B",
     ]
     assert not (home / "x").exists()
+
+
+@pytest.mark.parametrize("words", [["absent", "team/x"], ["data", "absent", "team/x"], ["data", "team"]])
+def test_a_slip_of_the_pen_makes_no_store(run: Run, fake: Any, words: list[str]) -> None:
+    """The first push makes the default store and a key file only when there is something to push somewhere."""
+    assert run("push", *words).code in {2, 3}
+    assert fake.made == {}

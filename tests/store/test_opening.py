@@ -1,5 +1,6 @@
 """Creating and opening: what is already there, whose it is, which release made it, and the client's index."""
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -169,6 +170,20 @@ def test_a_wrong_key_is_said(tmp_path: Path, place: Path) -> None:
     with pytest.raises(WrongKey) as caught:
         Store.open(place, key_file=tmp_path / "other/key", cache_dir=tmp_path / "cache")
     assert caught.value.exit_code == 5
+    assert str(place) in caught.value.message
+    assert str(tmp_path / "other/key") in caught.value.message
+
+
+def test_relative_places_are_held_on_to(tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is opened again, in another process or after a fork, is where it was, whatever folder that is."""
+    monkeypatch.chdir(place.parent)
+    with Store.open(place.name, key_file=Path("key"), cache_dir=Path("cache")) as store:
+        packed = pickle.dumps(store)
+        assert store.key_file == place.parent / "key"
+    monkeypatch.chdir("/")
+    with pickle.loads(packed) as again:
+        assert again.url == str(place)
+        assert again.index_info().path.is_relative_to(place.parent / "cache")
 
 
 def test_an_existing_key_serves_several_stores(tmp_path: Path, place: Path) -> None:

@@ -244,3 +244,19 @@ def test_sha256sum_is_a_scrubber(tmp_path: Path) -> None:
         if path.is_file():
             printed = subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True).stdout
             assert printed.split()[0] == path.name
+
+
+def test_a_store_does_not_push_itself(tmp_path: Path) -> None:
+    """A folder may hold the store and its index: neither goes into the version, and a repetition changes nothing."""
+    write_tree(tmp_path / "home", {"a": b"data"})
+    with make_store(tmp_path / "home", tmp_path / "home/store") as store:
+        paths = [entry.path for entry in store.push([tmp_path / "home"], "p/n").files()]
+        assert "a" in paths
+        assert [path for path in paths if path.startswith("store/") or path.endswith(".mdb")] == []
+        assert [notice.split()[0] for notice in store.notices] == [
+            str(store.index_info().path), f"{tmp_path}/home/store"
+        ]  # fmt: skip
+        again = store.push([tmp_path / "home"], "p/n")
+        assert again.push is not None
+        assert not again.push.created
+        assert store.plan_push([tmp_path / "home"], "p/n").files == again.file_count

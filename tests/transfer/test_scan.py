@@ -10,7 +10,7 @@ import pytest
 
 from artifactstore.errors import InvalidSource, NoSuchPath, PathCollision, UsageError
 from artifactstore.format.page import Kind, path_order
-from artifactstore.transfer.scan import Found, Sources, scan
+from artifactstore.transfer.scan import Apart, Found, Sources, scan
 from tests.stores import Tree, write_tree
 
 
@@ -285,3 +285,16 @@ def test_a_named_symlink_loop_is_refused(tmp_path: Path) -> None:
         found(tmp_path / "loop")
     with pytest.raises(NoSuchPath):
         found(tmp_path / "dangling")
+
+
+def test_what_is_apart_is_left_out(tmp_path: Path) -> None:
+    """By its real path and not by its name, with a word; named as a source it is refused."""
+    write_tree(tmp_path / "in", {"a": b"", "sub/own/packs/x": b"", "own/b": b"", "way": "sub/own"})
+    told: list[str] = []
+    own = str((tmp_path / "in/sub/own").resolve())
+    apart = Apart([own], told.append)
+    assert [item.path for item in found(tmp_path / "in", apart=apart)] == ["a", "own/b", "way"]
+    assert told == [f"{tmp_path}/in/sub/own is left out: it is the store itself, or its index"]
+    for source in ("in/sub/own", "in/way", "in/sub/own/packs", "in/sub/own/packs/x"):
+        with pytest.raises(InvalidSource, match="the store itself"):
+            found(tmp_path / source, apart=apart)
