@@ -130,6 +130,8 @@ class ArtifactStore(Tool):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.environment = {
+            # As installed, with its bytecode beside it.
+            "PYTHONDONTWRITEBYTECODE": "",
             "ARTIFACTSTORE_STORE": str(self.repository),
             "ARTIFACTSTORE_KEY_FILE": str(folder / "key"),
             "ARTIFACTSTORE_CACHE_DIR": str(folder / "cache"),

@@ -505,9 +505,12 @@ class Store:
 
     def _apart(self) -> Apart:
         """The store's own folder, where it is one, and the index."""
-        own = [self.url] if Path(self.url).is_absolute() else []
-        folders = [os.path.realpath(folder) for folder in (*own, self._parts.environment.path)]
-        return Apart(folders, self.notices.append)
+        folders = [self._parts.environment.path, Path(self.url)]
+        return Apart([str(folder.resolve()) for folder in folders if folder.is_absolute()], self._notice)
+
+    def _notice(self, text: str) -> None:
+        if text not in self.notices:
+            self.notices.append(text)
 
     def _refresh(self) -> None:
         self._parts.log.follow(self._parts.catalog)
