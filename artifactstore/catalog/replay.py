@@ -5,7 +5,7 @@ position it leads to: last state plus tail equals step by step.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -29,12 +29,7 @@ from artifactstore.log.merkle import append
 from artifactstore.log.records import Opened
 from artifactstore.pack.reader import PackRef
 
-
-class Skipped(NamedTuple):
-    """An operation that all readers skip."""
-
-    slot: int
-    reason: str
+_NOTICES_MAX: Final = 100
 
 
 class Catalog:
@@ -45,18 +40,24 @@ class Catalog:
         environment: The client index.
         packs: Its pack table.
         keyring: Opens states; gives the store's id.
+        notices: Sentences for the user; an operation that is skipped adds one.
 
     Thread-safe: each record is applied in one write transaction.
     """
 
     def __init__(
-        self, backend: Backend, environment: Environment, packs: PackTable, keyring: Keyring
+        self,
+        backend: Backend,
+        environment: Environment,
+        packs: PackTable,
+        keyring: Keyring,
+        notices: list[str],
     ) -> None:
         self._backend = backend
         self._environment = environment
         self._packs = packs
         self._keyring = keyring
-        self.skipped: list[Skipped] = []
+        self._notices = notices
 
     def position(self) -> Position:
         """How much of the log is applied."""
@@ -95,9 +96,13 @@ class Catalog:
             for segment in segments:
                 add_segment(txn, self._packs, segment)
             cause = Cause(record.slot, clear.time_ms, sealed.member)
-            outcomes = [apply_operation(txn, operation, cause) for operation in sealed.operations]
-            self.skipped.extend(Skipped(record.slot, one.skipped) for one in outcomes if one.skipped)
+            for operation in sealed.operations:
+                self._tell(record.slot, apply_operation(txn, operation, cause).skipped)
         return _after(position, record, numbers)
+
+    def _tell(self, slot: int, skipped: str) -> None:
+        if skipped and len(self._notices) < _NOTICES_MAX:
+            self._notices.append(f"an operation of record {slot} was skipped: {skipped}")
 
     def _segments(self, record: Opened) -> list[Segment]:
         """The index rows of a record's packs, inline or from its index packs; read outside the transaction."""

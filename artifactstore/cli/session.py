@@ -19,7 +19,7 @@ from artifactstore.store import Store
 NO_LIMITS = Limits(None, None)
 # A command makes many small objects and hardly a cycle: looking for garbage as often as Python does by default took
 # a tenth of an unchanged push of 50,000 files.
-_COLLECT_EVERY = 50_000
+_COLLECT_EVERY = 100_000
 
 
 class CreatedStore(NamedTuple):

@@ -109,6 +109,10 @@ class ChunkWriter:
         """What went in so far."""
         return Stored(self._chunks, self._raw_bytes, self._pack_bytes, self._packs)
 
+    def cid_key(self, kind: PackType) -> bytes:
+        """The key under which chunks of a type are named."""
+        return self._cid_keys[kind]
+
     def cid_of(self, kind: PackType, data: Buffer) -> bytes:
         """The name of a chunk: BLAKE3 of its bytes, keyed by store and type."""
         return keyed_blake3(self._cid_keys[kind], data)

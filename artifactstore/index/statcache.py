@@ -17,6 +17,8 @@ from artifactstore.index.tables import CHUNKS, STAT
 
 _STAT: Final = struct.Struct(">QqqQ")
 _REF: Final = struct.Struct(">BH")
+# The whole row of a file that is one chunk, as nearly all small files are.
+_ROW_OF_ONE: Final = struct.Struct(f">QqqQ{DIGEST_BYTES}sBH{CID_BYTES}sQ")
 _SETTLED_NS: Final = 2_000_000_000
 _FOLDER_KEY_BYTES: Final = 16
 _STAT_BYTES: Final = _STAT.size
@@ -67,6 +69,11 @@ def stat_row(
     if stat.st_mtime_ns > read_ns - _SETTLED_NS or stat.st_ctime_ns > read_ns - _SETTLED_NS:
         return None
     count = len(sizes)
+    if count == 1:
+        size, inode = stat.st_size, stat.st_ino & _U64
+        return _ROW_OF_ONE.pack(
+            size, stat.st_mtime_ns, stat.st_ctime_ns, inode, digest, depth, 1, cids, sizes[0]
+        )
     return b"".join((_packed(stat), digest, _REF.pack(depth, count), cids, struct.pack(f">{count}Q", *sizes)))
 
 

@@ -7,7 +7,8 @@ two pages a level (invariant 18).
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from artifactstore.crypto.hashing import blake3
+from blake3 import blake3
+
 from artifactstore.errors import InvalidSource
 from artifactstore.format.coding import encode
 from artifactstore.format.limits import (
@@ -47,7 +48,8 @@ class ManifestBuilder:
     """
 
     def __init__(self, putter: Putter) -> None:
-        self._levels = [_Level(0, putter)]
+        self._leaves = _Level(0, putter)
+        self._levels = [self._leaves]
         self._putter = putter
         self.size = 0
         self.entries = 0
@@ -56,7 +58,9 @@ class ManifestBuilder:
         """Add the next entry; its path sorts after all before it."""
         self.size += identity[2]
         self.entries += 1
-        self._add(0, identity, content)
+        emitted = self._leaves.add(identity, content)
+        if emitted is not None:
+            self._add(1, emitted.identity, emitted.content)
 
     def finish(self) -> Manifest:
         """Close every level and return the root."""
@@ -122,13 +126,13 @@ class _Level:
         self._identities.append(identity)
         self._contents.append(content)
         self._path_bytes += length
-        count = len(self._identities)
+        count = len(self._contents)
         if self._held is not None and count == PAGE_CHILDREN_MIN:
             held, self._held = self._held, None
             emitted = self._emit(*held)
         if count >= self._minimum and (
             count >= PAGE_ENTRIES_MAX
-            or not int.from_bytes(blake3(self._prefix + path)[:4], "big") & PAGE_CUT_MASK
+            or not int.from_bytes(blake3(self._prefix + path).digest(4), "big") & PAGE_CUT_MASK
         ):
             assert emitted is None or self._level > 0
             cut = self._cut()

@@ -324,7 +324,7 @@ def _wire(
     environment, facts = open_index(folder.path, keyring, randomness, notices, known=known)
     packs = PackTable(Aead(hkdf_sha256(keyring.kek, salt=facts.salt, info=b"artifactstore index")))
     log = Log(backend, keyring, clock)
-    catalog = Catalog(backend, environment, packs, keyring)
+    catalog = Catalog(backend, environment, packs, keyring, notices)
     reader = ChunkReader(backend, environment, packs, keyring)
     committer = Committer(backend, environment, packs, keyring, log, catalog, clock, randomness)
     return Parts(backend, keyring, environment, packs, log, catalog, reader, committer, notices)

@@ -110,7 +110,7 @@ class Ingest:
         # Written flat: at tens of thousands of small files a second every call counts.
         chunks: list[Chunk] = []
         reads: list[Read] = []
-        cid_of, now_ns = self._writer.cid_of, self._clock.now_ns
+        key, now_ns = self._writer.cid_key(PackType.DATA), self._clock.now_ns
         for found in batch:
             read_ns = now_ns()
             data, stat = read_whole(found)
@@ -119,7 +119,7 @@ class Ingest:
                 cids, sizes = b"", []
             elif size <= GENERAL.minimum:
                 # Both profiles keep so short a file whole, so its kind need not be looked at.
-                cids, sizes = cid_of(PackType.DATA, data), [size]
+                cids, sizes = blake3(data, key=key).digest(), [size]
                 chunks.append(Chunk(cids, data))
             else:
                 fresh = self._cut_whole(data)
