@@ -5,7 +5,7 @@ slot is read first, and the record is sealed anew for each slot tried. With the 
 the last state a new state is written.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from artifactstore.backend.base import Backend
@@ -81,7 +81,6 @@ class Committer:
         *,
         kind: RecordType = RecordType.COMMIT,
         parameters: Parameters | None = None,
-        precondition: Callable[[], None] | None = None,
     ) -> Committed:
         """Register packs and apply operations in one record.
 
@@ -90,7 +89,6 @@ class Committer:
             packs: Packs that are stored already.
             kind: The record's type.
             parameters: The store's parameters, for record 0 only.
-            precondition: Called with the index at the head before each try; raises to give up.
         """
         operation = self._randomness.token(OPERATION_BYTES)
         registered, inline = self._with_index(packs)
@@ -100,8 +98,6 @@ class Committer:
         self._store(registered[len(packs) :])
 
         def make(position: Position) -> bytes:
-            if precondition is not None:
-                precondition()
             named = (
                 None if state is None else StateNamed(state.prefix, [pack.added.name for pack in state.state])
             )

@@ -70,7 +70,7 @@ class ChunkWriter:
         randomness: Makes pack keys.
         level: zstd level.
 
-    `put` is thread-safe. `drain` and `discard` are called when no thread is inside `put`.
+    `put` is thread-safe. `drain` is called when no thread is inside `put`.
     """
 
     def __init__(

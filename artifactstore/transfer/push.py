@@ -160,32 +160,25 @@ class Pusher:
     def _looked_up(self, found: Iterable[Found]) -> Iterable[tuple[Found, Read | None]]:
         """Pair each find with what is known of it without reading, some hundred lookups a transaction."""
         with self._parts.environment.read() as txn:
-            first = is_empty(txn)
-        if first:
-            # Nothing can be known, and no transaction stays open over the whole push.
-            for item in found:
-                known = None if item.kind is Kind.FILE else _without_bytes(item)
-                if known is not None:
-                    self._parts.progress.advance(bytes=known.identity[2], files=1)
-                yield item, known
-            return
+            # In a first push nothing can be known, so nothing is looked up.
+            cached = not is_empty(txn)
         group: list[Found] = []
         for item in found:
             group.append(item)
             if len(group) >= _LOOKUPS_PER_TRANSACTION:
-                yield from self._known(group)
+                yield from self._known(group, cached=cached)
                 group = []
-        yield from self._known(group)
+        yield from self._known(group, cached=cached)
 
-    def _known(self, group: list[Found]) -> list[tuple[Found, Read | None]]:
+    def _known(self, group: list[Found], *, cached: bool) -> list[tuple[Found, Read | None]]:
+        pairs: list[tuple[Found, Read | None]] = []
         with self._parts.environment.read() as txn:
             lookup = StatCache(txn).lookup
-            pairs: list[tuple[Found, Read | None]] = []
             for item in group:
                 if item.kind is not Kind.FILE:
                     pairs.append((item, _without_bytes(item)))
                     continue
-                known = None if item.stat is None else lookup(item.key, item.stat)
+                known = lookup(item.key, item.stat) if cached and item.stat is not None else None
                 if known is None or item.stat is None:
                     pairs.append((item, None))
                     continue

@@ -112,7 +112,7 @@ def _source(path: str, rules: IgnoreRules | NoRules, apart: Apart) -> Iterator[F
         # A source that is named is followed; links inside it are not.
         stat = os.stat(source)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     real = os.path.realpath(source)
     if any(real == folder or real.startswith(folder + os.sep) for folder in apart.folders):
         raise InvalidSource(
@@ -142,7 +142,7 @@ def _walk(root: str, rules: IgnoreRules | NoRules, apart: Apart) -> Iterator[Fou
             try:
                 stat = entry.stat(follow_symlinks=False)
             except OSError as error:
-                raise _unreadable(entry.path, error) from error
+                raise unreadable(entry.path, error) from error
             yield _found(path, entry.path, stat, file_key(listing.key, name))
             continue
         if entry.name in names_apart and os.path.realpath(entry.path) in apart.folders:
@@ -180,7 +180,7 @@ def _listed(folder: str, prefix: str, rules: IgnoreRules | NoRules) -> _Listing:
         with os.scandir(folder) as listing:
             entries = list(listing)
     except OSError as error:
-        raise _unreadable(folder, error) from error
+        raise unreadable(folder, error) from error
     empty = not entries
     names = [entry.name for entry in entries]
     if IGNORE_FILE in names:
@@ -230,7 +230,7 @@ def _target(source: str) -> str:
         target = os.readlink(source)
         target.encode()
     except OSError as error:
-        raise _unreadable(source, error) from error
+        raise unreadable(source, error) from error
     except UnicodeEncodeError as error:
         raise InvalidSource(f"{source!r} can't be kept: its target is not UTF-8", path=source) from error
     return target
@@ -274,7 +274,7 @@ def _exact(files: Sequence[str]) -> Iterator[Found]:
         try:
             stat = os.lstat(name)
         except OSError as error:
-            raise _unreadable(name, error) from error
+            raise unreadable(name, error) from error
         if stat_bits.S_ISDIR(stat.st_mode):
             raise InvalidSource(f"{name!r} is a folder; a list of files names files", path=name)
         found.append(_alone(path, os.path.abspath(name), stat))
@@ -296,7 +296,8 @@ def _collision(one: str, other: str) -> PathCollision:
     )
 
 
-def _unreadable(path: str, error: OSError) -> NoSuchPath | PermissionRefused | InvalidSource:
+def unreadable(path: str, error: OSError) -> NoSuchPath | PermissionRefused | InvalidSource:
+    """Put an error of the operating system about a source into this project's words."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return NoSuchPath(f"{path!r} does not exist", path=path)
     if isinstance(error, PermissionError):
@@ -306,6 +307,3 @@ def _unreadable(path: str, error: OSError) -> NoSuchPath | PermissionRefused | I
             path=path,
         )
     return InvalidSource(f"{path!r} can't be read: {error.strerror}", path=path)
-
-
-unreadable = _unreadable
