@@ -3,7 +3,7 @@
 The adapter for fsspec is `artifactstore.backend.remote`, loaded only for a URL that needs it.
 """
 
-from artifactstore.backend.base import Backend, Buffer, ObjectInfo, check_object_name
+from artifactstore.backend.base import Backend, Buffer, ByteRange, ObjectInfo, check_object_name
 from artifactstore.backend.local import LocalBackend
 from artifactstore.backend.memory import MemoryBackend
 from artifactstore.backend.opening import open_backend
@@ -14,6 +14,7 @@ __all__ = [
     "PROBE_PREFIX",
     "Backend",
     "Buffer",
+    "ByteRange",
     "LocalBackend",
     "MemoryBackend",
     "ObjectInfo",

@@ -9,13 +9,16 @@ Invariants, which `artifactstore.testing.conformance` tests on every backend:
    Where a backend can't tell (a lost answer), even `ObjectExists` may speak of the caller's own bytes.
 5. Only the classes of `artifactstore.errors` leave a backend.
 6. All methods may be called from several threads at once.
+7. Requests asked for together (`together` and what is made of it) are independent: none waits for another's answer,
+   each ends as it would alone, and where there is a network they share one round trip.
 """
 
 import errno
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from artifactstore.errors import (
     ArtifactStoreError,
@@ -30,7 +33,11 @@ from artifactstore.errors import (
     TruncatedRead,
 )
 
+T = TypeVar("T")
 Buffer: TypeAlias = bytes | bytearray | memoryview
+
+# Requests that are under way at once, where there is a network: what one round trip holds.
+PARALLEL_REQUESTS_MAX: Final = 64
 
 NAME_CHARACTERS_MAX = 512
 # Reserved for the unfinished files of a local folder, so that no backend's listing has to tell them apart.
@@ -71,6 +78,14 @@ class ObjectInfo(NamedTuple):
     name: str
     size_bytes: int
     modified_ns: int
+
+
+class ByteRange(NamedTuple):
+    """A part of an object: `length` bytes from offset `start`."""
+
+    name: str
+    start: int
+    length: int
 
 
 class Backend(ABC):
@@ -148,8 +163,46 @@ class Backend(ABC):
     def delete(self, name: str) -> None:
         """Delete an object; one that does not exist is deleted already."""
 
+    def together(self, calls: Sequence[Callable[[], T]]) -> Sequence[T | ArtifactStoreError]:
+        """Make independent requests, and return what each returned or the error that it raised, in order.
+
+        Here one after another; a backend on a network has up to `PARALLEL_REQUESTS_MAX` of them under way at once.
+        A wrapper passes the calls on, which ask the wrapper itself: what it does to one request it does to each.
+
+        Args:
+            calls: Each asks this backend, or one around it, for one thing, and asks for nothing together.
+        """
+        return [outcome_of(call) for call in calls]
+
+    def get_many(self, names: Sequence[str], *, limit_bytes: int) -> Sequence[bytes | ArtifactStoreError]:
+        """For each name what `get` returns or raises, asked for together."""
+        return self.together([partial(self.get, name, limit_bytes=limit_bytes) for name in names])
+
+    def get_ranges(self, ranges: Sequence[ByteRange]) -> Sequence[bytes | ArtifactStoreError]:
+        """For each range what `get_range` returns or raises, asked for together."""
+        return self.together([partial(self.get_range, *wanted) for wanted in ranges])
+
+    def exist_many(self, names: Sequence[str]) -> Sequence[bool]:
+        """For each name what `exists` says, asked for together; the first error is raised."""
+        return [answer_of(found) for found in self.together([partial(self.exists, name) for name in names])]
+
     def close(self) -> None:  # noqa: B027 - most backends hold nothing
         """Give back connections; the backend is not used afterwards."""
+
+
+def outcome_of(call: Callable[[], T]) -> T | ArtifactStoreError:
+    """What a call returns, or the error of this project that it raises."""
+    try:
+        return call()
+    except ArtifactStoreError as error:
+        return error
+
+
+def answer_of(outcome: T | ArtifactStoreError) -> T:
+    """What one of the requests made together returned; raises what it raised."""
+    if isinstance(outcome, ArtifactStoreError):
+        raise outcome
+    return outcome
 
 
 def check_object_name(name: str) -> str:

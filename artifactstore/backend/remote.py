@@ -9,14 +9,16 @@ import inspect
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from fsspec.core import url_to_fs
 
 from artifactstore.backend.base import (
+    PARALLEL_REQUESTS_MAX,
     Backend,
     Buffer,
     ObjectInfo,
@@ -26,6 +28,7 @@ from artifactstore.backend.base import (
     object_exists,
     object_missing,
     object_too_large,
+    outcome_of,
     truncated_read,
 )
 from artifactstore.errors import (
@@ -40,6 +43,8 @@ from artifactstore.errors import (
     TruncatedRead,
     Unsupported,
 )
+
+T = TypeVar("T")
 
 # Found by racing them: they ignore mode="create", or look before they write (docs: BACKENDS table).
 _NEVER_EXCLUSIVE = ("fsspec.", "obstore.", "sshfs.", "webdav4.")
@@ -77,6 +82,7 @@ class FsspecBackend(Backend):
         self._process = -1
         self._file_system: Any = None
         self._root = ""
+        self._pool: ThreadPoolExecutor | None = None
         self._connected()
 
     @property
@@ -180,6 +186,26 @@ class FsspecBackend(Backend):
         except ObjectMissing:
             return
 
+    def together(self, calls: Sequence[Callable[[], T]]) -> Sequence[T | ArtifactStoreError]:
+        """Make independent requests, at most `PARALLEL_REQUESTS_MAX` of them at once over all threads."""
+        if len(calls) < 2:  # noqa: PLR2004 - one is not worth a thread
+            return super().together(calls)
+        self._connected()
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(PARALLEL_REQUESTS_MAX, "artifactstore-requests")
+            pool = self._pool
+        return list(pool.map(outcome_of, calls))
+
+    def close(self) -> None:
+        """Give back the threads of parallel requests."""
+        if self._process != os.getpid():
+            return
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+
     def _connected(self) -> Any:
         """The file system of this process."""
         if self._process != os.getpid():
@@ -190,6 +216,8 @@ class FsspecBackend(Backend):
                 if self._process != os.getpid():
                     self._file_system, root = _make_file_system(self._full_url, self.url, self._options)
                     self._root = root.rstrip("/")
+                    # The threads of a parent are not here.
+                    self._pool = None
                     self._process = os.getpid()
         return self._file_system
 

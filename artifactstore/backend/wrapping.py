@@ -4,12 +4,14 @@ Every concern that is not storage (limits, metering, faults) is a wrapper of the
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from artifactstore.backend.base import Backend, Buffer, ObjectInfo
 from artifactstore.clock import Clock
-from artifactstore.errors import ConnectionLost
+from artifactstore.errors import ArtifactStoreError, ConnectionLost
 
+T = TypeVar("T")
 # A wait is cut into such pieces, so that closing the backend ends it soon.
 _WAIT_S = 0.25
 
@@ -61,6 +63,10 @@ class WrapperBackend(Backend):
     def delete(self, name: str) -> None:
         """Delete an object."""
         self.inner.delete(name)
+
+    def together(self, calls: Sequence[Callable[[], T]]) -> Sequence[T | ArtifactStoreError]:
+        """Make independent requests the way the inner backend does; each call asks this wrapper."""
+        return self.inner.together(calls)
 
     def close(self) -> None:
         """Close the inner backend."""

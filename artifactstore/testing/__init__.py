@@ -3,6 +3,7 @@
 `artifactstore.testing.conformance` needs pytest and is imported by name.
 """
 
-from artifactstore.testing.faulty import FaultyBackend, MeteredBackend, Operation
+from artifactstore.testing.faulty import FaultyBackend, Operation
+from artifactstore.testing.metered import Asked, MeteredBackend
 
-__all__ = ["FaultyBackend", "MeteredBackend", "Operation"]
+__all__ = ["Asked", "FaultyBackend", "MeteredBackend", "Operation"]

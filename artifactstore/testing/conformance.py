@@ -18,7 +18,7 @@ from contextlib import closing
 
 import pytest
 
-from artifactstore.backend.base import Backend
+from artifactstore.backend.base import Backend, ByteRange
 from artifactstore.clock import SystemRandomness
 from artifactstore.errors import (
     ArtifactStoreError,
@@ -325,6 +325,29 @@ class BackendConformance(ABC):
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(work, range(4)))
         assert failures == []
+
+    # --- together ---
+
+    def test_requests_made_together_end_as_each_would_alone(self, backend: Backend) -> None:
+        """Answers come in the order asked, and what one lacks is its own error; there may be more than 64."""
+        names = [f"packs/{number}" for number in range(70)]
+        for name in names:
+            backend.put(name, name.encode())
+        wanted = [*names, "packs/none"]
+        *found, missing = backend.get_many(wanted, limit_bytes=LIMIT_BYTES)
+        assert found == [name.encode() for name in names]
+        assert isinstance(missing, ObjectMissing)
+        assert isinstance(backend.get_many(["packs/1"], limit_bytes=3)[0], ObjectTooLarge)
+        assert backend.exist_many(wanted) == [True] * len(names) + [False]
+        part, beyond = backend.get_ranges([ByteRange("packs/1", 2, 3), ByteRange("packs/1", 2, 30)])
+        assert part == b"cks"
+        assert isinstance(beyond, TruncatedRead)
+        assert backend.get_many([], limit_bytes=1) == []
+
+    def test_an_error_among_names_asked_for_is_raised(self, backend: Backend) -> None:
+        """`exist_many` has no place for an error, so the first one is raised."""
+        with pytest.raises(InvalidName):
+            backend.exist_many(["a", ".."])
 
     # --- ends ---
 

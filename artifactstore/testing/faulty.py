@@ -1,7 +1,6 @@
-"""Backends for tests: one that fails at a chosen operation, and one that counts what is asked of it."""
+"""A backend for tests that fails at a chosen operation."""
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -112,81 +111,3 @@ class FaultyBackend(WrapperBackend):
         if fault.when == "after":
             call()
         raise fault.error(f"injected {fault.when} operation {index}, {method} {name}", object=name)
-
-
-class MeteredBackend(WrapperBackend):
-    """Passes calls on and counts them.
-
-    Args:
-        inner: The backend that does the work.
-
-    Attributes:
-        requests: Calls by method, failed ones included.
-        transferred_bytes: Bytes sent or fetched by method, of calls that succeeded.
-    """
-
-    def __init__(self, inner: Backend) -> None:
-        super().__init__(inner)
-        self.requests: Counter[str] = Counter()
-        self.transferred_bytes: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def reset(self) -> None:
-        """Count from 0 again."""
-        with self._lock:
-            self.requests.clear()
-            self.transferred_bytes.clear()
-
-    def create(self, name: str, data: Buffer) -> None:
-        """Make an object that must not exist yet."""
-        self._asked("create")
-        self.inner.create(name, data)
-        self._moved("create", memoryview(data).nbytes)
-
-    def put(self, name: str, data: Buffer) -> None:
-        """Make or replace an object."""
-        self._asked("put")
-        self.inner.put(name, data)
-        self._moved("put", memoryview(data).nbytes)
-
-    def get(self, name: str, *, limit_bytes: int) -> bytes:
-        """Return a whole object of at most `limit_bytes`."""
-        self._asked("get")
-        data = self.inner.get(name, limit_bytes=limit_bytes)
-        self._moved("get", len(data))
-        return data
-
-    def get_range(self, name: str, start: int, length: int) -> bytes:
-        """Return exactly `length` bytes from offset `start`."""
-        self._asked("get_range")
-        data = self.inner.get_range(name, start, length)
-        self._moved("get_range", len(data))
-        return data
-
-    def size(self, name: str) -> int:
-        """Return an object's length in bytes."""
-        self._asked("size")
-        return self.inner.size(name)
-
-    def exists(self, name: str) -> bool:
-        """Say whether there is an object of that name."""
-        self._asked("exists")
-        return self.inner.exists(name)
-
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Yield the objects whose name starts with `prefix`; one request, at the call."""
-        self._asked("list")
-        return self.inner.list(prefix)
-
-    def delete(self, name: str) -> None:
-        """Delete an object."""
-        self._asked("delete")
-        self.inner.delete(name)
-
-    def _asked(self, method: str) -> None:
-        with self._lock:
-            self.requests[method] += 1
-
-    def _moved(self, method: str, size_bytes: int) -> None:
-        with self._lock:
-            self.transferred_bytes[method] += size_bytes

@@ -409,3 +409,20 @@ def test_a_forked_child_makes_its_own_file_system(
     with backend._lock:
         assert child_status(work) == 0
     assert backend._connected() is before
+
+
+def test_a_forked_child_has_threads_of_its_own_for_requests_made_together(
+    backend: FsspecBackend, child_status: Callable[[Callable[[], bool]], int]
+) -> None:
+    """The pool of the parent, whose threads stayed behind, is not waited for; closing gives the child's back."""
+    assert backend.exist_many(["a", "b"]) == [False, False]
+    pool = backend._pool
+
+    def work() -> bool:
+        answered = backend.exist_many(["a", "b"]) == [False, False] and backend._pool is not pool
+        backend.close()
+        return answered and backend._pool is None
+
+    assert child_status(work) == 0
+    backend.close()
+    assert backend._pool is None

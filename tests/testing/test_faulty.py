@@ -1,4 +1,4 @@
-"""The failing and the counting backend: they pass everything on, and do exactly what they were told."""
+"""The failing backend: it passes everything on, and does exactly what it was told."""
 
 from collections.abc import Callable
 from itertools import count
@@ -7,8 +7,8 @@ import pytest
 
 from artifactstore.backend.base import Backend
 from artifactstore.backend.memory import MemoryBackend
-from artifactstore.errors import ConnectionLost, ObjectExists, ObjectMissing, StorageFull
-from artifactstore.testing import FaultyBackend, MeteredBackend, Operation
+from artifactstore.errors import ConnectionLost, ObjectExists, StorageFull
+from artifactstore.testing import FaultyBackend, Operation
 from artifactstore.testing.conformance import BackendConformance
 
 _numbers = count()
@@ -33,11 +33,6 @@ def make_memory() -> MemoryBackend:
 class TestFaultyConformance(BackendConformance):
     def make_backend(self) -> Backend:
         return FaultyBackend(make_memory())
-
-
-class TestMeteredConformance(BackendConformance):
-    def make_backend(self) -> Backend:
-        return MeteredBackend(make_memory())
 
 
 def test_operations_are_noted_in_order() -> None:
@@ -101,16 +96,12 @@ def test_real_errors_come_through() -> None:
         backend.create("a", b"data")
 
 
-def test_requests_and_bytes_are_counted() -> None:
-    """Each method's calls and bytes are counted, and those that failed moved none."""
-    backend = MeteredBackend(make_memory())
-    for call in CALLS:
-        call(backend)
-    with pytest.raises(ObjectMissing):
-        backend.get("nothing", limit_bytes=10)
-    with pytest.raises(ObjectExists):
-        backend.create("a", memoryview(b"abc"))
-    assert backend.requests == {**dict.fromkeys(METHODS, 1), "get": 2, "create": 2}
-    assert backend.transferred_bytes == {"create": 3, "put": 5, "get": 3, "get_range": 2}
-    backend.reset()
-    assert (backend.requests, backend.transferred_bytes) == ({}, {})
+def test_requests_made_together_are_operations_of_their_own() -> None:
+    """A fault hits one request of a lot, and the others end as they would alone."""
+    backend = FaultyBackend(make_memory())
+    backend.put("a", b"abc")
+    backend.fail(at=2)
+    first, second, third = backend.get_many(["a", "a", "a"], limit_bytes=3)
+    assert (first, third) == (b"abc", b"abc")
+    assert isinstance(second, ConnectionLost)
+    assert [operation.method for operation in backend.operations] == ["put", "get", "get", "get"]
