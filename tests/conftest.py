@@ -2,10 +2,14 @@
 
 import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+
+from tests.servers import BUCKET, Server, served
 
 # No test is timed, so neither are examples: a busy machine must not fail a property.
 _UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,6 +29,7 @@ _XDG_FOLDERS = {
     "XDG_STATE_HOME": ".local/state",
 }
 _home_numbers = itertools.count()
+_prefix_numbers = itertools.count()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,3 +80,43 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Where servers are shared by all workers of a run."""
+    base = tmp_path_factory.getbasetemp()
+    return (base if worker_id == "master" else base.parent) / "servers"
+
+
+@pytest.fixture(scope="session")
+def s3_server(servers: Path) -> Iterator[Server]:
+    """SeaweedFS, one for the whole run."""
+    with served("seaweedfs", servers) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_tls_server(servers: Path) -> Iterator[Server]:
+    """SeaweedFS behind TLS, with a certificate of a private CA."""
+    with served("seaweedfs-tls", servers) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone_server(servers: Path) -> Iterator[Server]:
+    """rclone's `serve s3`, which ignores the condition of a create."""
+    with served("rclone", servers) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_url() -> str:
+    """A prefix of the servers' one bucket that nothing else uses."""
+    return f"s3://{BUCKET}/{os.getpid()}-{next(_prefix_numbers)}"
+
+
+@pytest.fixture
+def s3_options(s3_server: Server) -> dict[str, Any]:
+    """The `storage_options` of the owner of the bucket."""
+    return s3_server.options()

@@ -36,8 +36,7 @@ def probe(backend: Backend, randomness: Randomness, executors: Executors) -> Non
     names = [PROBE_PREFIX + randomness.token(16).hex() for _ in range(1 + _RACES)]
     try:
         _create_twice(backend, names[0], randomness)
-        for name in names[1:]:
-            _race(backend, name, randomness, executors)
+        _race(backend, names[1:], randomness, executors)
     finally:
         for name in names:
             _clean(backend, name)
@@ -61,17 +60,22 @@ def _create_twice(backend: Backend, name: str, randomness: Randomness) -> None:
         raise _untrusted(backend, "a refused create changed the object")
 
 
-def _race(backend: Backend, name: str, randomness: Randomness, executors: Executors) -> None:
-    offers = [randomness.token(32) for _ in range(_RACERS)]
-    futures = [executors.io.submit(_wins, backend, name, offer) for offer in offers]
-    wait(futures)
-    winners = [offer for offer, future in zip(offers, futures, strict=True) if future.result()]
-    if len(winners) > 1:
-        raise _untrusted(backend, f"{len(winners)} of {_RACERS} creates of one name succeeded")
-    kept = backend.get(name, limit_bytes=_LIMIT_BYTES)
-    # None won by its own account where the winner's answer was lost and its repetition refused.
-    if kept not in (winners or offers):
-        raise _untrusted(backend, "the bytes kept are not those of the create that succeeded")
+def _race(backend: Backend, names: list[str], randomness: Randomness, executors: Executors) -> None:
+    """Race for all names at once: a server that stalls losers does so once."""
+    offers = {name: [randomness.token(32) for _ in range(_RACERS)] for name in names}
+    futures = {
+        name: [executors.io.submit(_wins, backend, name, offer) for offer in offers[name]] for name in names
+    }
+    wait([future for racing in futures.values() for future in racing])
+    for name in names:
+        pairs = zip(offers[name], futures[name], strict=True)
+        winners = [offer for offer, future in pairs if future.result()]
+        if len(winners) > 1:
+            raise _untrusted(backend, f"{len(winners)} of {_RACERS} creates of one name succeeded")
+        kept = backend.get(name, limit_bytes=_LIMIT_BYTES)
+        # None won by its own account where the winner's answer was lost and its repetition refused.
+        if kept not in (winners or offers[name]):
+            raise _untrusted(backend, "the bytes kept are not those of the create that succeeded")
 
 
 def _wins(backend: Backend, name: str, offer: bytes) -> bool:
