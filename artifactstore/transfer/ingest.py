@@ -31,8 +31,10 @@ from artifactstore.transfer.scan import Found, unreadable
 
 # A file up to this size is read whole, and compressed with its neighbours.
 SMALL_BYTES_MAX: Final = 1 << 20
-BATCH_BYTES: Final = 2 << 20
-BATCH_FILES: Final = 128
+# Each hand-over to a worker costs the reader its turn at the interpreter: 50,000 files took 1.8 s in batches of 128 and
+# 2 MiB, 1.7 s in these.
+BATCH_BYTES: Final = 8 << 20
+BATCH_FILES: Final = 1024
 SEGMENT_BYTES: Final = 4 << 20
 
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
