@@ -43,6 +43,8 @@ STRUCTS: list[type[msgspec.Struct]] = [
     operations.Tag,
     operations.Pending,
     operations.PendingDone,
+    operations.Damage,
+    operations.Adopt,
     pack.Footer,
     page.Page,
     page.Content,
@@ -278,6 +280,8 @@ def test_operations() -> None:
         operations.Tag("demo", "docs", 0, ["raw"], []),
         operations.Pending(push_id),
         operations.PendingDone(push_id),
+        operations.Damage([bytes.fromhex(example("pack-name").strip().rpartition("/")[2])], []),
+        operations.Adopt(3, bytes.fromhex(named("merkle")["root-3"])),
     ]
 
 

@@ -19,10 +19,10 @@ from artifactstore.catalog.rows import (
     put_artifact,
     put_version,
 )
-from artifactstore.format.operations import Alias, Operation, Pending, PendingDone, Push, Tag
+from artifactstore.format.operations import Adopt, Alias, Damage, Operation, Pending, PendingDone, Push, Tag
 from artifactstore.ids import LATEST, ArtifactName
 from artifactstore.index.environment import ReadTransaction, WriteTransaction
-from artifactstore.index.tables import PENDING
+from artifactstore.index.tables import PENDING, mark_damaged, mark_whole
 
 _NO_VERSION: Final = "there is no such version"
 
@@ -60,10 +60,14 @@ def apply_operation(txn: WriteTransaction, operation: Operation, cause: Cause) -
             return _tag(txn, operation, cause)
         case Pending(push=push):
             txn.put(PENDING, push, cause.slot.to_bytes(8, "big"))
-            return Outcome(None)
         case PendingDone(push=push):
             txn.delete(PENDING, push)
-            return Outcome(None)
+        case Damage(damaged=damaged, whole=whole):
+            mark_damaged(txn, damaged, cause.slot)
+            mark_whole(txn, whole)
+        case Adopt():
+            pass  # it stands in the log for whoever asks what became of the slots that were given up
+    return Outcome(None)
 
 
 def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome:

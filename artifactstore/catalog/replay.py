@@ -135,6 +135,7 @@ def _after(position: Position, record: Opened, packs: int) -> Position:
         position,
         next_slot=record.slot + 1,
         frontier=append(position.frontier, record.slot, record.leaf),
+        leaf=record.leaf,
         state_slot=record.slot if names_state else position.state_slot,
         state_prefix=clear.state.prefix
         if clear is not None and clear.state is not None

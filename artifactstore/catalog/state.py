@@ -21,6 +21,7 @@ from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import (
     ALIASES,
     ARTIFACTS,
+    DAMAGED,
     PENDING,
     VERSIONS,
     PackTable,
@@ -34,7 +35,7 @@ from artifactstore.log.records import KNOWN_FEATURES, Opened
 from artifactstore.pack.reader import PackRef
 from artifactstore.pack.writer import FinishedPack
 
-_TABLES: Final = (ARTIFACTS, VERSIONS, ALIASES, PENDING)
+_TABLES: Final = (ARTIFACTS, VERSIONS, ALIASES, PENDING, DAMAGED)
 # A state is due when the records since the last one outgrow half of it, but never for less than this.
 _TAIL_BYTES_MIN: Final = 64 << 10
 _PACK_ROWS: Final = 512
@@ -273,6 +274,7 @@ def _position(head: StateHead) -> Position:
     return Position(
         next_slot=head.prefix,
         frontier=head.frontier,
+        leaf=b"",
         state_slot=None,
         state_prefix=head.prefix,
         sweep_slot=head.sweep_slot,

@@ -22,7 +22,7 @@ from artifactstore.format.coding import (
     decoder_of,
     encode,
 )
-from artifactstore.format.limits import DESCRIPTION_BYTES_MAX, METADATA_DEPTH_MAX, PAGE_LEVEL_MAX
+from artifactstore.format.limits import DESCRIPTION_BYTES_MAX, METADATA_DEPTH_MAX, PAGE_LEVEL_MAX, SLOT_MAX
 from artifactstore.format.segment import decode_segment
 
 Metadata = dict[str, Any]
@@ -109,7 +109,31 @@ class PendingDone(msgspec.Struct, array_like=True, frozen=True, tag_field="opera
     push: Bytes16
 
 
-Operation = Push | Alias | Tag | Pending | PendingDone
+class Damage(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="damage"):
+    """Say which packs are damaged: nothing is deduplicated against them, and they are read only where nothing else is.
+
+    Attributes:
+        damaged: Names of packs found damaged.
+        whole: Names of packs that were, and are whole again.
+    """
+
+    damaged: list[Bytes32]
+    whole: list[Bytes32]
+
+
+class Adopt(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="adopt"):
+    """Acknowledge that the bucket was set back: a client had seen another log, and goes on with this one.
+
+    Attributes:
+        slots: How many slots it had seen.
+        root: The Merkle root over them.
+    """
+
+    slots: Annotated[int, Meta(ge=1, le=SLOT_MAX)]
+    root: Bytes32
+
+
+Operation = Push | Alias | Tag | Pending | PendingDone | Damage | Adopt
 
 
 class Parameters(msgspec.Struct, array_like=True, frozen=True):

@@ -31,11 +31,12 @@ SIGNING_CONTEXT: Final = b"artifactstore record v1\0"
 
 
 class RecordType(IntEnum):
-    """What a record is for. 3 to 6 are kept for sweep, intent, erased and adopt."""
+    """What a record is for. 3 to 5 are kept for sweep, intent and erased."""
 
     CREATE = 0
     COMMIT = 1
     PENDING = 2
+    ADOPT = 6
 
 
 class Certificate(msgspec.Struct, array_like=True, frozen=True):

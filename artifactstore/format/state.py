@@ -20,6 +20,7 @@ ARTIFACTS: Final = "artifacts"
 VERSIONS: Final = "versions"
 ALIASES: Final = "aliases"
 PENDING: Final = "pending"
+DAMAGED: Final = "damaged"
 PACKS: Final = "packs"
 
 _NAME = NAME_PATTERN.encode()
@@ -30,9 +31,10 @@ _KEYS: Final = {
     VERSIONS: re.compile(_ARTIFACT + b"\0.{8}", re.DOTALL),
     ALIASES: re.compile(_ARTIFACT + b"\0" + _NAME),
     PENDING: re.compile(b".{16}", re.DOTALL),
+    DAMAGED: re.compile(b".{32}", re.DOTALL),
 }
 # Values that are numbers of 8 bytes and not MessagePack.
-_NUMBERS: Final = frozenset({ALIASES, PENDING})
+_NUMBERS: Final = frozenset({ALIASES, PENDING, DAMAGED})
 
 
 class StateHead(msgspec.Struct, array_like=True, frozen=True):
@@ -76,7 +78,7 @@ class StateRows(msgspec.Struct, array_like=True, frozen=True):
     """Neighbouring rows of one catalog table, or packs.
 
     Attributes:
-        table: `artifacts`, `versions`, `aliases`, `pending`, or `packs`.
+        table: `artifacts`, `versions`, `aliases`, `pending`, `damaged`, or `packs`.
         rows: (key, value) pairs; empty for `packs`.
         packs: Packs by number; empty for the others.
     """

@@ -2,7 +2,8 @@
 
 A row is found by a hash of the folder's absolute path and the file's name, and counts only when size, mtime, ctime
 and inode are all equal. No row is written for a file whose times are within two seconds of the read that made it: a
-later write in the same tick of a coarse clock would not show. A hit counts only while the index knows the chunks.
+later write in the same tick of a coarse clock would not show. A hit counts only while the index knows the chunks, in
+packs that are not damaged.
 """
 
 import os
@@ -13,7 +14,7 @@ from typing import Final, NamedTuple
 from artifactstore.crypto.hashing import blake3
 from artifactstore.format.limits import CID_BYTES, CID_PREFIX_BYTES, DIGEST_BYTES
 from artifactstore.index.environment import Environment, ReadTransaction
-from artifactstore.index.tables import CHUNKS, STAT
+from artifactstore.index.tables import STAT, presence
 
 _STAT: Final = struct.Struct(">QqqQ")
 _REF: Final = struct.Struct(">BH")
@@ -82,7 +83,7 @@ class StatCache:
 
     def __init__(self, txn: ReadTransaction) -> None:
         self._row = txn.getter(STAT)
-        self._chunk = txn.getter(CHUNKS)
+        self._is_known = presence(txn)
 
     def lookup(self, key: bytes, stat: os.stat_result) -> Known | None:
         """What is known of a file, if its stat is what it was and every chunk is still in the index."""
@@ -93,7 +94,7 @@ class StatCache:
         end = _CIDS_AT + count * CID_BYTES
         cids = row[_CIDS_AT:end]
         for start in range(0, len(cids), CID_BYTES):
-            if self._chunk(cids[start : start + CID_PREFIX_BYTES]) is None:
+            if not self._is_known(cids[start : start + CID_PREFIX_BYTES]):
                 return None
         return Known(
             row[_STAT_BYTES:_REF_AT], depth, cids, [stat.st_size] if count == 1 else _sizes(row, end, count)

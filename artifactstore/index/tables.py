@@ -5,7 +5,7 @@ index without a key file opens nothing. Everything that applies a record does so
 begins by reading the position: several processes may share one index.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -27,9 +27,10 @@ ARTIFACTS: Final = "artifacts"
 VERSIONS: Final = "versions"
 ALIASES: Final = "aliases"
 PENDING: Final = "pending"
-TABLES: Final = (META, CHUNKS, PACKS, PACK_NAMES, STAT, ARTIFACTS, VERSIONS, ALIASES, PENDING)
+DAMAGED: Final = "damaged"
+TABLES: Final = (META, CHUNKS, PACKS, PACK_NAMES, STAT, ARTIFACTS, VERSIONS, ALIASES, PENDING, DAMAGED)
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 _POSITION: Final = b"position"
 _FACTS: Final = b"facts"
 
@@ -40,6 +41,7 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
     Attributes:
         next_slot: The first slot that is not.
         frontier: Merkle frontier over the slots before it: one hash for each set bit, largest subtree first.
+        leaf: Leaf of the last slot applied; empty where a state came instead of it.
         state_slot: Slot of the last record that names a state.
         state_prefix: What that state holds everything before.
         sweep_slot: Slot of the last sweep.
@@ -54,6 +56,7 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
 
     next_slot: int
     frontier: list[bytes]
+    leaf: bytes
     state_slot: int | None
     state_prefix: int
     sweep_slot: int | None
@@ -66,7 +69,7 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
     parameters: Parameters | None
 
 
-START: Final = Position(0, [], None, 0, None, [], 0, 0, 0, 0, [], None)
+START: Final = Position(0, [], b"", None, 0, None, [], 0, 0, 0, 0, [], None)
 
 
 class Facts(msgspec.Struct, array_like=True, frozen=True):
@@ -215,13 +218,55 @@ def _tails(value: bytes) -> list[bytes]:
 
 
 def locations(txn: ReadTransaction, cid: bytes) -> list[Location]:
-    """All known locations of a chunk, oldest first; the pack is its number in this index."""
+    """All known locations of a chunk, by number of the pack in this index; those in damaged packs come last."""
     value = txn.get(CHUNKS, cid[:CID_PREFIX_BYTES])
-    return [] if value is None else [Location(*tail) for tail in ROW_TAIL.iter_unpack(value)]
+    found = [] if value is None else [Location(*tail) for tail in ROW_TAIL.iter_unpack(value)]
+    if len(found) > 1 and (damaged := damaged_numbers(txn)):
+        found.sort(key=lambda location: location.pack in damaged)
+    return found
+
+
+def mark_damaged(txn: WriteTransaction, names: Iterable[bytes], slot: int) -> None:
+    """Take packs out of dedup, as the record at `slot` says; names that are not registered are passed over."""
+    for name in names:
+        if txn.get(PACK_NAMES, name) is not None:
+            txn.put(DAMAGED, name, slot.to_bytes(8, "big"))
+
+
+def mark_whole(txn: WriteTransaction, names: Iterable[bytes]) -> None:
+    """Take packs back into dedup."""
+    txn.delete_many(DAMAGED, names)
+
+
+def damaged_packs(txn: ReadTransaction) -> dict[bytes, int]:
+    """Names of the packs that records say are damaged, with the slot of the last one that does."""
+    return {bytes(name): int.from_bytes(slot, "big") for name, slot in txn.scan(DAMAGED)}
+
+
+def damaged_numbers(txn: ReadTransaction) -> frozenset[int]:
+    """The numbers of the damaged packs; there are none in nearly every store, which costs one look."""
+    if not txn.count(DAMAGED):
+        return frozenset()
+    rows = txn.get_many(PACK_NAMES, [bytes(name) for name, _ in txn.scan(DAMAGED)])
+    return frozenset(int.from_bytes(number, "big") for _, number in rows)
 
 
 def known_chunks(environment: Environment, cids: Iterable[bytes]) -> list[bool]:
-    """Whether each chunk has a location; one transaction for all of them."""
+    """Whether each chunk lies in a pack that is not damaged; one transaction for all of them."""
     with environment.read() as txn:
-        get = txn.getter(CHUNKS)
-        return [get(cid[:CID_PREFIX_BYTES]) is not None for cid in cids]
+        known = presence(txn)
+        return [known(cid[:CID_PREFIX_BYTES]) for cid in cids]
+
+
+def presence(txn: ReadTransaction) -> Callable[[bytes], bool]:
+    """A test, for loops, of whether the chunk with these first 16 bytes lies in a pack that is not damaged."""
+    get = txn.getter(CHUNKS)
+    damaged = damaged_numbers(txn)
+    if not damaged:
+        return lambda prefix: get(prefix) is not None
+
+    def lies_whole(prefix: bytes) -> bool:
+        value = get(prefix)
+        return value is not None and any(pack not in damaged for pack, *_ in ROW_TAIL.iter_unpack(value))
+
+    return lies_whole

@@ -96,7 +96,7 @@ class Log:
             self._start(applier)
             position = applier.position()
         else:
-            self._remembered(position.next_slot - 1)
+            self._refuse_other_past(position)
         while True:
             batch = self._read_batch(position, known or {})
             if not batch:
@@ -207,11 +207,20 @@ class Log:
                 return at, frame.clear
         return None
 
-    def _remembered(self, slot: int) -> None:
-        if not self._backend.exists(slot_name(slot)):
+    def _refuse_other_past(self, position: Position) -> None:
+        """Make sure that the last slot applied still lies there, as it was: else nothing may be built upon it."""
+        slot = position.next_slot - 1
+        name = slot_name(slot)
+        data = self.read(slot)
+        if data is None:
             raise RolledBack(
-                f"{slot_name(slot)} is gone, which this client has applied: the log was shortened",
-                object=slot_name(slot),
+                f"{name} is gone, which this client has applied: the log was shortened", object=name
+            )
+        # Of a void slot the bytes don't count; after a state the next record's root tells.
+        if position.leaf not in {b"", void_leaf(slot), leaf_of(data)}:
+            raise RolledBack(
+                f"{name} is not the record that this client has applied: it was altered, or the log was set back",
+                object=name,
             )
 
     def _refuse_hole(self, slot: int) -> None:

@@ -16,7 +16,7 @@ from artifactstore.catalog.rows import (
 )
 from artifactstore.errors import NoSuchArtifact, NoSuchProject, NoSuchVersion
 from artifactstore.format.keys import SlotKind
-from artifactstore.format.operations import Alias, Operation, Pending, PendingDone, Push, Tag
+from artifactstore.format.operations import Adopt, Alias, Damage, Operation, Pending, PendingDone, Push, Tag
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import RecordType
 from artifactstore.format.segment import ROW_TAIL
@@ -176,21 +176,27 @@ def _log_entry(record: Opened) -> LogEntry:
 
 def _words(operation: Operation) -> str:
     """One operation in words that a user would say."""
+    words = ""
     match operation:
         case Push():
             named = f" as {', '.join(operation.aliases)}" if operation.aliases else ""
-            return f"push {operation.project}/{operation.name}{named}"
+            words = f"push {operation.project}/{operation.name}{named}"
         case Alias(number=None):
-            return f"unalias {operation.project}/{operation.name} {' '.join(operation.aliases)}"
+            words = f"unalias {operation.project}/{operation.name} {' '.join(operation.aliases)}"
         case Alias():
-            return f"alias {operation.project}/{operation.name}:v{operation.number} {' '.join(operation.aliases)}"
+            words = f"alias {operation.project}/{operation.name}:v{operation.number} {' '.join(operation.aliases)}"
         case Tag():
             changes = [f"+{tag}" for tag in operation.add] + [f"-{tag}" for tag in operation.remove]
-            return f"tag {operation.project}/{operation.name}:v{operation.number} {' '.join(changes)}"
+            words = f"tag {operation.project}/{operation.name}:v{operation.number} {' '.join(changes)}"
         case Pending():
-            return f"pending {operation.push.hex()[:8]}"
+            words = f"pending {operation.push.hex()[:8]}"
         case PendingDone():
-            return f"end pending {operation.push.hex()[:8]}"
+            words = f"end pending {operation.push.hex()[:8]}"
+        case Damage():
+            words = f"damage: {len(operation.damaged)} packs damaged, {len(operation.whole)} whole again"
+        case Adopt():
+            words = f"adopt a log set back, of which {operation.slots} slots were known"
+    return words
 
 
 def index_info(environment: Environment) -> IndexInfo:

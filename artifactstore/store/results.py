@@ -95,7 +95,7 @@ class LogEntry(msgspec.Struct, frozen=True):
     Attributes:
         slot: Its number.
         time_ns: When its writer says it was made.
-        kind: `create`, `commit`, `pending` or `void`.
+        kind: `create`, `commit`, `pending`, `adopt` or `void`.
         operations: What it did, in words.
         member: The slot key id that its writer claims, as hex.
         packs_added: Packs it registered.

@@ -6,10 +6,20 @@ import pytest
 
 from artifactstore.catalog import rows
 from artifactstore.catalog.apply import Cause, Outcome, apply_operation
-from artifactstore.format.operations import Alias, Manifest, Operation, Pending, PendingDone, Push, Tag
+from artifactstore.format.operations import (
+    Adopt,
+    Alias,
+    Damage,
+    Manifest,
+    Operation,
+    Pending,
+    PendingDone,
+    Push,
+    Tag,
+)
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import Environment
-from artifactstore.index.tables import PENDING, TABLES
+from artifactstore.index.tables import PACK_NAMES, PENDING, TABLES, damaged_packs
 
 NAME = ArtifactName("p", "n")
 
@@ -151,3 +161,30 @@ def test_names_do_not_run_into_each_other(replay: Replay) -> None:
         assert [str(name) for name, _ in rows.artifacts(txn, "p")] == ["p/n", "p/n-1", "p/n2"]
         assert len(list(rows.all_versions(txn))) == 4
         assert dict(rows.aliases(txn, NAME)) == {"latest": 0, "x": 0}
+
+
+def test_damage_is_set_and_taken_back(replay: Replay) -> None:
+    """Of packs that are registered; the last record that says so is remembered, and `whole` has the last word."""
+    one, other = b"1" * 32, b"2" * 32
+    with replay.environment.write() as txn:
+        for number, name in enumerate((one, other)):
+            txn.put(PACK_NAMES, name, number.to_bytes(4, "big"))
+    seen = []
+    for operation in (
+        Damage([one, b"unknown".ljust(32)], []),
+        Damage([one, other], []),
+        Damage([other], [one, other]),
+        Damage([], [b"unknown".ljust(32)]),
+    ):
+        assert replay(operation) == Outcome(None)
+        with replay.environment.read() as txn:
+            seen.append(damaged_packs(txn))
+    assert seen == [{one: 0}, {one: 1, other: 1}, {}, {}]
+
+
+def test_adopting_changes_nothing(replay: Replay) -> None:
+    """It stands in the log for those who read it."""
+    replay(push(1))
+    before = replay.version(0), replay.artifact(), replay.aliases()
+    assert replay(Adopt(7, bytes(32))) == Outcome(None)
+    assert (replay.version(0), replay.artifact(), replay.aliases()) == before

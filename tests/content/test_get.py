@@ -7,6 +7,7 @@ import pytest
 from artifactstore import Store
 from artifactstore.content.get import ChunkReader, Wanted
 from artifactstore.errors import Damaged
+from artifactstore.format.operations import Damage
 from artifactstore.format.pack import PackType
 from artifactstore.format.segment import ROW_TAIL, Location
 from artifactstore.index.tables import CHUNKS, locations
@@ -138,3 +139,22 @@ def test_a_missing_pack_is_named(store: Store, cids: list[bytes]) -> None:
     with pytest.raises(Damaged, match="missing") as caught:
         reader_of(store).read(PackType.DATA, cids[0])
     assert str(caught.value.facts["object"]).startswith("packs/")
+
+
+def test_a_damaged_pack_is_asked_last(store: Store, cids: list[bytes]) -> None:
+    """A pack that a record calls damaged is read where nothing else holds the chunk."""
+    backend = store._parts.backend
+    (first,) = [info.name for info in backend.list("packs/") if info.size_bytes > 20_000]
+    store._parts.committer.commit([Damage([bytes.fromhex(first.rpartition("/")[2])], [])])
+    assert reader_of(store).read(PackType.DATA, cids[0]) == DATA[0]
+    writer = RudeWriter(store).writer
+    assert writer.put_one(PackType.DATA, DATA[0]) == cids[0]
+    store._parts.committer.commit([], writer.drain())
+    (at,) = reader_of(store).locate(cids[:1])
+    metered = MeteredBackend(backend)
+    assert reader_of(store, metered).read(PackType.DATA, cids[0]) == DATA[0]
+    with store._parts.environment.read() as txn:
+        assert [one.pack == at.pack for one in locations(txn, cids[0])] == [True, False]
+        found = store._parts.packs.get(txn, at.pack)
+    assert found is not None
+    assert found.added.name.hex() not in first

@@ -10,6 +10,7 @@ from artifactstore.clock import SystemRandomness
 from artifactstore.content.put import Chunk, ChunkWriter
 from artifactstore.errors import StorageFull
 from artifactstore.executors import inline, threads
+from artifactstore.format.operations import Damage
 from artifactstore.format.pack import PackType
 from artifactstore.pack.reader import PackRef, read_contents
 from artifactstore.testing import FaultyBackend
@@ -109,3 +110,21 @@ def test_finished_packs_keep_no_bytes(store: Store) -> None:
     writer = writer_of(store)
     writer.put(PackType.DATA, chunks_of(writer, b"data"))
     assert [pack.data for pack in writer.drain()] == [None]
+
+
+def test_what_lies_in_a_damaged_pack_is_put_again(store: Store) -> None:
+    """It is known again once it lies in a whole pack too, or the pack is found whole."""
+    committer = store._parts.committer
+    writer = writer_of(store)
+    chunks = chunks_of(writer, noise(70_000, 1), noise(70_000, 2))
+    writer.put(PackType.DATA, chunks[:1])
+    (first,) = writer.drain()
+    committer.commit([], [first])
+    assert writer_of(store).put(PackType.DATA, chunks) == 70_000
+    committer.commit([Damage([first.added.name], [])])
+    again = writer_of(store)
+    assert again.put(PackType.DATA, chunks) == 140_000
+    committer.commit([], again.drain())
+    assert writer_of(store).put(PackType.DATA, chunks) == 0
+    committer.commit([Damage([], [first.added.name])])
+    assert writer_of(store).put(PackType.DATA, chunks) == 0

@@ -11,7 +11,9 @@ from artifactstore.errors import Damaged
 from artifactstore.format.coding import NAME_PATTERN, encode
 from artifactstore.format.limits import METADATA_DEPTH_MAX
 from artifactstore.format.operations import (
+    Adopt,
     Alias,
+    Damage,
     Manifest,
     Operation,
     Parameters,
@@ -56,6 +58,8 @@ operations = st.one_of(
     st.builds(Tag, names, names, numbers, st.lists(names, max_size=2), st.lists(names, max_size=2)),
     st.builds(Pending, ids),
     st.builds(PendingDone, ids),
+    st.builds(Damage, st.lists(hashes, max_size=2), st.lists(hashes, max_size=2)),
+    st.builds(Adopt, st.integers(1, 10**16 - 1), hashes),
 )  # fmt: skip
 SEGMENT = encode_segment([bytes(32)], [ROW.pack(bytes(16), 0, 0, 48, 100, 84, 0, 0, 84)])
 sealed_parts = st.builds(
@@ -120,6 +124,11 @@ def test_hostile_bytes(data: bytes) -> None:
         Pending(b""),
         Pending(bytes(600)),
         PendingDone(bytes(15)),
+        Damage([bytes(31)], []),
+        Damage([], [bytes(33)]),
+        Adopt(0, bytes(32)),
+        Adopt(10**16, bytes(32)),
+        Adopt(1, bytes(31)),
     ],
 )
 def test_bounds_of_operations(operation: Operation) -> None:

@@ -28,7 +28,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from artifactstore import Store
 from artifactstore.executors import Executors, inline
-from artifactstore.format.operations import Alias, Operation, Pending, PendingDone
+from artifactstore.format.operations import Adopt, Alias, Damage, Operation, Pending, PendingDone
+from artifactstore.format.pack import PackType
 from artifactstore.format.record import SIGNING_CONTEXT, RecordType, encode_associated, slot_name
 from artifactstore.index.tables import Position
 
@@ -216,6 +217,8 @@ class Maker:
         self.commit(Pending(FINISHED_PUSH), kind=RecordType.PENDING)
         self.commit(Pending(OPEN_PUSH), kind=RecordType.PENDING)
         self.put_unreadable()
+        pages, lists = self.packs(PackType.PAGE)[0], self.packs(PackType.LIST)[0]
+        self.commit(Damage([pages, lists, bytes(32)], []))  # what they hold is stored again by the next push
         (self.sources / "empty folder").rmdir()
         self.push("demo/tables", description="Enough for a state. " * 1000)
         self.commit(PendingDone(FINISHED_PUSH))  # its record names a state of everything before
@@ -224,6 +227,8 @@ class Maker:
         self.store.remove_aliases("demo/tables", ["second"])
         self.store.remove_tags("demo/tables:v1", ["checked"])
         self.store.add_tags("demo/tables:v1", ["published", "approved"])
+        self.commit(Damage([], [lists]))
+        self.commit(Adopt(99, bytes(32)), kind=RecordType.ADOPT)
         shutil.rmtree(self.sources)
         self.sources.mkdir()
         self.push("other/empty", type="model", metadata={"nested": {"list": [1, None, True, "text"]}})
@@ -239,6 +244,12 @@ class Maker:
         """Commit an operation that no public method makes on its own."""
         self.clock.sleep(60)
         self.store._parts.committer.commit([operation], kind=kind)
+
+    def packs(self, kind: PackType) -> list[bytes]:
+        """Names of the packs of one type, oldest first."""
+        parts = self.store._parts
+        with parts.environment.read() as txn:
+            return [pack.added.name for pack in parts.packs.all(txn) if pack.added.type == kind]
 
     def put_rubbish(self) -> None:
         """Fill the next slot as a stranger with write access could: it is void, and the log goes on."""
@@ -279,6 +290,7 @@ class Maker:
             "store_id": self.store.id,
             "records": kinds,
             "open_pushes": [OPEN_PUSH.hex()],
+            "damaged": [self.packs(PackType.PAGE)[0].hex()],
             "versions": versions,
         }
 

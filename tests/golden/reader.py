@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 SUITE = b"\1"
 DATA, PAGE, LIST, INDEX, STATE = 1, 2, 3, 4, 5
+RECORD_TYPES = {0: "create", 1: "commit", 2: "pending", 6: "adopt"}
 TYPE_NAMES = {DATA: "data", PAGE: "page", LIST: "list", INDEX: "index", STATE: "state"}
 FILE, SYMLINK, FOLDER, PAGE_ENTRY = 1, 2, 3, 5
 BLOB_RAW_MAX, PACK_MAX, RECORD_MAX, KEYS_MAX = 4 << 20, 64 << 20, 16 << 20, 1 << 20
@@ -161,7 +162,7 @@ def verified_clear(data: bytes, slot: int, store_id: bytes) -> Fields | None:
     except (Refused, InvalidSignature, ValueError, TypeError):
         return None
     require(not clear["features"], f"needs {clear['features']}")
-    require(clear["type"] in {0, 1, 2}, "a record of an unknown type")
+    require(clear["type"] in RECORD_TYPES, "a record of an unknown type")
     require(all(pack[1] in TYPE_NAMES for pack in clear["packs"]), "a pack of an unknown type")
     return clear
 
@@ -222,11 +223,12 @@ class Reader:
     def __init__(self, folder: Path, private: bytes, *, from_state: bool = False) -> None:
         self.folder = folder
         self.packs: dict[bytes, Pack] = {}
-        self.places: dict[bytes, list[Place]] = {}
+        self.places: dict[bytes, dict[Place, None]] = {}
         self.artifacts: dict[bytes, list[Any]] = {}
         self.versions: dict[bytes, list[Any]] = {}
         self.aliases: dict[bytes, int] = {}
         self.pending: dict[bytes, int] = {}
+        self.damaged: dict[bytes, int] = {}
         self.kinds: list[str] = []
         self.index_packs: list[bytes] = []
         self.parameters: list[int] | None = None
@@ -267,7 +269,7 @@ class Reader:
             clear, sealed = record
             require(clear["root"] == self.frontier.root(), f"slot {slot} was signed over other records")
             self.frontier.append(sha256(b"\0" + data))
-            self.kinds.append(("create", "commit", "pending")[clear["type"]])
+            self.kinds.append(RECORD_TYPES[clear["type"]])
             if sealed is not None:
                 self._apply(slot, clear, sealed)
 
@@ -313,10 +315,7 @@ class Reader:
         for prefix, pack, *place in ROW.iter_unpack(rows):
             require(prefix >= last, "index rows out of order")
             last = prefix
-            found = Place(names[pack], *place)
-            known = self.places.setdefault(prefix, [])
-            if found not in known:
-                known.append(found)
+            self.places.setdefault(prefix, {})[Place(names[pack], *place)] = None
 
     def _add_index_pack(self, name: bytes) -> None:
         *segments, fan_out = self.read_pack(self.packs[name])
@@ -376,12 +375,11 @@ class Reader:
         require(blake3(data, key=key).digest() == cid, "a chunk is not the one its cid names")
 
     def chunk(self, kind: int, cid: bytes) -> bytes:
-        """One chunk, by the first of its places."""
-        place = next(
-            (one for one in self.places.get(cid[:16], ()) if self.packs[one.pack].type == kind), None
-        )
-        if place is None:
+        """One chunk, by the first of its places, those in damaged packs last."""
+        places = [one for one in self.places.get(cid[:16], ()) if self.packs[one.pack].type == kind]
+        if not places:
             raise Refused(f"chunk {cid.hex()} lies nowhere")
+        place = min(places, key=lambda one: one.pack in self.damaged)
         pack = self.packs[place.pack]
         if pack.name not in self._opened:
             self._opened[pack.name] = self.pack_bytes(pack)
@@ -399,6 +397,9 @@ class Reader:
             self.pending[fields[0]] = slot
         elif tag == "pending-done":
             self.pending.pop(fields[0], None)
+        elif tag == "damage":
+            said = self.damaged | {name: slot for name in fields[0] if name in self.packs}
+            self.damaged = {name: at for name, at in said.items() if name not in fields[1]}
         elif tag == "push":
             self._push(slot, time_ms, member, fields)
         elif tag == "alias":
@@ -406,7 +407,7 @@ class Reader:
         elif tag == "tag":
             self._tag(time_ms, fields)
         else:
-            raise Refused(f"operation {tag!r} is not one of this version")
+            require(tag == "adopt", f"operation {tag!r} is not one of this version")  # which changes nothing
 
     def _push(self, slot: int, time_ms: int, member: bytes, fields: list[Any]) -> None:
         project, name, kind, manifest, description, metadata, aliases, tags, *rest = fields
@@ -490,7 +491,7 @@ class Reader:
             for key, value in rows:
                 if table in {"artifacts", "versions"}:
                     getattr(self, table)[key] = unpack(value)
-                elif table in {"aliases", "pending"}:
+                elif table in {"aliases", "pending", "damaged"}:
                     getattr(self, table)[key] = int.from_bytes(value, "big")
             for _number, (name, kind, size, *_), _slot, key in packs:
                 self.packs[name] = Pack(name, kind, size, key)

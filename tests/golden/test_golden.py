@@ -89,6 +89,7 @@ def test_the_reader_finds_the_catalog(from_state: bool) -> None:
         }
         assert actual == {key: known[key] for key in actual}
     assert [push.hex() for push in found.pending] == EXPECTED["open_pushes"]
+    assert [name.hex() for name in found.damaged] == EXPECTED["damaged"]
     assert found.store_id.hex() == EXPECTED["store_id"]
     assert found.kinds == EXPECTED["records"][len(EXPECTED["records"]) - len(found.kinds) :]
 
@@ -104,6 +105,7 @@ def test_state_and_replay_agree() -> None:
         "versions",
         "aliases",
         "pending",
+        "damaged",
         "parameters",
         "index_packs",
     ):

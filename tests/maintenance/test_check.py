@@ -158,12 +158,20 @@ def altered(store: Store, slot: int) -> bytes:
     return data[:90] + bytes([data[90] ^ 1]) + data[91:]
 
 
-@pytest.mark.parametrize("slot", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("slot", [0, 1, 2, 3])
 def test_an_altered_record_is_found(store: Store, slot: int) -> None:
-    """A client that applied the record knows the root, so that even the last one is found."""
+    """The record after it was signed over another one."""
     store._parts.backend.put(slot_name(slot), altered(store, slot))
     report = store.check()
-    assert objects(report) == {slot_name(min(slot + 1, 4))}
+    assert objects(report) == {slot_name(slot + 1)}
+
+
+def test_the_last_record_altered_is_refused_before_anything_else(store: Store) -> None:
+    """A client that applied it knows its leaf; nothing is built upon another one."""
+    store._parts.backend.put(slot_name(4), altered(store, 4))
+    for operation in (store.check, store.projects, lambda: store.add_tags("p/n", ["a"])):
+        with pytest.raises(RolledBack, match="log/0000000000000004"):
+            operation()
 
 
 @pytest.mark.parametrize("slot", [1, 2, 3])
