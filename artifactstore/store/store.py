@@ -1,60 +1,42 @@
-"""Store: create, open, push, pull, and everything else a user asks of one."""
+"""Store: create, open, push and pull; what else a user asks of one is in the classes it stands on."""
 
-import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
-from artifactstore.backend.probe import probe
 from artifactstore.catalog.rows import get_version
 from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
-from artifactstore.content.get import ChunkReader
 from artifactstore.content.put import ChunkWriter
-from artifactstore.errors import NoSuchArtifact
 from artifactstore.executors import Executors, threads
-from artifactstore.format.operations import Alias, Operation, Tag
-from artifactstore.ids import check_name, parse_artifact_name, parse_reference
-from artifactstore.index.tables import META
-from artifactstore.maintenance.check import Checker, CheckReport
-from artifactstore.manifest.read import StoredEntry, entries
-from artifactstore.progress import Progress, Quiet
+from artifactstore.ids import parse_artifact_name
+from artifactstore.manifest.read import entries
+from artifactstore.progress import Progress
 from artifactstore.store import listing
+from artifactstore.store.naming import Naming
+from artifactstore.store.opened import MakeExecutors
 from artifactstore.store.opening import (
     Access,
-    Parts,
     access_to,
     create_parts,
     open_parts,
-    with_empty_index,
 )
-from artifactstore.store.requests import movable_alias, push_request, sources_of
+from artifactstore.store.requests import push_request, sources_of
 from artifactstore.store.results import (
-    ArtifactInfo,
-    IndexInfo,
-    LogEntry,
-    ProjectInfo,
     PullPlan,
     PullSummary,
     PushPlan,
-    StoreInfo,
 )
+from artifactstore.store.upkeep import Upkeep
 from artifactstore.store.version import PushSummary, Version
 from artifactstore.transfer.plan import plan_pull, plan_push
 from artifactstore.transfer.pull import PullParts, pull
 from artifactstore.transfer.push import Pipeline, Pusher
-from artifactstore.transfer.read import open_entry
 from artifactstore.transfer.scan import Apart, scan
 
-_PROBED: Final = b"probed"
 
-MakeExecutors = Callable[[], AbstractContextManager[Executors]]
-
-
-class Store:
+class Store(Naming, Upkeep):
     """One store: a URL with one log, one key set and one dedup domain.
 
     Made by `Store.create` and `Store.open`; a context manager. Thread-safe: several threads may push, pull and read
@@ -64,25 +46,6 @@ class Store:
     Attributes:
         notices: Sentences that the user should read, such as where an index went.
     """
-
-    def __init__(
-        self,
-        access: Access,
-        parts: Parts,
-        *,
-        clock: Clock,
-        randomness: Randomness,
-        make_executors: MakeExecutors,
-        progress: Progress | None,
-    ) -> None:
-        self._access = access
-        self._parts = parts
-        self._clock = clock
-        self._randomness = randomness
-        self._make_executors = make_executors
-        self._progress: Progress = progress or Quiet()
-        self._chunker: Chunker | None = None
-        self.notices = parts.notices
 
     @classmethod
     def create(
@@ -201,41 +164,6 @@ class Store:
             make_executors=make_executors,
             progress=progress,
         )
-
-    # --- what it is ---------------------------------------------------------------------------------------
-
-    @property
-    def id(self) -> str:
-        """SHA-256 of the store's first public key, as hex."""
-        return self._parts.keyring.store_id.hex()
-
-    @property
-    def url(self) -> str:
-        """Where it lies, without credentials."""
-        return self._parts.backend.url
-
-    @property
-    def key_file(self) -> Path:
-        """The key file that unlocked it."""
-        return self._access.key_file
-
-    @property
-    def getter(self) -> ChunkReader:
-        """Reads chunks."""
-        return self._parts.reader
-
-    def close(self) -> None:
-        """Close the index and the backend; the store is not used afterwards."""
-        self._parts.environment.close()
-        self._parts.backend.close()
-
-    def __enter__(self) -> "Store":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> tuple[object, ...]:
         return _reopen, (self._access, self.id)
@@ -363,144 +291,6 @@ class Store:
         )
         return PullPlan(version, *plan)
 
-    # --- versions and names -----------------------------------------------------------------------------------
-
-    def version(self, ref: str) -> Version:
-        """The version that a reference names.
-
-        Raises:
-            NoSuchProject, NoSuchArtifact, NoSuchVersion: There is none.
-        """
-        self._refresh()
-        with self._parts.environment.read() as txn:
-            return listing.resolve(self, txn, parse_reference(ref))
-
-    def projects(self) -> list[ProjectInfo]:
-        """All projects, by name."""
-        self._refresh()
-        with self._parts.environment.read() as txn:
-            return listing.projects(txn)
-
-    def artifacts(self, project: str) -> list[ArtifactInfo]:
-        """The artifacts of a project, by name.
-
-        Raises:
-            NoSuchProject: There is none of that name.
-        """
-        self._refresh()
-        with self._parts.environment.read() as txn:
-            return listing.artifacts_of(txn, check_name(project, "project"))
-
-    def versions(self, artifact: str) -> list[Version]:
-        """The versions of an artifact, oldest first.
-
-        Raises:
-            NoSuchProject, NoSuchArtifact: There is none.
-        """
-        self._refresh()
-        with self._parts.environment.read() as txn:
-            return listing.versions_of(self, txn, parse_artifact_name(artifact))
-
-    def add_aliases(self, ref: str, names: Iterable[str]) -> Version:
-        """Point aliases at a version, away from those they are on."""
-        version = self.version(ref)
-        artifact = parse_artifact_name(version.artifact)
-        wanted = [movable_alias(name) for name in names]
-        self._commit(Alias(artifact.project, artifact.name, version.number, wanted))
-        return self.version(version.qualified_name)
-
-    def remove_aliases(self, artifact: str, names: Iterable[str]) -> None:
-        """Remove aliases of an artifact; `artifact` may be a reference to any of its versions.
-
-        Raises:
-            NoSuchVersion: One of them points at nothing.
-        """
-        reference = parse_reference(artifact)
-        wanted = [movable_alias(name) for name in names]
-        self._refresh()
-        with self._parts.environment.read() as txn:
-            for name in wanted:
-                listing.resolve(self, txn, reference._replace(alias=name, number=None, digest_prefix=None))
-        self._commit(Alias(reference.artifact.project, reference.artifact.name, None, wanted))
-
-    def add_tags(self, ref: str, labels: Iterable[str]) -> Version:
-        """Put labels on a version."""
-        return self._tag(ref, [check_name(label, "tag") for label in labels], [])
-
-    def remove_tags(self, ref: str, labels: Iterable[str]) -> Version:
-        """Take labels off a version."""
-        return self._tag(ref, [], [check_name(label, "tag") for label in labels])
-
-    def _tag(self, ref: str, add: list[str], remove: list[str]) -> Version:
-        version = self.version(ref)
-        artifact = parse_artifact_name(version.artifact)
-        self._commit(Tag(artifact.project, artifact.name, version.number, add, remove))
-        return self.version(version.qualified_name)
-
-    # --- looking after it -------------------------------------------------------------------------------------
-
-    def log(self, *, limit: int | None = None) -> Iterator[LogEntry]:
-        """Yield the log's slots, newest first."""
-        position = self._parts.log.follow(self._parts.catalog)
-        return listing.log_entries(self._parts.log, position.next_slot, limit)
-
-    def check(
-        self, *, read_data: bool = False, sample_percent: float = 100.0, progress: Progress | None = None
-    ) -> CheckReport:
-        """Check that everything the store promises is there and whole.
-
-        Args:
-            read_data: Read packs whole, and open every chunk in them.
-            sample_percent: How many of the packs to read, by chance.
-            progress: Told what happens; the store's own when None.
-        """
-        self._refresh()
-        parts = self._parts
-        with self._make_executors() as executors:
-            checker = Checker(
-                parts.backend,
-                parts.keyring,
-                parts.environment,
-                parts.packs,
-                parts.log,
-                parts.reader,
-                executors,
-                progress or self._progress,
-            )
-            return checker.run(
-                read_data=read_data, sample_percent=sample_percent, randomness=self._randomness
-            )
-
-    def rebuild_index(self, progress: Progress | None = None) -> None:
-        """Delete this client's index and build it again from the log."""
-        watcher = progress or self._progress
-        watcher.start("rebuild")
-        self._parts = with_empty_index(self._access, self._parts, self._clock, self._randomness)
-        self._refresh()
-        watcher.finish()
-
-    def index_info(self) -> IndexInfo:
-        """What this client's index holds."""
-        self._refresh()
-        return listing.index_info(self._parts.environment)
-
-    def info(self) -> StoreInfo:
-        """The store as a whole."""
-        self._refresh()
-        return listing.store_info(
-            self._parts.environment,
-            self._parts.packs,
-            self._parts.keyring,
-            self._parts.log,
-            url=self.url,
-            single_writer=self._access.single_writer,
-            key_file=self._access.key_file,
-        )
-
-    def open_entry(self, entry: StoredEntry) -> io.BufferedReader:
-        """Open a file of one of the store's versions."""
-        return open_entry(self._parts.reader, entry)
-
     # --- inside -----------------------------------------------------------------------------------------------
 
     def _apart(self) -> Apart:
@@ -508,41 +298,12 @@ class Store:
         folders = [self._parts.environment.path, Path(self.url)]
         return Apart([str(folder.resolve()) for folder in folders if folder.is_absolute()], self._notice)
 
-    def _notice(self, text: str) -> None:
-        if text not in self.notices:
-            self.notices.append(text)
-
-    def _refresh(self) -> None:
-        self._parts.log.follow(self._parts.catalog)
-
     def _resolved(self, ref: str) -> tuple[Version, Any]:
         version = self.version(ref)
         with self._parts.environment.read() as txn:
             row = get_version(txn, parse_artifact_name(version.artifact), version.number)
         assert row is not None
         return version, row.manifest
-
-    def _commit(self, operation: Operation) -> None:
-        self._probe_once()
-        outcome = self._parts.committer.commit([operation]).outcomes[0]
-        if outcome.skipped:
-            raise NoSuchArtifact(f"nothing was changed: {outcome.skipped}")
-
-    def _probe_once(self) -> None:
-        """Test the backend's promise before this client writes to it for the first time."""
-        environment = self._parts.environment
-        if self._access.single_writer:
-            return
-        with environment.read() as txn:
-            if txn.get(META, _PROBED) is not None:
-                return
-        with self._make_executors() as executors:
-            probe(self._parts.backend, self._randomness, executors)
-        self._remember_probe()
-
-    def _remember_probe(self) -> None:
-        with self._parts.environment.write() as txn:
-            txn.put(META, _PROBED, str(self._clock.now_ns()).encode())
 
     def _pipeline(self, executors: Executors, progress: Progress) -> Pipeline:
         parts = self._parts

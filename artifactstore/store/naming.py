@@ -1,0 +1,87 @@
+"""Versions and their names: asking for them, aliases, tags."""
+
+from collections.abc import Iterable
+
+from artifactstore.format.operations import Alias, Tag
+from artifactstore.ids import check_name, parse_artifact_name, parse_reference
+from artifactstore.store import listing
+from artifactstore.store.opened import OpenStore
+from artifactstore.store.requests import movable_alias
+from artifactstore.store.results import ArtifactInfo, ProjectInfo
+from artifactstore.store.version import Version
+
+
+class Naming(OpenStore):
+    """The part of a store that knows what versions are called."""
+
+    def version(self, ref: str) -> Version:
+        """The version that a reference names.
+
+        Raises:
+            NoSuchProject, NoSuchArtifact, NoSuchVersion: There is none.
+        """
+        self._refresh()
+        with self._parts.environment.read() as txn:
+            return listing.resolve(self, txn, parse_reference(ref))
+
+    def projects(self) -> list[ProjectInfo]:
+        """All projects, by name."""
+        self._refresh()
+        with self._parts.environment.read() as txn:
+            return listing.projects(txn)
+
+    def artifacts(self, project: str) -> list[ArtifactInfo]:
+        """The artifacts of a project, by name.
+
+        Raises:
+            NoSuchProject: There is none of that name.
+        """
+        self._refresh()
+        with self._parts.environment.read() as txn:
+            return listing.artifacts_of(txn, check_name(project, "project"))
+
+    def versions(self, artifact: str) -> list[Version]:
+        """The versions of an artifact, oldest first.
+
+        Raises:
+            NoSuchProject, NoSuchArtifact: There is none.
+        """
+        self._refresh()
+        with self._parts.environment.read() as txn:
+            return listing.versions_of(self, txn, parse_artifact_name(artifact))
+
+    def add_aliases(self, ref: str, names: Iterable[str]) -> Version:
+        """Point aliases at a version, away from those they are on."""
+        version = self.version(ref)
+        artifact = parse_artifact_name(version.artifact)
+        wanted = [movable_alias(name) for name in names]
+        self._commit(Alias(artifact.project, artifact.name, version.number, wanted))
+        return self.version(version.qualified_name)
+
+    def remove_aliases(self, artifact: str, names: Iterable[str]) -> None:
+        """Remove aliases of an artifact; `artifact` may be a reference to any of its versions.
+
+        Raises:
+            NoSuchVersion: One of them points at nothing.
+        """
+        reference = parse_reference(artifact)
+        wanted = [movable_alias(name) for name in names]
+        self._refresh()
+        with self._parts.environment.read() as txn:
+            for name in wanted:
+                listing.resolve(self, txn, reference._replace(alias=name, number=None, digest_prefix=None))
+        self._commit(Alias(reference.artifact.project, reference.artifact.name, None, wanted))
+
+    def add_tags(self, ref: str, labels: Iterable[str]) -> Version:
+        """Put labels on a version."""
+        return self._tag(ref, [check_name(label, "tag") for label in labels], [])
+
+    def remove_tags(self, ref: str, labels: Iterable[str]) -> Version:
+        """Take labels off a version."""
+        return self._tag(ref, [], [check_name(label, "tag") for label in labels])
+
+    def _tag(self, ref: str, add: list[str], remove: list[str]) -> Version:
+        version = self.version(ref)
+        artifact = parse_artifact_name(version.artifact)
+        self._commit(Tag(artifact.project, artifact.name, version.number, add, remove))
+        return self.version(version.qualified_name)

@@ -1,0 +1,118 @@
+"""What every part of a store's front door stands on: the open parts, following the log, committing, closing."""
+
+import io
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from artifactstore.backend.probe import probe
+from artifactstore.chunking import Chunker
+from artifactstore.clock import Clock, Randomness
+from artifactstore.content.get import ChunkReader
+from artifactstore.errors import NoSuchArtifact
+from artifactstore.executors import Executors
+from artifactstore.format.operations import Operation
+from artifactstore.index.tables import META
+from artifactstore.manifest.read import StoredEntry
+from artifactstore.progress import Progress, Quiet
+from artifactstore.store.opening import Access, Parts
+from artifactstore.transfer.read import open_entry
+
+_PROBED: Final = b"probed"
+
+MakeExecutors = Callable[[], AbstractContextManager[Executors]]
+
+
+class OpenStore:
+    """An open store; `Store` adds what users ask of one.
+
+    Attributes:
+        notices: Sentences that the user should read, such as where an index went.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        parts: Parts,
+        *,
+        clock: Clock,
+        randomness: Randomness,
+        make_executors: MakeExecutors,
+        progress: Progress | None,
+    ) -> None:
+        self._access = access
+        self._parts = parts
+        self._clock = clock
+        self._randomness = randomness
+        self._make_executors = make_executors
+        self._progress: Progress = progress or Quiet()
+        self._chunker: Chunker | None = None
+        self.notices = parts.notices
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the store's first public key, as hex."""
+        return self._parts.keyring.store_id.hex()
+
+    @property
+    def url(self) -> str:
+        """Where it lies, without credentials."""
+        return self._parts.backend.url
+
+    @property
+    def key_file(self) -> Path:
+        """The key file that unlocked it."""
+        return self._access.key_file
+
+    @property
+    def getter(self) -> ChunkReader:
+        """Reads chunks."""
+        return self._parts.reader
+
+    def close(self) -> None:
+        """Close the index and the backend; the store is not used afterwards."""
+        self._parts.environment.close()
+        self._parts.backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open_entry(self, entry: StoredEntry) -> io.BufferedReader:
+        """Open a file of one of the store's versions."""
+        return open_entry(self._parts.reader, entry)
+
+    def _notice(self, text: str) -> None:
+        if text not in self.notices:
+            self.notices.append(text)
+
+    def _refresh(self) -> None:
+        self._parts.log.follow(self._parts.catalog)
+
+    def _commit(self, operation: Operation) -> None:
+        self._probe_once()
+        outcome = self._parts.committer.commit([operation]).outcomes[0]
+        if outcome.skipped:
+            raise NoSuchArtifact(f"nothing was changed: {outcome.skipped}")
+
+    def _probe_once(self) -> None:
+        """Test the backend's promise before this client writes to it for the first time."""
+        environment = self._parts.environment
+        if self._access.single_writer:
+            return
+        with environment.read() as txn:
+            if txn.get(META, _PROBED) is not None:
+                return
+        with self._make_executors() as executors:
+            probe(self._parts.backend, self._randomness, executors)
+        self._remember_probe()
+
+    def _remember_probe(self) -> None:
+        with self._parts.environment.write() as txn:
+            txn.put(META, _PROBED, str(self._clock.now_ns()).encode())
