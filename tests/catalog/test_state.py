@@ -107,7 +107,9 @@ def test_a_damaged_state_is_damage_and_not_half_a_store(
         if how == "missing":
             parts.backend.delete(name)
         else:
-            parts.backend.put(name, data[:-5] if how == "cut" else data[:60] + bytes([data[60] ^ 1]) + data[61:])
+            parts.backend.put(
+                name, data[:-5] if how == "cut" else data[:60] + bytes([data[60] ^ 1]) + data[61:]
+            )
     with reopened(tmp_path, store, cache="fresh") as other:
         with pytest.raises(Damaged) as caught:
             other.projects()
