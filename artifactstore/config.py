@@ -3,14 +3,15 @@
 Taken in this order, the first that says something wins: arguments, the `ARTIFACTSTORE_*` environment, the
 nearest `.artifactstore.toml` from the working folder upwards (the project file), `config.toml` in the user's
 configuration folder, defaults by platformdirs. `exclude` alone adds up, project file and user file together.
-A project file comes with somebody's repository, so it never says where a key or a cache lies.
+A project file comes with somebody's repository, so it never says where a key or a cache lies. How a store's server is
+reached, the table `storage`, counts only for the store of the file that holds it; credentials are in none.
 """
 
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import platformdirs
 
@@ -22,9 +23,18 @@ USER_FILE = "config.toml"
 CONFIG_FILE_BYTES_MAX = 1 << 20
 COMPRESSION_LEVEL_MAX = 19
 
-_PROJECT_KEYS: Mapping[str, type] = {"store": str, "project": str, "exclude": list, "compression_level": int}
+_PROJECT_KEYS: Mapping[str, type] = {
+    "store": str,
+    "project": str,
+    "exclude": list,
+    "compression_level": int,
+    "storage": dict,
+}
 _USER_KEYS: Mapping[str, type] = {**_PROJECT_KEYS, "key_file": str, "cache_dir": str}
-_TYPE_NAMES = {str: "a string", list: "a list of strings", int: "a whole number"}
+_TYPE_NAMES = {str: "a string", list: "a list of strings", int: "a whole number", dict: "a table of strings"}
+_PROJECT_STORAGE = ("endpoint", "region", "addressing", "ca")
+# Which of a user's credentials are used is not for a project to say.
+_USER_STORAGE = (*_PROJECT_STORAGE, "profile")
 
 T = TypeVar("T")
 
@@ -33,7 +43,7 @@ class Settings(NamedTuple):
     """What a command works with.
 
     `store_named` tells whether anybody named the store: only the default one is made on first use.
-    `files` are the configuration files that were read.
+    `storage` is how the store's server is reached; `files` are the configuration files that were read.
     """
 
     store: str
@@ -43,6 +53,7 @@ class Settings(NamedTuple):
     project: str | None = None
     exclude: tuple[str, ...] = ()
     compression_level: int | None = None
+    storage: Mapping[str, Any] = {}
     files: tuple[Path, ...] = ()
 
 
@@ -56,6 +67,7 @@ class ConfigFile(NamedTuple):
     compression_level: int | None = None
     key_file: Path | None = None
     cache_dir: Path | None = None
+    storage: Mapping[str, str] = {}
 
 
 def default_store() -> str:
@@ -83,6 +95,7 @@ def load_settings(
     store: str | None = None,
     key_file: Path | None = None,
     cache_dir: Path | None = None,
+    storage: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     user_file: Path | None = None,
@@ -93,6 +106,7 @@ def load_settings(
         store: The store's URL or folder, from an argument.
         key_file: The key file, from an argument.
         cache_dir: The cache folder, from an argument.
+        storage: How the store's server is reached, from arguments.
         environment: `os.environ` when None.
         folder: Where the search for a project file starts; the working folder when None.
         user_file: The user's configuration file; the one in `config_dir()` when None.
@@ -120,8 +134,20 @@ def load_settings(
         project=_first(*(file.project for file in found)),
         exclude=tuple(pattern for file in found for pattern in file.exclude),
         compression_level=_first(*(file.compression_level for file in found)),
+        storage=_storage(storage or {}, environment, [file for file in found if file.store in {None, named}]),
         files=tuple(file.path for file in found),
     )
+
+
+def _storage(
+    given: Mapping[str, Any], environment: Mapping[str, str], files: list[ConfigFile]
+) -> dict[str, Any]:
+    """Each option from the first place that has it."""
+    named = {name: environment.get(f"ARTIFACTSTORE_{name.upper()}") for name in _USER_STORAGE}
+    merged: dict[str, Any] = {}
+    for file in reversed(files):
+        merged |= file.storage
+    return {**merged, **{name: value for name, value in named.items() if value}, **given}
 
 
 def _first(*candidates: T | None) -> T | None:
@@ -190,6 +216,9 @@ def _checked(path: Path, table: dict[str, object], allowed: Mapping[str, type]) 
     store, project, exclude = table.get("store"), table.get("project"), table.get("exclude")
     return ConfigFile(
         path,
+        storage=_checked_storage(
+            path, table.get("storage"), _USER_STORAGE if "key_file" in allowed else _PROJECT_STORAGE
+        ),
         store=_located(store, path) if isinstance(store, str) and store else None,
         project=project if isinstance(project, str) else None,
         exclude=tuple(str(pattern) for pattern in exclude) if isinstance(exclude, list) else (),
@@ -199,7 +228,24 @@ def _checked(path: Path, table: dict[str, object], allowed: Mapping[str, type]) 
     )
 
 
+def _checked_storage(path: Path, table: object, allowed: tuple[str, ...]) -> dict[str, str]:
+    if not isinstance(table, dict):
+        return {}
+    for name in table:
+        if name not in allowed:
+            raise _refused(
+                path,
+                f"sets {name!r} under 'storage', which is none of {', '.join(allowed)};"
+                " credentials go to the usual places of their service",
+                f"storage.{name}",
+            )
+    ca = _beside(path, table.get("ca"))
+    return {**table, **({} if ca is None else {"ca": str(ca)})}
+
+
 def _fits(value: object, expected: type) -> bool:
+    if isinstance(value, dict):
+        return expected is dict and all(isinstance(item, str) for item in value.values())
     if isinstance(value, list):
         return expected is list and all(isinstance(item, str) for item in value)
     return isinstance(value, expected) and not isinstance(value, bool)

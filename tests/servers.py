@@ -59,9 +59,9 @@ class Server(NamedTuple):
 
     def options(self, who: tuple[str, str] = OWNER) -> dict[str, Any]:
         """What the store takes as `storage_options` to use it as somebody."""
-        options: dict[str, Any] = {"key": who[0], "secret": who[1], "endpoint_url": self.endpoint}
+        options: dict[str, Any] = {"key": who[0], "secret": who[1], "endpoint": self.endpoint}
         if self.certificate:
-            options["client_kwargs"] = {"verify": self.certificate}
+            options["ca"] = self.certificate
         return options
 
 

@@ -164,3 +164,44 @@ def test_a_deleted_working_folder_has_no_project(home: Path) -> None:
     os.chdir(gone)
     gone.rmdir()
     assert load_settings(environment={}).files == ()
+
+
+# --- how a store's server is reached ---
+
+
+def test_each_storage_option_comes_from_the_first_place_that_has_it(home: Path) -> None:
+    """Arguments before environment before project file before user's file, option by option."""
+    write_user_file(
+        '[storage]\nendpoint = "https://user"\nregion = "user"\nprofile = "user"\nca = "ca.pem"\n'
+    )
+    (home / PROJECT_FILE).write_text('[storage]\nendpoint = "https://project"\nregion = "project"\n')
+    found = load_settings(
+        storage={"addressing": "path"}, environment={"ARTIFACTSTORE_REGION": "environment"}
+    ).storage
+    assert found == {
+        "endpoint": "https://project",
+        "region": "environment",
+        "addressing": "path",
+        "profile": "user",
+        "ca": str(config_dir() / "ca.pem"),
+    }
+
+
+def test_the_storage_of_a_file_is_that_of_its_store(home: Path) -> None:
+    """An endpoint that a project names for its store is not used for another one."""
+    (home / PROJECT_FILE).write_text('store = "s3://one/x"\n[storage]\nendpoint = "https://one"\n')
+    assert load_settings(environment={}).storage == {"endpoint": "https://one"}
+    assert load_settings(store="s3://other/x", environment={}).storage == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "of_user"), [("profile", False), ("secret", True), ("key", True), ("client_kwargs", True)]
+)
+def test_no_file_holds_credentials(home: Path, name: str, of_user: bool) -> None:
+    """A project does not choose among its users' credentials either."""
+    text = f'[storage]\n{name} = "x"\n'
+    if of_user:
+        write_user_file(text)
+    (home / PROJECT_FILE).write_text(text if not of_user else "")
+    with pytest.raises(UsageError, match="credentials"):
+        load_settings(environment={})

@@ -1,8 +1,8 @@
 """Any other URL through fsspec: S3, Google Cloud Storage, Azure and whatever else has a file system class.
 
-The one module that imports fsspec, and itself imported only for a URL that needs it (`opening`).
-fsspec and the libraries below it speak in many exceptions; `classified` puts them into this project's few,
-recognising those of botocore and its kind by what they carry, so that none of these is imported.
+The one module that imports fsspec, and itself imported only for a URL that needs it (`opening`). What fsspec and the
+libraries below it raise leaves in this project's words (`classifying`); what a file system is made with is said in
+`options`.
 """
 
 import inspect
@@ -24,22 +24,20 @@ from artifactstore.backend.base import (
     ObjectInfo,
     check_object_name,
     check_range,
-    from_os_error,
     object_exists,
     object_missing,
     object_too_large,
     outcome_of,
     truncated_read,
 )
+from artifactstore.backend.classifying import classified, status_of, written
+from artifactstore.backend.options import library_options
 from artifactstore.errors import (
     ArtifactStoreError,
-    BackendError,
     ConnectionLost,
     MissingExtra,
     ObjectMissing,
     PermissionRefused,
-    StorageFull,
-    Throttled,
     TruncatedRead,
     Unsupported,
 )
@@ -48,12 +46,14 @@ T = TypeVar("T")
 
 # Found by racing them: they ignore mode="create", or look before they write (docs: BACKENDS table).
 _NEVER_EXCLUSIVE = ("fsspec.", "obstore.", "sshfs.", "webdav4.")
-# Libraries whose exceptions, when they carry no HTTP status, are about the connection.
-_TRANSPORTS = ("aiobotocore", "aiohttp", "botocore", "httpcore", "httpx", "requests", "ssl", "urllib3")
+# Which extra of this project holds the library for a scheme.
+_EXTRAS = {
+    **dict.fromkeys(("s3", "s3a"), "s3"),
+    **dict.fromkeys(("gs", "gcs"), "gcs"),
+    **dict.fromkeys(("az", "abfs", "abfss"), "azure"),
+}
 _CONFLICT = 409
 _PRECONDITION_FAILED = 412
-_STATUS_MIN, _STATUS_MAX = 400, 599
-_CAUSES_MAX = 8
 _MODIFIED_KEYS = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
 _SECRET_PARTS = re.compile(r"(?<=://)[^/@]*@|[?#].*$")
 
@@ -105,16 +105,16 @@ class FsspecBackend(Backend):
         try:
             self._connected().pipe_file(path, bytes(data), **exclusive)
         except Exception as error:
-            if _status(error) == _PRECONDITION_FAILED or isinstance(error, FileExistsError):
+            if status_of(error) == _PRECONDITION_FAILED or isinstance(error, FileExistsError):
                 raise object_exists(self.url, name) from error
-            if _status(error) == _CONFLICT:
+            if status_of(error) == _CONFLICT:
                 # Another create was under way. It may have won or not: only what lies there tells.
                 if self.exists(name):
                     raise object_exists(self.url, name) from error
                 raise ConnectionLost(
                     f"{self.url} could not decide who creates {name}", object=name, url=self.url
                 ) from error
-            raise self._write_error(error, name) from error
+            raise written(error, self.url, name) from error
 
     def put(self, name: str, data: Buffer) -> None:
         """Make or replace an object; atomic where the medium has whole objects, as object stores do."""
@@ -122,7 +122,7 @@ class FsspecBackend(Backend):
         try:
             self._connected().pipe_file(path, bytes(data))
         except Exception as error:
-            raise self._write_error(error, name) from error
+            raise written(error, self.url, name) from error
 
     def get(self, name: str, *, limit_bytes: int) -> bytes:
         """Return a whole object of at most `limit_bytes`, in one request."""
@@ -154,16 +154,32 @@ class FsspecBackend(Backend):
     def size(self, name: str) -> int:
         """Return an object's length in bytes."""
         path = self._path(name)
-        with self._classifying(name):
-            info = self._connected().info(path)
+        try:
+            with self._classifying(name):
+                info = self._connected().info(path)
+        except PermissionRefused as error:
+            # s3fs lists where HEAD finds nothing, and that may be forbidden.
+            if self.exists(name):
+                raise
+            raise object_missing(self.url, name) from error
         if info.get("type") != "file":
             raise object_missing(self.url, name)
         return int(info["size"])
 
+    def exists(self, name: str) -> bool:
+        """Say whether there is an object of that name: one request, and none that lists."""
+        try:
+            self._cat(name, 0, 1)
+        except TruncatedRead:
+            return True
+        except ObjectMissing:
+            return False
+        return True
+
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the objects whose name starts with `prefix`, sorted by name."""
         folder = prefix.rpartition("/")[0]
-        with self._classifying(prefix):
+        with self._classifying(prefix, "list"):
             try:
                 found = self._connected().find(f"{self._root}/{folder}".rstrip("/"), detail=True)
             except FileNotFoundError:
@@ -181,7 +197,7 @@ class FsspecBackend(Backend):
         """Delete an object, alone: s3fs's bulk deletion swallows errors."""
         path = self._path(name)
         try:
-            with self._classifying(name):
+            with self._classifying(name, "delete"):
                 self._connected().rm_file(path)
         except ObjectMissing:
             return
@@ -237,108 +253,14 @@ class FsspecBackend(Backend):
         with self._classifying(name):
             return bytes(self._connected().cat_file(path, start=start, end=end))
 
-    def _write_error(self, error: Exception, name: str) -> ArtifactStoreError:
-        """As `classified`, but a write that finds nothing misses the bucket, never the object."""
-        found = classified(error, self.url, name)
-        if isinstance(found, ObjectMissing):
-            return BackendError(
-                f"{name} can't be written to {self.url}: {error}",
-                next_step="check that the bucket or container exists",
-                object=name,
-                url=self.url,
-            )
-        return found
-
     @contextmanager
-    def _classifying(self, name: str) -> Iterator[None]:
+    def _classifying(self, name: str, doing: str = "read") -> Iterator[None]:
         try:
             yield
         except ArtifactStoreError:
             raise
         except Exception as error:
-            raise classified(error, self.url, name) from error
-
-
-def classified(error: BaseException, url: str, name: str) -> ArtifactStoreError:
-    """Put what fsspec or a library below it raised into this project's words.
-
-    Args:
-        error: What was raised.
-        url: The backend's URL, without credentials.
-        name: The object it was about.
-    """
-    status = _status(error)
-    if status is not None:
-        found = _from_status(status, error, url, name)
-        if found is not None:
-            return found
-    # The first cause that says something: an OSError around a botocore exception often says only EIO.
-    for cause in _causes(error):
-        transport = type(cause).__module__.partition(".")[0] in _TRANSPORTS
-        if transport and "Credential" in type(cause).__name__:
-            return _refused(f"{url} takes no credentials from here: {cause}", url, name)
-        if transport or isinstance(cause, ConnectionError | TimeoutError):
-            return ConnectionLost(f"the connection to {url} failed at {name}: {cause}", object=name, url=url)
-    if isinstance(error, OSError):
-        return from_os_error(error, url, name)
-    return BackendError(f"{name} in {url}: {type(error).__name__}: {error}", object=name, url=url)
-
-
-def _from_status(status: int, error: BaseException, url: str, name: str) -> ArtifactStoreError | None:
-    found: ArtifactStoreError | None = None
-    facts: dict[str, Any] = {"object": name, "url": url, "status": status}
-    match status:
-        case 401 | 403:
-            found = _refused(f"{url} refused access to {name}: {error}", url, name)
-        case 404:
-            found = object_missing(url, name)
-        case 412:
-            found = object_exists(url, name)
-        case 416:
-            found = TruncatedRead(f"{name} in {url} ends before the range asked for", **facts)
-        case 429 | 503:
-            found = Throttled(
-                f"{url} asks for fewer requests: {error}", next_step="wait a while, then try again", **facts
-            )
-        case 408 | 500 | 502 | 504:
-            found = ConnectionLost(f"{url} failed at {name}: {error}", **facts)
-        case 507:
-            found = StorageFull(f"no space left for {name} in {url}", **facts)
-        case _:
-            pass
-    return found
-
-
-def _refused(message: str, url: str, name: str) -> PermissionRefused:
-    return PermissionRefused(
-        message, next_step="check the credentials and what they are allowed to do", object=name, url=url
-    )
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it came from."""
-    cause: BaseException | None = error
-    for _ in range(_CAUSES_MAX):
-        if cause is None:
-            return
-        yield cause
-        cause = cause.__cause__ or cause.__context__
-
-
-def _status(error: BaseException) -> int | None:
-    """The HTTP status that an error or one of its causes carries."""
-    for cause in _causes(error):
-        response = getattr(cause, "response", None)
-        if isinstance(response, dict):
-            metadata = response.get("ResponseMetadata")
-            status = metadata.get("HTTPStatusCode") if isinstance(metadata, dict) else None
-        else:
-            status = getattr(response, "status_code", None)
-        for found in (status, *(getattr(cause, key, None) for key in ("status", "status_code", "code"))):
-            number = int(found) if isinstance(found, str) and found.isdecimal() else found
-            if isinstance(number, int) and _STATUS_MIN <= number <= _STATUS_MAX:
-                return number
-    return None
+            raise classified(error, self.url, name, doing) from error
 
 
 def _modified_ns(info: Mapping[str, Any]) -> int:
@@ -358,18 +280,27 @@ def _modified_ns(info: Mapping[str, Any]) -> int:
 
 def _make_file_system(full_url: str, url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     """The fsspec file system of a URL, and the path in it."""
+    scheme = full_url.partition("://")[0].lower()
     try:
         file_system, root = url_to_fs(
-            full_url, **{**options, "skip_instance_cache": True, "use_listings_cache": False}
+            full_url,
+            **{**library_options(scheme, options), "skip_instance_cache": True, "use_listings_cache": False},
         )
+    except ArtifactStoreError:
+        raise
     except ImportError as error:
+        extra = _EXTRAS.get(scheme)
+        step = f"pip install 'artifactstore[{extra or 'fsspec'}]'" + (
+            "" if extra else " and the library named"
+        )
         raise MissingExtra(
-            f"{url} needs a library that is not installed: {error}",
-            next_step="pip install 'artifactstore[fsspec]' and the library named",
-            url=url,
+            f"{url} needs a library that is not installed: {error}", next_step=step, url=url
         ) from error
     except ValueError as error:
         raise Unsupported(f"{url} can't be opened: {error}", next_step="check the URL", url=url) from error
     except Exception as error:
         raise classified(error, url, "") from error
+    if scheme in {"s3", "s3a"}:
+        # How often s3fs tries by itself (`options`, invariant 2).
+        file_system.retries = 1
     return file_system, str(root)

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import click
 
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)(b?)(?:/s)?", re.ASCII | re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_SECRETS = frozenset({"secret", "token", "password", "account_key", "connection_string", "sas_token"})
 _RANGE = re.compile(r"(-?[0-9]{1,19})?:(-?[0-9]{1,19})?", re.ASCII)
 
 
@@ -20,6 +21,7 @@ class CommonOptions(NamedTuple):
     key_file: Path | None
     store_id: str | None
     single_writer: bool
+    storage: Mapping[str, Any]
     as_json: bool
     quiet: bool
     verbose: bool
@@ -75,6 +77,28 @@ def _key_file(_: click.Context, __: click.Parameter, text: str | None) -> Path |
     return None if text is None else Path(text).expanduser()
 
 
+def _storage(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
+    """`KEY=VALUE` as a mapping; a value that is a JSON object, `true` or `false` is taken as such."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE, for example endpoint=https://minio.example")
+        if name.lower() in _SECRETS:
+            raise click.BadParameter(
+                f"{name} on a command line can be read by others; set it in the environment or a shared configuration"
+            )
+        found[name] = value
+        if value in {"true", "false"} or value.startswith("{"):
+            import json
+
+            try:
+                found[name] = json.loads(value)
+            except ValueError as error:
+                raise click.BadParameter(f"{text!r} is not JSON: {error}") from error
+    return found
+
+
 _COMMON = (
     # Of the type of paths so that a shell completes them.
     click.option(
@@ -89,6 +113,14 @@ _COMMON = (
     ),
     click.option("--store-id", metavar="ID", help="The id that the store must have."),
     click.option("--single-writer", is_flag=True, help="Accept a backend that can't keep two writers apart."),
+    click.option(
+        "--storage-option",
+        "storage",
+        metavar="KEY=VALUE",
+        multiple=True,
+        callback=_storage,
+        help="How the server is reached: endpoint, region, addressing, ca, profile, or what the library takes.",
+    ),
     click.option("--json", "as_json", is_flag=True, help="Print JSON: sizes in bytes, times in UTC."),
     click.option("-q", "--quiet", is_flag=True, help="Print no progress, notices or summary."),
     click.option("-v", "--verbose", is_flag=True, help="Print more: settings, full digests, tracebacks."),

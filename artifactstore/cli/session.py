@@ -38,7 +38,9 @@ class Session:
         gc.freeze()
         gc.set_threshold(_COLLECT_EVERY)
         self.options = options
-        self.settings: Settings = load_settings(store=options.store, key_file=options.key_file)
+        self.settings: Settings = load_settings(
+            store=options.store, key_file=options.key_file, storage=options.storage
+        )
         self.created: CreatedStore | None = None
         self.watched = not (options.quiet or options.as_json) and sys.stderr.isatty()
         self.progress: Progress = self._progress()
@@ -76,6 +78,7 @@ class Session:
             store = Store.create(
                 url,
                 key_file=key_file,
+                storage_options=self.settings.storage,
                 single_writer=self.options.single_writer,
                 cache_dir=self.settings.cache_dir,
                 progress=self.progress,
@@ -173,6 +176,7 @@ class Session:
             settings.store,
             key_file=settings.key_file,
             store_id=self.options.store_id,
+            storage_options=settings.storage,
             single_writer=self.options.single_writer,
             cache_dir=settings.cache_dir,
             upload_bytes_per_s=limits.upload_bytes_per_s,

@@ -27,6 +27,7 @@ from artifactstore.errors import (
     NoSuchStore,
     ObjectMissing,
     ObjectTooLarge,
+    PermissionRefused,
     RolledBack,
     StoreExists,
     UsageError,
@@ -128,9 +129,10 @@ def access_to(
     location = os.fspath(url)
     if "://" not in location:
         location = os.path.abspath(os.path.expanduser(location))
-    if key_file is None or cache_dir is None:
+    if key_file is None or cache_dir is None or storage_options is None:
         settings = load_settings(store=location, key_file=key_file, cache_dir=cache_dir)
         key_file, cache_dir = settings.key_file, settings.cache_dir
+        storage_options = settings.storage if storage_options is None else storage_options
     return Access(
         location,
         Path(key_file).absolute(),
@@ -243,7 +245,7 @@ def _identity(backend: Backend) -> tuple[bytes, list[bytes], bytes]:
     try:
         data = backend.get(where, limit_bytes=RECORD_BYTES_MAX)
     except ObjectMissing:
-        if next(iter(backend.list("log/")), None) is not None:
+        if _has_records(backend):
             raise Damaged(f"{where} is missing, and records lie beyond it", object=where) from None
         raise NoSuchStore(f"there is no store at {backend.url}", url=backend.url) from None
     except ObjectTooLarge as error:
@@ -258,6 +260,14 @@ def _identity(backend: Backend) -> tuple[bytes, list[bytes], bytes]:
     if frame is None:
         raise Damaged(f"{where}, which makes the store, was altered", object=where)
     return store_id, frame.clear.keys, data
+
+
+def _has_records(backend: Backend) -> bool:
+    """Whether any record is to be seen; where listing is forbidden, whether the next one is."""
+    try:
+        return next(iter(backend.list("log/")), None) is not None
+    except PermissionRefused:
+        return backend.exists(slot_name(1))
 
 
 def _check_parameters(record: bytes, keyring: Keyring) -> None:

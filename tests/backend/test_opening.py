@@ -115,8 +115,9 @@ def test_urls_that_nothing_can_open_are_refused(url: str) -> None:
 def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without fsspec, or without the library for a scheme, the error says what to install."""
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(MissingExtra, match="s3fs"):
+    with pytest.raises(MissingExtra, match="s3fs") as caught:
         open_backend("s3://bucket/prefix")
+    assert caught.value.next_step == "pip install 'artifactstore[s3]'"
     monkeypatch.delitem(sys.modules, "artifactstore.backend.remote")
     monkeypatch.setitem(sys.modules, "fsspec", None)
     monkeypatch.setitem(sys.modules, "fsspec.core", None)

@@ -1,11 +1,14 @@
 """Sizes and ranges on the command line are parsed strictly."""
 
+from typing import Any
+
 import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from artifactstore.cli.options import parse_range, parse_size
+from tests.cli.conftest import Run
 
 
 @pytest.mark.parametrize(
@@ -53,3 +56,25 @@ def test_ranges_are_parsed_or_refused(text: str) -> None:
     except click.BadParameter:
         return
     assert all(end is None or abs(end) < 10**19 for end in ends)
+
+
+def test_storage_options_reach_the_store(run: Run, fake: Any) -> None:
+    """Text is text; JSON objects and truth values are taken as such."""
+    run("push", "data", "team/x")
+    words = ("endpoint=https://h", "key=007", "anon=true", 'config_kwargs={"read_timeout": 5}')
+    done = run("ls", *(word for option in words for word in ("--storage-option", option)))
+    assert done.code == 0
+    assert fake.opened_with["storage_options"] == {
+        "endpoint": "https://h",
+        "key": "007",
+        "anon": True,
+        "config_kwargs": {"read_timeout": 5},
+    }
+
+
+@pytest.mark.parametrize("text", ["endpoint", "=x", "secret=abc", "token=abc", "client_kwargs={"])
+def test_storage_options_that_are_none_are_refused(run: Run, fake: Any, text: str) -> None:
+    """Secrets too: a command line can be read by others."""
+    done = run("ls", "--storage-option", text)
+    assert done.code == 2
+    assert "abc" not in done.err

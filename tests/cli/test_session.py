@@ -14,7 +14,14 @@ from artifactstore.errors import StoreExists
 from tests.cli.conftest import Run
 
 DEFAULT = CommonOptions(
-    store=None, key_file=None, store_id=None, single_writer=False, as_json=False, quiet=False, verbose=False
+    store=None,
+    key_file=None,
+    store_id=None,
+    single_writer=False,
+    storage={},
+    as_json=False,
+    quiet=False,
+    verbose=False,
 )
 
 

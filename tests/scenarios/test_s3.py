@@ -1,0 +1,200 @@
+"""A store on a real S3 server: from the command line, over TLS, with few permissions, on odd buckets."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import s3fs
+
+from artifactstore import Store
+from artifactstore.cli.main import main
+from artifactstore.config import PROJECT_FILE
+from artifactstore.errors import ConnectionLost, NoSuchStore, PermissionRefused
+from tests.servers import BLIND, BUCKET, OWNER, READER, Server
+from tests.stores import make_store, noise, read_tree, write_tree
+
+TREE = {"a.bin": noise(300_000), "sub/b.txt": b"text", "link": "a.bin", "empty": None, "nothing": b""}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_tree(tmp_path / "in", TREE)
+
+
+@pytest.fixture
+def store(tmp_path: Path, s3_url: str, s3_options: dict[str, Any], source: Path) -> str:
+    """A store with one version; its URL."""
+    with make_store(tmp_path, s3_url, storage_options=s3_options) as made:
+        made.push([source], "p/n")
+    return s3_url
+
+
+@pytest.fixture
+def open_as(tmp_path: Path, s3_server: Server) -> Callable[..., Store]:
+    """Open a store as a client of its own, with somebody's credentials."""
+
+    def opened(url: str, who: tuple[str, str] = OWNER) -> Store:
+        return Store.open(
+            url,
+            key_file=tmp_path / "key",
+            cache_dir=tmp_path / who[0],
+            storage_options=s3_server.options(who),
+        )
+
+    return opened
+
+
+@pytest.fixture
+def owner(s3_server: Server) -> s3fs.S3FileSystem:
+    """The server's own client, to prepare buckets with."""
+    return s3fs.S3FileSystem(
+        key=OWNER[0], secret=OWNER[1], endpoint_url=s3_server.endpoint, skip_instance_cache=True
+    )
+
+
+def test_the_command_line_does_everything_on_s3(
+    s3_url: str, s3_server: Server, source: Path, home: Path, monkeypatch: Any, capfd: Any
+) -> None:
+    """Credentials from the environment, endpoint and addressing from the project file; every command by itself."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", OWNER[0])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", OWNER[1])
+    (home / PROJECT_FILE).write_text(
+        f'store = "{s3_url}"\n[storage]\nendpoint = "{s3_server.endpoint}"\naddressing = "path"\n'
+    )
+    for line in (
+        ["init"],
+        ["push", str(source), "p/n", "--alias", "best"],
+        ["ls", "p/n"],
+        ["show", "p/n:best"],
+        ["files", "p/n"],
+        ["cat", "p/n", "sub/b.txt"],
+        ["tag", "p/n:v0", "good"],
+        ["log"],
+        ["check", "--read-data"],
+        ["info"],
+        ["index", "rebuild"],
+        ["pull", "p/n", "out"],
+    ):
+        assert main(line) == 0, (line, capfd.readouterr().err)
+    assert read_tree(home / "out") == TREE
+
+
+# --- TLS ---
+
+
+def test_a_private_ca_is_a_setting(s3_tls_server: Server, s3_url: str, tmp_path: Path, source: Path) -> None:
+    """With the CA named, all works over TLS; without it, the error says so at once, and nothing is sent."""
+    options = s3_tls_server.options()
+    assert s3_tls_server.endpoint.startswith("https://")
+    with make_store(tmp_path, s3_url, storage_options=options) as store:
+        store.push([source], "p/n")
+        store.pull("p/n", tmp_path / "out")
+    assert read_tree(tmp_path / "out") == TREE
+    del options["ca"]
+    with pytest.raises(ConnectionLost, match="no trusted TLS connection") as caught:
+        make_store(tmp_path, s3_url, storage_options=options)
+    assert "ca=FILE" in caught.value.next_step
+
+
+# --- permissions ---
+
+
+def test_read_only_credentials_read_everything(
+    store: str, open_as: Callable[..., Store], tmp_path: Path, source: Path
+) -> None:
+    """Pull, ls, show and check need no permission to write; a push says which one is missing."""
+    with open_as(store, READER) as reading:
+        assert [project.name for project in reading.projects()] == ["p"]
+        assert reading.version("p/n").number == 0
+        assert reading.check(read_data=True).ok
+        reading.pull("p/n", tmp_path / "out")
+        (source / "new").write_bytes(b"new")
+        with pytest.raises(PermissionRefused) as caught:
+            reading.push([source], "p/n")
+    assert caught.value.facts["needs"] == "s3:PutObject"
+    assert "s3:PutObject" in caught.value.next_step
+    assert read_tree(tmp_path / "out") == TREE
+
+
+def test_a_bucket_that_may_not_be_listed_is_used_all_the_same(
+    store: str, open_as: Callable[..., Store], tmp_path: Path, source: Path
+) -> None:
+    """Push, pull, ls and check need no listing."""
+    (source / "new").write_bytes(b"new")
+    with open_as(store, BLIND) as blind:
+        assert blind.push([source], "p/n").number == 1
+        blind.pull("p/n", tmp_path / "out")
+        assert [version.number for version in blind.versions("p/n")] == [0, 1]
+        assert blind.check(read_data=True).ok
+    assert read_tree(tmp_path / "out") == {**TREE, "new": b"new"}
+
+
+def test_making_a_store_needs_to_list(tmp_path: Path, s3_url: str, s3_server: Server) -> None:
+    """Whether a place is empty only a listing tells, and the error names the permission for it."""
+    with pytest.raises(PermissionRefused) as caught:
+        make_store(tmp_path, s3_url, storage_options=s3_server.options(BLIND))
+    assert caught.value.facts["needs"] == "s3:ListBucket"
+
+
+def test_wrong_secrets_are_refused(store: str, open_as: Callable[..., Store]) -> None:
+    """A signature that doesn't match is a matter of credentials, not of the network."""
+    with pytest.raises(PermissionRefused):
+        open_as(store, (OWNER[0], "another-secret"))
+
+
+# --- buckets ---
+
+
+@pytest.mark.parametrize("bucket", ["no-such-bucket", BUCKET])
+def test_what_is_not_there_is_said(bucket: str, open_as: Callable[..., Store], store: str) -> None:
+    """No bucket and no store in the bucket are both no store, with what to do."""
+    with pytest.raises(NoSuchStore) as caught:
+        open_as(f"s3://{bucket}/nothing-here")
+    assert caught.value.next_step
+
+
+def test_a_store_is_not_made_in_a_bucket_that_is_missing(tmp_path: Path, s3_options: dict[str, Any]) -> None:
+    """`init` makes no buckets: how one is set up is its owner's to say."""
+    with pytest.raises(NoSuchStore, match="bucket"):
+        make_store(tmp_path, "s3://no-such-bucket/x", storage_options=s3_options)
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_versioned_and_locked_buckets_hold_stores(
+    locked: bool, owner: s3fs.S3FileSystem, s3_options: dict[str, Any], tmp_path: Path, source: Path
+) -> None:
+    """Where old versions stay, creates still exclude each other, and push, pull and check work as elsewhere."""
+    bucket = f"versioned-{'locked' if locked else 'plain'}"
+    owner.call_s3("create_bucket", Bucket=bucket, ObjectLockEnabledForBucket=locked)
+    if locked:
+        rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
+        owner.call_s3(
+            "put_object_lock_configuration",
+            Bucket=bucket,
+            ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule},
+        )
+    else:
+        owner.call_s3("put_bucket_versioning", Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    with make_store(tmp_path, f"s3://{bucket}/store", storage_options=s3_options) as store:
+        store.push([source], "p/n")
+        assert store.check(read_data=True).ok
+        store.pull("p/n", tmp_path / "out")
+    assert read_tree(tmp_path / "out") == TREE
+    versions = owner.call_s3("list_object_versions", Bucket=bucket, Prefix="store/log/")["Versions"]
+    assert len({found["Key"] for found in versions}) == len(versions), "no record was written twice"
+
+
+def test_json_errors_name_the_endpoint_and_no_secret(
+    store: str, s3_server: Server, tmp_path: Path, monkeypatch: Any, capfd: Any
+) -> None:
+    """What went wrong where is said; with which secret is not."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", OWNER[0])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-secret")
+    words = ["ls", "--store", store, "--key-file", str(tmp_path / "key"), "--json"]
+    code = main([*words, "--storage-option", f"endpoint={s3_server.endpoint}"])
+    error = capfd.readouterr().err
+    assert code == 5
+    assert json.loads(error)["error"]["facts"]["url"] == store
+    assert "another-secret" not in error
