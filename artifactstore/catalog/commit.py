@@ -5,7 +5,7 @@ slot is read first, and the record is sealed anew for each slot tried. With the 
 the last state a new state is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from artifactstore.backend.base import Backend
@@ -19,7 +19,7 @@ from artifactstore.format.operations import Operation, Parameters, Sealed
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import Certificate, Clear, RecordType, StateNamed
 from artifactstore.format.segment import ROW, split_rows
-from artifactstore.index.environment import Environment
+from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import PackTable, Position
 from artifactstore.keyring.keyring import Keyring
 from artifactstore.log.log import Log
@@ -81,6 +81,7 @@ class Committer:
         *,
         kind: RecordType = RecordType.COMMIT,
         parameters: Parameters | None = None,
+        precondition: Callable[[ReadTransaction], None] | None = None,
     ) -> Committed:
         """Register packs and apply operations in one record.
 
@@ -89,6 +90,8 @@ class Committer:
             packs: Packs that are stored already.
             kind: The record's type.
             parameters: The store's parameters, for record 0 only.
+            precondition: Asked of the index once it has applied every record before the slot, for each slot tried;
+                what it raises ends the commit.
         """
         operation = self._randomness.token(OPERATION_BYTES)
         registered, inline = self._with_index(packs)
@@ -98,6 +101,9 @@ class Committer:
         self._store(registered[len(packs) :])
 
         def make(position: Position) -> bytes:
+            if precondition is not None:
+                with self._environment.read() as txn:
+                    precondition(txn)
             named = (
                 None if state is None else StateNamed(state.prefix, [pack.added.name for pack in state.state])
             )

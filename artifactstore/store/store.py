@@ -9,6 +9,7 @@ from artifactstore.catalog.rows import get_version
 from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
 from artifactstore.content.put import ChunkWriter
+from artifactstore.errors import PreconditionFailed
 from artifactstore.executors import Executors, threads
 from artifactstore.ids import parse_artifact_name
 from artifactstore.manifest.read import entries
@@ -212,10 +213,12 @@ class Store(Naming, Upkeep):
             InvalidSource: Something can't be an entry.
             SourceChanged: A file changed while it was read.
             PathCollision: Two sources would be one path.
+            PreconditionFailed: A pack that it relied on was found damaged meanwhile, and a stream can't be read again.
         """
         name = parse_artifact_name(artifact)
         request = push_request(name, type, aliases, tags, description, metadata)
-        found = scan(sources_of(sources, exclude, files, streams, self._apart()))
+        given = sources_of(sources, exclude, files, streams, self._apart())
+        found = scan(given)
         started = self._clock.monotonic_s()
         watcher = progress or self._progress
         self._refresh()
@@ -223,7 +226,13 @@ class Store(Naming, Upkeep):
         watcher.start("push")
         with self._make_executors() as executors:
             pipeline = self._pipeline(executors, watcher)
-            pushed = Pusher(pipeline).run(found, request)
+            pusher = Pusher(pipeline)
+            try:
+                pushed = pusher.run(found, request)
+            except PreconditionFailed:
+                if given.streams:
+                    raise  # a stream can't be read a second time
+                pushed = Pusher(pipeline, pusher.begun).run(scan(given), request)
         watcher.finish()
         summary = PushSummary(*pushed[1:], self._clock.monotonic_s() - started)
         with self._parts.environment.read() as txn:

@@ -7,7 +7,7 @@ interrupted push pays for little twice; the commit is the only point at which a 
 
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -17,15 +17,17 @@ from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.put import ChunkWriter
 from artifactstore.crypto.hashing import blake3
-from artifactstore.errors import ArtifactStoreError
+from artifactstore.errors import ArtifactStoreError, PreconditionFailed
 from artifactstore.executors import Executors
 from artifactstore.format.operations import Manifest, Operation, Pending, PendingDone, Push
 from artifactstore.format.page import EMPTY, Content, Identity, Kind
 from artifactstore.format.record import RecordType
 from artifactstore.ids import ArtifactName
-from artifactstore.index.environment import Environment
+from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.statcache import StatCache, is_empty, remember
+from artifactstore.index.tables import damaged_packs
 from artifactstore.manifest.build import ManifestBuilder
+from artifactstore.pack.writer import FinishedPack
 from artifactstore.progress import Progress
 from artifactstore.transfer.ingest import (
     BATCH_BYTES,
@@ -116,10 +118,30 @@ class _Outstanding(Protocol):
     def result(self) -> list[Read]: ...
 
 
-class Pusher:
-    """One push. Not thread-safe; used once."""
+class Begun(NamedTuple):
+    """What a push has registered so far.
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    Attributes:
+        push_id: The id under which it did; empty when it did not.
+        packs: Names of the packs.
+    """
+
+    push_id: bytes
+    packs: Sequence[bytes]
+
+
+NOTHING_BEGUN: Final = Begun(b"", ())
+
+
+class Pusher:
+    """One push. Not thread-safe; used once.
+
+    Args:
+        pipeline: What it runs through.
+        begun: What a push of the same sources that had to give up has registered.
+    """
+
+    def __init__(self, pipeline: Pipeline, begun: Begun = NOTHING_BEGUN) -> None:
         self._parts = pipeline
         self._ingest = Ingest(pipeline.writer, pipeline.chunker, pipeline.executors, pipeline.clock)
         self._builder = ManifestBuilder(pipeline.writer)
@@ -129,15 +151,26 @@ class Pusher:
         self._batch: list[Found] = []
         self._batch_bytes = 0
         self._stat_rows: list[tuple[bytes, bytes]] = []
-        self._push_id = b""
-        self._registered: list[bytes] = []
+        self._push_id = begun.push_id
+        self._registered = list(begun.packs)
+        with pipeline.environment.read() as txn:
+            self._damaged = frozenset(damaged_packs(txn))
         self._pending_bytes, self._pending_chunks = PENDING_BYTES, PENDING_CHUNKS
         self._files_read = self._bytes_read = 0
+
+    @property
+    def begun(self) -> Begun:
+        """What it has registered so far."""
+        return Begun(self._push_id, tuple(self._registered))
 
     def run(self, found: Iterable[Found], request: Request) -> Pushed:
         """Push everything found and commit the version.
 
         When it is cut short, what was uploaded so far is registered, so that the next push takes it up.
+
+        Raises:
+            PreconditionFailed: A pack that it may rely on was found damaged meanwhile. The same push again stores
+                what that pack held.
         """
         try:
             for item, known in self._looked_up(found):
@@ -270,8 +303,10 @@ class Pusher:
             self._register_stored()
 
     def _register_stored(self) -> None:
+        self._register(self._parts.writer.take_stored())
+
+    def _register(self, packs: list[FinishedPack]) -> None:
         # Invariant 12: these packs are stored before the record names them.
-        packs = self._parts.writer.take_stored()
         if packs:
             self._push_id = self._push_id or self._parts.randomness.token(_PUSH_ID_BYTES)
             self._parts.committer.commit([Pending(self._push_id)], packs, kind=RecordType.PENDING)
@@ -314,11 +349,26 @@ class Pusher:
         ]
         if self._push_id:
             operations.append(PendingDone(self._push_id))
-        outcome = committer.commit(operations, packs).outcomes[0]
+        try:
+            committed = committer.commit(operations, packs, precondition=self._refuse_new_damage)
+        except PreconditionFailed:
+            self._register(packs)
+            raise
+        outcome = committed.outcomes[0]
         writer.registered(packs)
         self._remember()
         assert outcome.number is not None
         return pushed._replace(number=outcome.number, created=outcome.created)
+
+    def _refuse_new_damage(self, txn: ReadTransaction) -> None:
+        """Invariant 1: what was left out because it was known must still be known at the very slot of the commit."""
+        found = damaged_packs(txn).keys() - self._damaged
+        if found:
+            raise PreconditionFailed(
+                f"{len(found)} packs were found damaged while this push relied on what was known",
+                next_step="push again; what was uploaded is not uploaded twice",
+                packs=sorted(name.hex() for name in found),
+            )
 
     def _equal_version(self, manifest: Manifest, request: Request) -> int | None:
         """The newest version, when the push would change nothing at all."""
