@@ -157,7 +157,7 @@ class LocalBackend(Backend):
         path = self._path(name)
         try:
             os.unlink(path)  # noqa: PTH108 - no Path per object
-            _sync_folder(os.path.dirname(path))  # noqa: PTH120 - no Path per object
+            sync_folder(os.path.dirname(path))  # noqa: PTH120 - no Path per object
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             # A folder of that name is no object.
             return
@@ -245,12 +245,12 @@ class LocalBackend(Backend):
         systems, and the fsyncs of these have nothing left to do.
         """
         folder = name.rpartition("/")[0]
-        _sync_folder(self._root + folder)
+        sync_folder(self._root + folder)
         if folder not in self._durable_folders:
             chain = _chain(folder)
             for parent in reversed(chain):
                 if parent not in self._durable_folders:
-                    _sync_folder(self._root + parent.rpartition("/")[0])
+                    sync_folder(self._root + parent.rpartition("/")[0])
             self._durable_folders.update(chain)
 
     def _read(self, file: int, name: str, start: int, length: int) -> bytes:
@@ -305,8 +305,12 @@ class LocalBackend(Backend):
         return BackendError(f"{name} can't be written to {self.url}: {error}", object=name, url=self.url)
 
 
-def make_folders(path: Path) -> None:
+def make_folders(path: Path, *, mode: int = 0o777) -> None:
     """Make a folder and its parents, durably; one that exists is left as it is.
+
+    Args:
+        path: The folder.
+        mode: Of those that are made, before the umask.
 
     Raises:
         OSError: What the operating system said.
@@ -316,8 +320,8 @@ def make_folders(path: Path) -> None:
         missing.append(path)
         path = path.parent
     for folder in reversed(missing):
-        _make_folder(str(folder))
-        _sync_folder(str(folder.parent))
+        _make_folder(str(folder), mode)
+        sync_folder(str(folder.parent))
 
 
 def sync_file(file: int) -> None:
@@ -337,7 +341,12 @@ def sync_file(file: int) -> None:
         os.fsync(file)
 
 
-def _sync_folder(path: str) -> None:
+def sync_folder(path: str) -> None:
+    """Force a folder's names to the medium, where its file system can.
+
+    Raises:
+        OSError: What the operating system said; names made or removed since must be taken for undone.
+    """
     folder = os.open(path, _FOLDER_FLAGS)
     try:
         os.fsync(folder)
@@ -349,9 +358,9 @@ def _sync_folder(path: str) -> None:
         os.close(folder)
 
 
-def _make_folder(path: str) -> None:
+def _make_folder(path: str, mode: int = 0o777) -> None:
     try:
-        os.mkdir(path)  # noqa: PTH102 - no Path per put
+        os.mkdir(path, mode)  # noqa: PTH102 - no Path per put
     except FileExistsError:
         return
 

@@ -17,7 +17,7 @@ from artifactstore.config import load_settings
 from artifactstore.content.get import ChunkReader
 from artifactstore.crypto.aead import Aead
 from artifactstore.crypto.derive import hkdf_sha256
-from artifactstore.crypto.hashing import blake3, sha256
+from artifactstore.crypto.hashing import sha256
 from artifactstore.crypto.signing import SigningKey
 from artifactstore.crypto.suite import SALT_SIZE_BYTES
 from artifactstore.errors import (
@@ -55,8 +55,8 @@ from artifactstore.keyring.keyring import Keyring, Member, create_secrets, make_
 from artifactstore.log.log import Log
 from artifactstore.log.merkle import EMPTY_ROOT
 from artifactstore.log.records import examine, open_slot
+from artifactstore.store.pins import pin, pinned
 
-_PINS: Final = "pins"
 # What restic and others of its kind use too: level 1 stores 6% more of unpacked wheels, level 4 takes twice the time.
 COMPRESSION_LEVEL: Final = 3
 COMPRESSION_LEVEL_MAX: Final = 19
@@ -169,7 +169,7 @@ def create_parts(access: Access, clock: Clock, randomness: Randomness, executors
     except BaseException:
         parts.environment.close()
         raise
-    _pin(access, store_id, replace=True)
+    pin(access.cache_dir, access.url, store_id)
     return parts
 
 
@@ -190,7 +190,8 @@ def open_parts(access: Access, clock: Clock, randomness: Randomness, *, store_id
     """
     backend = _backend(access, clock, make=False)
     found, keys, record = _identity(backend)
-    expected = bytes.fromhex(store_id) if store_id else _pinned(access)
+    known = pinned(access.cache_dir, access.url)
+    expected = bytes.fromhex(store_id) if store_id else known
     if expected is not None and expected != found:
         raise RolledBack(
             f"another store lies at {backend.url} than this client knows",
@@ -200,8 +201,8 @@ def open_parts(access: Access, clock: Clock, randomness: Randomness, *, store_id
         )
     keyring = _unlock(backend, found, keys, access.key_file)
     _check_parameters(record, keyring)
-    parts = _wire(access, backend, keyring, clock, randomness, known=_pinned(access) == found)
-    _pin(access, found, replace=store_id is not None)
+    parts = _wire(access, backend, keyring, clock, randomness, known=known == found)
+    pin(access.cache_dir, access.url, found)
     return parts
 
 
@@ -389,28 +390,3 @@ def _facts(environment: Environment, keyring: Keyring, randomness: Randomness) -
         facts = Facts(LAYOUT, keyring.store_id, randomness.token(SALT_SIZE_BYTES))
         write_facts(txn, facts)
     return facts, True
-
-
-def _pin_path(access: Access) -> Path:
-    location = access.url if "://" in access.url else os.path.realpath(access.url)
-    return access.cache_dir / _PINS / blake3(location.encode(errors="surrogateescape")).hex()[:32]
-
-
-def _pinned(access: Access) -> bytes | None:
-    """The store id that this client saw at the URL before."""
-    try:
-        return bytes.fromhex(_pin_path(access).read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
-
-
-def _pin(access: Access, store_id: bytes, *, replace: bool) -> None:
-    """Remember which store lies at the URL; a cache that can't be written remembers nothing."""
-    path = _pin_path(access)
-    if not replace and path.exists():
-        return
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_text(store_id.hex(), encoding="ascii")
-    except OSError:
-        return

@@ -148,9 +148,9 @@ def test_a_folder_made_by_another_process_is_synced_once(
     """A folder that another process has just made may not be durable yet: its parents are synced here too."""
     (tmp_path / "packs" / "aa").mkdir(parents=True)
     synced: list[str] = []
-    real = local._sync_folder
+    real = local.sync_folder
     monkeypatch.setattr(
-        local, "_sync_folder", lambda path: (synced.append(path.removeprefix(backend.url)), real(path))
+        local, "sync_folder", lambda path: (synced.append(path.removeprefix(backend.url)), real(path))
     )
     backend.create("packs/aa/x", b"data")
     backend.create("packs/aa/y", b"data")
@@ -382,7 +382,7 @@ def test_objects_are_made_with_the_users_mask(backend: LocalBackend) -> None:
 def test_make_folders_makes_all_and_syncs_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each new folder is made durable in its parent; an existing one costs nothing."""
     synced: list[str] = []
-    monkeypatch.setattr(local, "_sync_folder", synced.append)
+    monkeypatch.setattr(local, "sync_folder", synced.append)
     make_folders(tmp_path / "a" / "b")
     assert synced == [str(tmp_path), str(tmp_path / "a")]
     make_folders(tmp_path / "a" / "b")

@@ -1,0 +1,53 @@
+"""Which store this client saw at a URL, so that another one does not take its place without a word.
+
+A pin is replaced whole or not at all and is durable before the store is used: a crash leaves the pin before it. What
+is not an id counts as no pin.
+"""
+
+import contextlib
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from artifactstore.backend.local import make_folders, sync_file, sync_folder
+from artifactstore.crypto.hashing import blake3
+
+_FOLDER: Final = "pins"
+_STORE_ID = re.compile(r"[0-9a-f]{64}")
+
+
+def pinned(cache_dir: Path, url: str) -> bytes | None:
+    """The store id that this client saw at the URL before."""
+    try:
+        text = _path(cache_dir, url).read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return None
+    return bytes.fromhex(text) if _STORE_ID.fullmatch(text) else None
+
+
+def pin(cache_dir: Path, url: str, store_id: bytes) -> None:
+    """Remember which store lies at the URL; a cache that can't be written remembers nothing."""
+    path = _path(cache_dir, url)
+    if pinned(cache_dir, url) == store_id:
+        return
+    with contextlib.suppress(OSError):
+        make_folders(path.parent, mode=0o700)
+        file, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+        try:
+            try:
+                os.write(file, store_id.hex().encode())
+                sync_file(file)
+            finally:
+                os.close(file)
+            Path(temporary).replace(path)
+        except OSError:
+            Path(temporary).unlink()
+            raise
+        sync_folder(str(path.parent))
+
+
+def _path(cache_dir: Path, url: str) -> Path:
+    location = url if "://" in url else os.path.realpath(url)
+    return cache_dir / _FOLDER / blake3(location.encode(errors="surrogateescape")).hex()[:32]
