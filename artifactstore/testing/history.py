@@ -1,0 +1,261 @@
+"""Clients that note what they do to a store while they do it, and what the store's log says that they did.
+
+A journal holds one client's operations, each noted before it is asked for and again when it has its result, so that of
+a client that was killed everything is known but the outcome of its last one. Times are of the system's monotonic
+clock, which all processes of a machine share and nobody can set.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from artifactstore.errors import ArtifactStoreError, NotFoundError
+from artifactstore.format.operations import Alias, Tag
+from artifactstore.format.operations import Push as LoggedPush
+from artifactstore.ids import LATEST
+from artifactstore.index.tables import Position
+from artifactstore.log.log import Applier, Log
+from artifactstore.store.opening import Parts
+from artifactstore.store.store import Store
+from artifactstore.testing.linearizability import (
+    Action,
+    Event,
+    Found,
+    Landed,
+    Mark,
+    Move,
+    Push,
+    Resolve,
+    Write,
+)
+from artifactstore.testing.simulation import SeededRandomness
+
+R = TypeVar("R")
+
+_LABEL_FILE: Final = "label"
+_DATA_FILE: Final = "data"
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """One line of a journal.
+
+    Attributes:
+        event: The operation; without an end when it has just been asked for.
+        tries: Records that were made for slots, those that lost their slot included.
+        seconds: How long it took, as its client's own clock has it.
+        error: The kind of the error that it failed with; empty otherwise.
+    """
+
+    event: Event
+    tries: int = 0
+    seconds: float = 0.0
+    error: str = ""
+
+
+class Recorder:
+    """Does things to a store for one client and notes them. Not thread-safe.
+
+    Contents are made from labels: a version labelled `x` holds `x`, and bytes that follow from it, so that whoever
+    pulls it knows whether it is whole.
+
+    Args:
+        store: The client's store.
+        client: Its name.
+        journal: The file to note in; it is made, or added to.
+        scratch: A folder for what is pushed and pulled.
+    """
+
+    def __init__(self, store: Store, client: str, journal: Path, scratch: Path) -> None:
+        self._store = store
+        self._client = client
+        self._scratch = scratch
+        scratch.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._slots: list[int] = []
+        self._tries = 0
+        _note_claims(parts_of(store).log, self._slots, self._tried)
+
+    def close(self) -> None:
+        """Close the journal."""
+        os.close(self._descriptor)
+
+    def push(
+        self, artifact: str, label: str, size_bytes: int, *, aliases: Sequence[str] = (), tagged: bool = True
+    ) -> Landed | None:
+        """Push the content of a label; None when it failed. What is `tagged` carries the label as a tag too."""
+        tags = (label,) if tagged else ()
+        folder = self._scratch / "source"
+        folder.mkdir(exist_ok=True)
+        (folder / _LABEL_FILE).write_text(label, encoding="utf-8")
+        (folder / _DATA_FILE).write_bytes(content_of(label, size_bytes))
+
+        def act() -> Landed:
+            version = self._store.push([folder], artifact, aliases=aliases, tags=tags)
+            assert version.push is not None
+            return Landed(version.number, version.push.created)
+
+        return self._noted(artifact, Push(label, tuple(aliases), tags), act)
+
+    def move(self, artifact: str, number: int, aliases: Sequence[str]) -> bool | None:
+        """Point aliases at a version; None when it failed."""
+
+        def act() -> bool:
+            self._store.add_aliases(f"{artifact}:v{number}", aliases)
+            return True
+
+        return self._noted(artifact, Move(number, tuple(aliases)), act, absent=False)
+
+    def mark(self, artifact: str, number: int, add: Sequence[str], remove: Sequence[str] = ()) -> bool | None:
+        """Put labels on a version or, where none are to be added, take them off; None when it failed."""
+
+        def act() -> bool:
+            reference = f"{artifact}:v{number}"
+            if add:
+                self._store.add_tags(reference, add)
+            else:
+                self._store.remove_tags(reference, remove)
+            return True
+
+        return self._noted(
+            artifact, Mark(number, tuple(add), () if add else tuple(remove)), act, absent=False
+        )
+
+    def pull(self, artifact: str, name: str = LATEST) -> Found | None:
+        """Pull what an alias or `vN` names and look at every byte; None when it failed or names nothing."""
+        target = self._scratch / "pulled"
+
+        def act() -> Found:
+            try:
+                version = self._store.pull(f"{artifact}:{name}", target).version
+                return Found(version.number, _label_of(target), tuple(sorted(version.tags)))
+            finally:
+                for file in (_LABEL_FILE, _DATA_FILE):
+                    (target / file).unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    target.rmdir()
+
+        return self._noted(artifact, Resolve(name), act, absent=None)
+
+    def _noted(
+        self, artifact: str, action: Action, act: Callable[[], R], *, absent: R | None = None
+    ) -> R | None:
+        """Do something between two notes; what names nothing returns `absent`."""
+        self._slots.clear()
+        self._tries = 0
+        event = Event(self._client, artifact, action, _now_s(), None)
+        self._write(Noted(event))
+        started_s = event.begin_s
+        result: R | None
+        try:
+            result = act()
+        except NotFoundError:
+            result = absent
+        except ArtifactStoreError as error:
+            self._write(Noted(event, self._tries, _now_s() - started_s, error.kind))
+            return None
+        end_s = _now_s()
+        told: Any = result
+        slot = self._slots[-1] if self._slots else None
+        event = msgspec.structs.replace(event, end_s=end_s, result=told, slot=slot)
+        self._write(Noted(event, self._tries, end_s - started_s))
+        return result
+
+    def _tried(self) -> None:
+        self._tries += 1
+
+    def _write(self, noted: Noted) -> None:
+        os.write(self._descriptor, msgspec.json.encode(noted) + b"\n")
+
+
+def read_journal(path: Path) -> list[Noted]:
+    """What a client has noted: one line for each operation, the last that it wrote of it."""
+    noted: list[Noted] = []
+    open_ended = False
+    for line in path.read_bytes().splitlines():
+        one = msgspec.json.decode(line, type=Noted)
+        begins = one.event.end_s is None and not one.error
+        if open_ended and not begins:
+            noted[-1] = one
+        else:
+            noted.append(one)
+        open_ended = begins
+    return noted
+
+
+def read_log(store: Store) -> list[Write]:
+    """The catalog operations in a store's log, in order, with contents as their labels.
+
+    A content whose label no push has put into the log as a tag goes by its digest.
+    """
+    parts = parts_of(store)
+    end = parts.log.follow(parts.catalog).next_slot
+    operations = [
+        (record.slot, operation)
+        for record in parts.log.reread(0, end)
+        if record.sealed is not None
+        for operation in record.sealed.operations
+        if isinstance(operation, LoggedPush | Alias | Tag)
+    ]
+    labels = {
+        operation.manifest.digest: operation.tags[0]
+        for _, operation in operations
+        if isinstance(operation, LoggedPush) and operation.tags
+    }
+    return [
+        Write(slot, f"{operation.project}/{operation.name}", _action_of(operation, labels))
+        for slot, operation in operations
+    ]
+
+
+def content_of(label: str, size_bytes: int) -> bytes:
+    """The bytes that go with a label, behind their own length."""
+    body = SeededRandomness(int.from_bytes(label.encode(), "big")).token(size_bytes)
+    return size_bytes.to_bytes(8, "big") + body
+
+
+def parts_of(store: Store) -> Parts:
+    """The parts of an open store."""
+    return store._parts  # noqa: SLF001 - tests own every part
+
+
+def _label_of(folder: Path) -> str:
+    """The label of a pulled version, every byte of which is what the label says."""
+    label = (folder / _LABEL_FILE).read_text(encoding="utf-8")
+    data = (folder / _DATA_FILE).read_bytes()
+    assert data == content_of(label, int.from_bytes(data[:8], "big")), f"wrong bytes under {label}"
+    return label
+
+
+def _action_of(operation: LoggedPush | Alias | Tag, labels: Mapping[bytes, str]) -> Action:
+    match operation:
+        case LoggedPush():
+            digest = operation.manifest.digest
+            return Push(labels.get(digest, digest.hex()), tuple(operation.aliases), tuple(operation.tags))
+        case Alias():
+            return Move(operation.number, tuple(operation.aliases))
+        case Tag():
+            return Mark(operation.number, tuple(operation.add), tuple(operation.remove))
+
+
+def _note_claims(log: Log, slots: list[int], tried: Callable[[], None]) -> None:
+    """Let a log tell which slots are claimed through it, and when a record is made for one."""
+    inner = log.claim
+
+    def claim(applier: Applier, make: Callable[[Position], bytes]) -> int:
+        def making(position: Position) -> bytes:
+            tried()
+            return make(position)
+
+        slots.append(inner(applier, making))
+        return slots[-1]
+
+    vars(log)["claim"] = claim
+
+
+def _now_s() -> float:
+    return time.monotonic()

@@ -1,0 +1,194 @@
+"""A client that pushes, moves aliases, puts labels and pulls at random, for runs of many at once.
+
+Run as a program it takes a `Workload` as JSON on standard input, and may be killed at any moment: what it did is in
+its journal. It ends by itself after its operations or at its time, with exit code 0; a wrong byte ends it otherwise.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from artifactstore.clock import SystemClock
+from artifactstore.errors import BackendError
+from artifactstore.ids import LATEST
+from artifactstore.store.store import Store
+from artifactstore.testing.history import Recorder
+from artifactstore.testing.linearizability import Landed
+from artifactstore.testing.simulation import SeededRandomness
+
+T = TypeVar("T")
+
+ALIASES: Final = ("stable", "candidate", "mine")
+_LABELS: Final = ("good", "bad")
+_NS_PER_S: Final = 1_000_000_000
+_OPEN_PAUSE_S: Final = 0.5
+# Where the package lies, for an interpreter in which it is not installed.
+_ROOT: Final = Path(__file__).resolve().parents[2]
+# Of a hundred operations, those below the first number push, below the second move an alias, and so on; the rest pull.
+_PUSHES, _MOVES, _MARKS = 45, 62, 68
+_EQUAL_PUSHES = 4
+
+
+class Workload(msgspec.Struct, frozen=True):
+    """What a client is to do.
+
+    Attributes:
+        url: The store, which exists.
+        storage_options: As `Store.open` takes them.
+        folder: Where its key file `key` lies; its journal, cache and scratch are made there, named after it.
+        client: Its name.
+        seed: Of its choices.
+        artifacts: What it works on.
+        operations: After how many it ends.
+        until_s: When it ends, by the system's monotonic clock; None for no end.
+        epoch_s: How often it goes over to new artifacts, which keeps histories short; None for never.
+        size_bytes_max: Of a version's content; most are far smaller.
+        skew_s: How far its wall clock is off.
+    """
+
+    url: str
+    storage_options: dict[str, Any] | None
+    folder: str
+    client: str
+    seed: int
+    artifacts: list[str]
+    operations: int
+    until_s: float | None = None
+    epoch_s: float | None = None
+    size_bytes_max: int = 4096
+    skew_s: int = 0
+
+    @property
+    def journal(self) -> Path:
+        """Where it notes what it does."""
+        return Path(self.folder) / f"{self.client}.journal"
+
+
+class SkewedClock(SystemClock):
+    """The machine's clock, with wall time that is off by some seconds."""
+
+    def __init__(self, skew_s: int) -> None:
+        self._skew_ns = skew_s * _NS_PER_S
+
+    def now_ns(self) -> int:
+        """Nanoseconds since the Unix epoch, and the skew."""
+        return super().now_ns() + self._skew_ns
+
+
+def start(workload: Workload) -> "subprocess.Popen[bytes]":
+    """Start a client in a process of its own; what goes wrong is written beside its journal, with `.log` at its end."""
+    with workload.journal.with_suffix(".log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603 - this very module
+            [sys.executable, "-W", "error", "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        )
+    assert process.stdin is not None
+    with process.stdin as pipe:
+        pipe.write(msgspec.json.encode(workload))
+    return process
+
+
+def run(workload: Workload) -> None:
+    """Do what a workload says, to its end."""
+    folder = Path(workload.folder)
+    store = _opened(workload, folder)
+    if store is None:
+        return
+    with store:
+        recorder = Recorder(store, workload.client, workload.journal, folder / f"{workload.client}.scratch")
+        client = _Client(workload, recorder)
+        for number in range(workload.operations):
+            if _is_over(workload):
+                break
+            client.act(number)
+        recorder.close()
+
+
+class _Client:
+    """Chooses what to do next."""
+
+    def __init__(self, workload: Workload, recorder: Recorder) -> None:
+        self._workload = workload
+        self._recorder = recorder
+        self._randomness = SeededRandomness(workload.seed)
+        self._newest: dict[str, int] = {}
+        self._pushed: dict[str, tuple[str, int]] = {}
+
+    def act(self, number: int) -> None:
+        """Do one thing to one artifact."""
+        artifact = self._one_of(self._workload.artifacts)
+        if self._workload.epoch_s is not None:
+            artifact += f"-{int(time.monotonic() // self._workload.epoch_s)}"
+        known = self._newest.get(artifact)
+        die = self._below(100)
+        if die < _PUSHES or known is None:
+            self._push(artifact, number, equal=die < _EQUAL_PUSHES)
+        elif die < _MOVES:
+            self._recorder.move(artifact, self._below(known + 1), [self._one_of(ALIASES)])
+        elif die < _MARKS:
+            labels = [self._one_of(_LABELS)]
+            put = bool(self._below(2))
+            self._recorder.mark(artifact, self._below(known + 1), labels if put else (), labels)
+        else:
+            name = self._one_of([LATEST, *ALIASES, f"v{self._below(known + 1)}"])
+            found = self._recorder.pull(artifact, name)
+            if found is not None:
+                self._newest[artifact] = max(known, found.number)
+
+    def _push(self, artifact: str, number: int, *, equal: bool) -> None:
+        label, size_bytes = f"{self._workload.client}-{number}", self._size_bytes()
+        aliases = [self._one_of(ALIASES)] if self._below(2) else []
+        if equal and artifact in self._pushed:
+            # What was pushed before, without anything to write if it is still the newest.
+            label, size_bytes = self._pushed[artifact]
+            aliases = []
+        self._pushed[artifact] = label, size_bytes
+        landed = self._recorder.push(artifact, label, size_bytes, aliases=aliases, tagged=not equal)
+        if isinstance(landed, Landed):
+            self._newest[artifact] = max(self._newest.get(artifact, 0), landed.number)
+
+    def _size_bytes(self) -> int:
+        """Small as a rule, at times up to the most that there may be."""
+        most = self._workload.size_bytes_max
+        return self._below(most if self._below(20) == 0 else max(1, most // 64))
+
+    def _below(self, stop: int) -> int:
+        return int.from_bytes(self._randomness.token(8), "big") % stop
+
+    def _one_of(self, choices: Sequence[T]) -> T:
+        return choices[self._below(len(choices))]
+
+
+def _opened(workload: Workload, folder: Path) -> Store | None:
+    """The store, opened as often as it takes; None where time is over before that."""
+    while not _is_over(workload):
+        try:
+            return Store.open(
+                workload.url,
+                key_file=folder / "key",
+                cache_dir=folder / f"{workload.client}.cache",
+                storage_options=workload.storage_options,
+                clock=SkewedClock(workload.skew_s),
+            )
+        except BackendError:
+            if workload.until_s is None:
+                raise
+            time.sleep(_OPEN_PAUSE_S)
+    return None
+
+
+def _is_over(workload: Workload) -> bool:
+    return workload.until_s is not None and time.monotonic() >= workload.until_s
+
+
+if __name__ == "__main__":
+    run(msgspec.json.decode(sys.stdin.buffer.read(), type=Workload))

@@ -1,0 +1,114 @@
+"""What clients note is what they did, killed clients included, and the log says the same."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from artifactstore.errors import ConnectionLost
+from artifactstore.ids import LATEST
+from artifactstore.testing import FaultyBackend, workload
+from artifactstore.testing.history import Recorder, content_of, parts_of, read_journal, read_log
+from artifactstore.testing.linearizability import (
+    Found,
+    Landed,
+    Mark,
+    Move,
+    Push,
+    Resolve,
+    Write,
+    assert_follows_log,
+    assert_linearizable,
+)
+from artifactstore.testing.workload import Workload
+from tests.stores import make_store, reopened
+
+ARTIFACT = "p/n"
+
+
+def test_a_journal_and_the_log_tell_the_same_story(tmp_path: Path) -> None:
+    """Each operation is noted with its result and its slot, and stands at that slot in the log."""
+    with make_store(tmp_path) as store:
+        with closing(Recorder(store, "c", tmp_path / "journal", tmp_path / "scratch")) as recorder:
+            assert recorder.push(ARTIFACT, "one", 10, aliases=["x"]) == Landed(0, True)
+            assert recorder.push(ARTIFACT, "two", 200_000) == Landed(1, True)
+            assert recorder.push(ARTIFACT, "two", 200_000, tagged=False) == Landed(1, False)
+            assert recorder.push(ARTIFACT, "two", 200_000, aliases=["y"], tagged=False) == Landed(1, False)
+            assert recorder.move(ARTIFACT, 1, ["x"])
+            assert recorder.mark(ARTIFACT, 0, ["good"])
+            assert recorder.mark(ARTIFACT, 0, [], ["one"])
+            assert recorder.move(ARTIFACT, 7, ["x"]) is False
+            assert recorder.pull(ARTIFACT) == Found(1, "two", ("two",))
+            assert recorder.pull(ARTIFACT, "v0") == Found(0, "one", ("good",))
+            assert recorder.pull(ARTIFACT, "nowhere") is None
+        noted = read_journal(tmp_path / "journal")
+        log = read_log(store)
+    assert log == [
+        Write(1, ARTIFACT, Push("one", ("x",), ("one",))),
+        Write(2, ARTIFACT, Push("two", (), ("two",))),
+        Write(3, ARTIFACT, Push("two", ("y",))),
+        Write(4, ARTIFACT, Move(1, ("x",))),
+        Write(5, ARTIFACT, Mark(0, ("good",), ())),
+        Write(6, ARTIFACT, Mark(0, (), ("one",))),
+    ]
+    events = [one.event for one in noted]
+    assert [event.slot for event in events] == [1, 2, None, 3, 4, 5, 6, None, None, None, None]
+    assert [one.tries for one in noted] == [1, 1, 0, 1, 1, 1, 1, 0, 0, 0, 0]
+    assert [event.action for event in events[-3:]] == [Resolve(LATEST), Resolve("v0"), Resolve("nowhere")]
+    assert all(event.end_s is not None and event.begin_s < event.end_s for event in events)
+    assert_follows_log(events, log)
+    assert_linearizable(events)
+
+
+def test_failures_and_kills_leave_open_ends(tmp_path: Path) -> None:
+    """An operation that failed has no end but the error's kind; one whose client was killed has nothing more."""
+    with make_store(tmp_path) as store:
+        parts = parts_of(store)
+        faulty = FaultyBackend(parts.backend)
+        store._parts = parts._replace(backend=faulty)
+        parts.log._backend = faulty
+        with closing(Recorder(store, "c", tmp_path / "journal", tmp_path / "scratch")) as recorder:
+            recorder.push(ARTIFACT, "one", 10)
+            faulty.fail(at=len(faulty.operations), forever=True, error=ConnectionLost)
+            assert recorder.pull(ARTIFACT) is None
+            faulty.heal()
+            recorder.pull(ARTIFACT)
+    whole = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
+    (tmp_path / "journal").write_bytes(b"".join(whole[:-1]))
+    first, failed, killed = read_journal(tmp_path / "journal")
+    assert first.event.result == Landed(0, True)
+    assert (failed.event.end_s, failed.error) == (None, "connection-lost")
+    assert (killed.event.end_s, killed.error) == (None, "")
+    assert killed.event.begin_s > failed.event.begin_s
+
+
+def test_wrong_bytes_are_noticed(tmp_path: Path) -> None:
+    """What is pulled must be what its label says, to the last byte."""
+    (tmp_path / "label").write_text("one")
+    (tmp_path / "data").write_bytes(content_of("one", 50)[:-1] + b"?")
+    with make_store(tmp_path / "store") as store:
+        store.push([tmp_path / "label", tmp_path / "data"], ARTIFACT)
+        recorder = Recorder(store, "c", tmp_path / "journal", tmp_path / "scratch")
+        with closing(recorder), pytest.raises(AssertionError, match="wrong bytes under one"):
+            recorder.pull(ARTIFACT)
+
+
+def test_a_workload_is_its_seeds(tmp_path: Path) -> None:
+    """A client alone does the same things for the same seed, in its own process; it ends at its time, too."""
+    told = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        with make_store(folder, folder / "store"):
+            pass
+        work = Workload(str(folder / "store"), None, str(folder), "c", 3, [ARTIFACT, "p/m"], 30)
+        process = workload.start(work)
+        assert process.wait() == 0, work.journal.with_suffix(".log").read_text()
+        noted = read_journal(work.journal)
+        told.append([(one.event.artifact, one.event.action, one.event.result) for one in noted])
+        with reopened(folder, folder / "store") as store:
+            assert_follows_log([one.event for one in noted], read_log(store))
+        late = Workload(str(folder / "store"), None, str(folder), "late", 3, [ARTIFACT], 30, until_s=0.0)
+        workload.run(late)
+        assert not late.journal.exists()
+    assert told[0] == told[1]
+    assert {type(action) for _, action, _ in told[0]} == {Push, Move, Mark, Resolve}
