@@ -12,7 +12,7 @@ and a next step that a person can take. The tree::
     ├── AccessError           5   KeyMissing, WrongKey, KeyExposed, KeyDamaged, PermissionRefused
     ├── Damaged               6   RolledBack, HostileManifest
     └── BackendError          7   ObjectMissing, ObjectExists, ObjectTooLarge, TruncatedRead, StorageFull,
-                                  Throttled, ConnectionLost
+                                  Throttled, ConnectionLost, UntrustedServer
 """
 
 from typing import ClassVar
@@ -342,3 +342,10 @@ class ConnectionLost(BackendError):
 
     kind = "connection-lost"
     advice = "check the network and the URL, then try again; what was uploaded is not uploaded twice"
+
+
+class UntrustedServer(BackendError):
+    """The server's certificate is of no authority that this client trusts."""
+
+    kind = "untrusted-server"
+    advice = "if it is of a private authority, name its file: --storage-option ca=FILE"

@@ -102,6 +102,11 @@ class Backend(ABC):
         """Why `create` is known not to be exclusive here; empty where nothing speaks against it."""
         return ""
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether requests cross a network, where what fails once may pass the next time."""
+        return False
+
     @abstractmethod
     def create(self, name: str, data: Buffer) -> None:
         """Make an object that must not exist yet, all or nothing, durable on return.

@@ -18,6 +18,7 @@ from artifactstore.errors import (
     StorageFull,
     Throttled,
     TruncatedRead,
+    UntrustedServer,
 )
 
 # Libraries whose exceptions, when they carry no HTTP status, are about the connection.
@@ -171,7 +172,7 @@ def _from_cause(cause: BaseException, url: str, name: str) -> ArtifactStoreError
             url=url,
         )
     if transport and ("SSL" in kind or "Certificate" in kind):
-        return _untrusted_certificate(cause, url, name)
+        return UntrustedServer(f"no trusted TLS connection to {url}: {cause}", object=name, url=url)
     if transport or isinstance(cause, ConnectionError | TimeoutError):
         where = name or "its root"
         return ConnectionLost(f"the connection to {url} failed at {where}: {cause}", object=name, url=url)
@@ -199,16 +200,6 @@ def _from_status(
 def _throttled(error: BaseException, url: str, facts: dict[str, Any]) -> Throttled:
     return Throttled(
         f"{url} asks for fewer requests: {error}", next_step="wait a while, then try again", **facts
-    )
-
-
-def _untrusted_certificate(cause: BaseException, url: str, name: str) -> ConnectionLost:
-    return ConnectionLost(
-        f"no trusted TLS connection to {url}: {cause}",
-        next_step="if the server's certificate is of a private CA, name its file: --storage-option ca=FILE",
-        object=name,
-        url=url,
-        certificate=True,
     )
 
 

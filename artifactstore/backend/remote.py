@@ -9,6 +9,7 @@ import inspect
 import os
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -58,6 +59,19 @@ _MODIFIED_KEYS = ("LastModified", "last_modified", "updated", "mtime", "modified
 _SECRET_PARTS = re.compile(r"(?<=://)[^/@]*@|[?#].*$")
 
 
+_backends: "weakref.WeakSet[FsspecBackend]" = weakref.WeakSet()
+# What a fork left of the parent's file systems, never to be freed: closing its sockets would take them out of the
+# epoll object that the two processes share, and the parent would wait for answers until they time out.
+_inherited: list[Any] = []
+
+
+def _keep_inherited() -> None:
+    _inherited.extend(backend._file_system for backend in _backends)  # noqa: SLF001 - of this module
+
+
+os.register_at_fork(after_in_child=_keep_inherited)
+
+
 class FsspecBackend(Backend):
     """Objects below a URL of any fsspec file system.
 
@@ -83,6 +97,7 @@ class FsspecBackend(Backend):
         self._file_system: Any = None
         self._root = ""
         self._pool: ThreadPoolExecutor | None = None
+        _backends.add(self)
         self._connected()
 
     @property
@@ -94,6 +109,11 @@ class FsspecBackend(Backend):
         if not self._knows_create_mode():
             return f"{type(self._connected()).__name__} has no exclusive create"
         return ""
+
+    @property
+    def is_remote(self) -> bool:
+        """Always."""
+        return True
 
     def create(self, name: str, data: Buffer) -> None:
         """Make an object that must not exist yet."""
@@ -303,4 +323,15 @@ def _make_file_system(full_url: str, url: str, options: Mapping[str, Any]) -> tu
     if scheme in {"s3", "s3a"}:
         # How often s3fs tries by itself (`options`, invariant 2).
         file_system.retries = 1
+        file_system.close_session = _closer_in(os.getpid(), file_system.close_session)
     return file_system, str(root)
+
+
+def _closer_in(process: int, close: Callable[..., None]) -> Callable[..., None]:
+    """The closing of a session, in the process that made it alone; s3fs calls it at the end of any."""
+
+    def close_session(*arguments: object) -> None:
+        if os.getpid() == process:
+            close(*arguments)
+
+    return close_session

@@ -32,6 +32,11 @@ class WrapperBackend(Backend):
         """What the inner backend says."""
         return self.inner.create_doubt
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether the inner backend is."""
+        return self.inner.is_remote
+
     def create(self, name: str, data: Buffer) -> None:
         """Make an object that must not exist yet."""
         self.inner.create(name, data)
@@ -73,6 +78,13 @@ class WrapperBackend(Backend):
         self.inner.close()
 
 
+def sleep_unless(closed: threading.Event, seconds: float, clock: Clock) -> None:
+    """Wait for `seconds`, or until `closed` is set."""
+    until_s = clock.monotonic_s() + seconds
+    while (left_s := until_s - clock.monotonic_s()) > 0 and not closed.is_set():
+        clock.sleep(min(left_s, _WAIT_S))
+
+
 class _Rate:
     """Spreads bytes over time: each taker waits until all that was taken before it is paid for.
 
@@ -101,10 +113,9 @@ class _Rate:
         with self._lock:
             start_s = max(self._clock.monotonic_s(), self._paid_until_s)
             until_s = self._paid_until_s = start_s + size_bytes / self._bytes_per_s
-        while (left_s := until_s - self._clock.monotonic_s()) > 0:
-            if self._closed.is_set():
-                raise ConnectionLost(f"{self._url} was closed while a limited transfer waited", url=self._url)
-            self._clock.sleep(min(left_s, _WAIT_S))
+        sleep_unless(self._closed, until_s - self._clock.monotonic_s(), self._clock)
+        if self._closed.is_set() and self._clock.monotonic_s() < until_s:
+            raise ConnectionLost(f"{self._url} was closed while a limited transfer waited", url=self._url)
 
 
 class ThrottledBackend(WrapperBackend):

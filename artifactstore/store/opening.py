@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from artifactstore.backend.base import Backend
 from artifactstore.backend.opening import open_backend
 from artifactstore.backend.probe import PROBE_PREFIX, probe
+from artifactstore.backend.retrying import RetryingBackend
 from artifactstore.backend.wrapping import ThrottledBackend
 from artifactstore.catalog.commit import Committer
 from artifactstore.catalog.replay import Catalog
@@ -153,7 +154,7 @@ def create_parts(access: Access, clock: Clock, randomness: Randomness, executors
         ForeignContents: Something else is there.
         UntrustedBackend: Two writers can create one object there.
     """
-    backend = _backend(access, clock, make=True)
+    backend = _backend(access, clock, randomness, make=True)
     refuse_occupied(backend)
     if not access.single_writer:
         probe(backend, randomness, executors)
@@ -188,7 +189,7 @@ def open_parts(access: Access, clock: Clock, randomness: Randomness, *, store_id
         RolledBack: Another store lies there than the one expected.
         NewerStore: It is of a format that this release does not know.
     """
-    backend = _backend(access, clock, make=False)
+    backend = _backend(access, clock, randomness, make=False)
     found, keys, record = _identity(backend)
     known = pinned(access.cache_dir, access.url)
     expected = bytes.fromhex(store_id) if store_id else known
@@ -231,10 +232,12 @@ def refuse_occupied(backend: Backend) -> None:
             )
 
 
-def _backend(access: Access, clock: Clock, *, make: bool) -> Backend:
+def _backend(access: Access, clock: Clock, randomness: Randomness, *, make: bool) -> Backend:
     backend = open_backend(access.url, storage_options=access.storage_options, make=make)
     if access.wrap_backend is not None:
         backend = access.wrap_backend(backend)
+    if backend.is_remote:
+        backend = RetryingBackend(backend, clock, randomness)
     if access.upload_bytes_per_s or access.download_bytes_per_s:
         return ThrottledBackend(backend, access.upload_bytes_per_s, access.download_bytes_per_s, clock)
     return backend

@@ -33,6 +33,7 @@ from artifactstore.errors import (
     Throttled,
     TruncatedRead,
     UntrustedBackend,
+    UntrustedServer,
 )
 from artifactstore.testing.conformance import BackendConformance
 
@@ -239,7 +240,7 @@ def caused(error: Exception, cause: BaseException) -> Exception:
         (ClientError(418), BackendError),
         (HttpError(5), BackendError),
         (of_module("botocore.exceptions", "EndpointConnectionError"), ConnectionLost),
-        (of_module("botocore.exceptions", "SSLError"), ConnectionLost),
+        (of_module("botocore.exceptions", "SSLError"), UntrustedServer),
         (of_module("botocore.exceptions", "NoCredentialsError"), PermissionRefused),
         (of_module("aiohttp.client_exceptions", "ServerDisconnectedError"), ConnectionLost),
         (caused(OSError(errno.EIO, "x"), of_module("aiohttp", "ClientError")), ConnectionLost),
@@ -268,7 +269,7 @@ def test_endless_causes_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [ClientError(503), of_module("botocore.exceptions", "SSLError"), TimeoutError()]
+    "failure", [ClientError(503), of_module("botocore.exceptions", "EndpointConnectionError"), TimeoutError()]
 )
 def test_every_method_speaks_in_our_words(backend: FsspecBackend, failure: Exception) -> None:
     """No method lets an exception of a library through."""

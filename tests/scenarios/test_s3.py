@@ -11,7 +11,7 @@ import s3fs
 from artifactstore import Store
 from artifactstore.cli.main import main
 from artifactstore.config import PROJECT_FILE
-from artifactstore.errors import ConnectionLost, NoSuchStore, PermissionRefused
+from artifactstore.errors import NoSuchStore, PermissionRefused, UntrustedServer
 from tests.servers import BLIND, BUCKET, OWNER, READER, Server
 from tests.stores import make_store, noise, read_tree, write_tree
 
@@ -93,7 +93,7 @@ def test_a_private_ca_is_a_setting(s3_tls_server: Server, s3_url: str, tmp_path:
         store.pull("p/n", tmp_path / "out")
     assert read_tree(tmp_path / "out") == TREE
     del options["ca"]
-    with pytest.raises(ConnectionLost, match="no trusted TLS connection") as caught:
+    with pytest.raises(UntrustedServer, match="no trusted TLS connection") as caught:
         make_store(tmp_path, s3_url, storage_options=options)
     assert "ca=FILE" in caught.value.next_step
 
