@@ -131,7 +131,7 @@ class Committer:
         return [*packs, *index_packs(self._keyring, names, rows, self._randomness)], []
 
     def _state_if_due(self) -> NewState | None:
-        if not state_due(self._log.follow(self._catalog)):
+        if not state_due(self._catalog.position()):
             return None
         return make_state(
             self._backend, self._environment, self._packs, self._keyring, self._log.reread, self._randomness

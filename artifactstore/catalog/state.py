@@ -38,6 +38,8 @@ from artifactstore.pack.writer import FinishedPack
 _TABLES: Final = (ARTIFACTS, VERSIONS, ALIASES, PENDING, DAMAGED)
 # A state is due when the records since the last one outgrow half of it, but never for less than this.
 _TAIL_BYTES_MIN: Final = 64 << 10
+# What a new client reads of a log, data tiles or not, is bounded in requests too.
+_TAIL_RECORDS_MAX: Final = 4096
 _PACK_ROWS: Final = 512
 # Index packs of like size are merged when this many stand side by side.
 _TIER_WIDTH: Final = 8
@@ -65,7 +67,10 @@ class NewState(NamedTuple):
 
 def state_due(position: Position) -> bool:
     """Whether the next record should name a new state."""
-    return position.tail_bytes > max(_TAIL_BYTES_MIN, position.state_bytes // 2)
+    records = position.next_slot - position.state_prefix
+    return records >= _TAIL_RECORDS_MAX or position.tail_bytes > max(
+        _TAIL_BYTES_MIN, position.state_bytes // 2
+    )
 
 
 def make_state(

@@ -23,6 +23,8 @@ OPERATION_BYTES: Final = 16
 PUSH_ID_BYTES: Final = 16
 
 RECORD_BYTES_MAX: Final = 16 << 20
+# 64 data tiles are read together, so that this bounds them to 64 MiB; records of 16 KiB on average fit.
+DATA_TILE_BYTES_MAX: Final = 1 << 20
 INLINE_INDEX_BYTES_MAX: Final = 64 << 10
 
 PACK_BYTES_TARGET: Final = 32 << 20

@@ -6,7 +6,6 @@ A leaf is SHA-256(0x00 ‖ record); that of a void slot n is SHA-256(0x02 ‖ n 
 from artifactstore.crypto.hashing import sha256
 
 EMPTY_ROOT = sha256(b"")
-TILE_WIDTH = 256
 _LEAF = b"\x00"
 _NODE = b"\x01"
 _VOID = b"\x02"
@@ -59,8 +58,3 @@ def subtree_root(leaves: list[bytes]) -> bytes:
     for size, leaf in enumerate(leaves):
         frontier = append(frontier, size, leaf)
     return root_of(frontier)
-
-
-def tile_name(level: int, number: int) -> str:
-    """The object name of a full tile: 256 hashes of 32 bytes."""
-    return f"tree/{level}/{number}"

