@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from artifactstore.store import (
         ArtifactInfo,
         CheckReport,
+        DeletionPlan,
         Entry,
         IndexInfo,
         KeySlot,
@@ -30,6 +31,7 @@ __all__ = [
     "ArtifactInfo",
     "ArtifactStoreError",
     "CheckReport",
+    "DeletionPlan",
     "Entry",
     "IndexInfo",
     "KeySlot",

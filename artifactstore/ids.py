@@ -7,6 +7,7 @@ from typing import NamedTuple
 from artifactstore.errors import InvalidName, InvalidReference
 
 LATEST = "latest"
+ALL = "*"
 NAME_CHARACTERS_MAX = 128
 DIGEST_PREFIX_MIN = 8
 DIGEST_CHARACTERS = 64
@@ -109,6 +110,42 @@ def parse_reference(text: str) -> Reference:
     if not _NAME.fullmatch(selector):
         raise InvalidReference(f"{selector!r} is neither a version nor an alias", reference=text)
     return Reference(artifact, alias=check_alias(selector))
+
+
+class Selection(NamedTuple):
+    """What a command that destroys is to act on.
+
+    Attributes:
+        project: The project.
+        name: The artifact; None for all of the project.
+        reference: The one version; None for all.
+    """
+
+    project: str
+    name: str | None = None
+    reference: Reference | None = None
+
+
+def parse_selection(text: str) -> Selection:
+    """Parse `project/name:v3` (or an alias, or `@digest`), `project/name:*` or `project/*`; there is no default.
+
+    Raises:
+        InvalidReference: The form is wrong, or it does not say which versions are meant.
+        InvalidName: A part breaks the naming rules.
+    """
+    project, slash, name = text.partition("/")
+    if slash and name == ALL:
+        return Selection(check_name(project, "project"))
+    if text.endswith(f":{ALL}"):
+        return Selection(*parse_artifact_name(text[: -len(ALL) - 1]))
+    reference = parse_reference(text)
+    if ":" not in text and "@" not in text:
+        raise InvalidReference(
+            f"{text!r} does not say which versions are meant",
+            next_step=f"write {text}:v3, {text}:{ALL} for all its versions, {project}/{ALL} for all of the project",
+            reference=text,
+        )
+    return Selection(*reference.artifact, reference)
 
 
 def normalized(text: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from blake3 import blake3
 from pyfastcdc.cy import FastCDC
 
-from artifactstore.catalog.rows import ArtifactRow, VersionRow
+from artifactstore.catalog.rows import ArtifactRow, Deletion, VersionRow
 from artifactstore.chunking.chunker import GENERAL, WEIGHTS
 from artifactstore.crypto.aead import Aead, counter_nonce
 from artifactstore.crypto.derive import hkdf_sha256
@@ -41,6 +41,8 @@ STRUCTS: list[type[msgspec.Struct]] = [
     operations.Manifest,
     operations.Alias,
     operations.Tag,
+    operations.Delete,
+    operations.Undelete,
     operations.Pending,
     operations.PendingDone,
     operations.Damage,
@@ -55,6 +57,7 @@ STRUCTS: list[type[msgspec.Struct]] = [
     state.StatePack,
     ArtifactRow,
     VersionRow,
+    Deletion,
 ]
 PACK_KEY = bytes(range(0x80, 0xA0))
 HELLO, WORLD, DIGITS = b"hello ", b"world", b"0123456789" * 20
@@ -278,6 +281,8 @@ def test_operations() -> None:
         operations.Alias("demo", "docs", 0, ["prod"]),
         operations.Alias("demo", "docs", None, ["prod"]),
         operations.Tag("demo", "docs", 0, ["raw"], []),
+        operations.Delete("demo", "docs", [0], False, "asked", "me"),
+        operations.Undelete("demo", "docs", [0]),
         operations.Pending(push_id),
         operations.PendingDone(push_id),
         operations.Damage([bytes.fromhex(example("pack-name").strip().rpartition("/")[2])], []),

@@ -4,49 +4,41 @@ An operation that doesn't apply (an alias for a version that is not there) is sk
 an outcome.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
+from artifactstore.catalog.deletion import apply_deletion, deletion_at
+from artifactstore.catalog.outcome import Cause, Outcome
 from artifactstore.catalog.rows import (
     ArtifactRow,
     VersionRow,
     drop_alias,
     get_artifact,
     get_version,
-    newest_at,
+    live_version,
+    newest_live,
     put_alias,
     put_artifact,
     put_version,
 )
-from artifactstore.format.operations import Adopt, Alias, Damage, Operation, Pending, PendingDone, Push, Tag
+from artifactstore.format.operations import (
+    Adopt,
+    Alias,
+    Damage,
+    Delete,
+    Operation,
+    Pending,
+    PendingDone,
+    Push,
+    Tag,
+    Undelete,
+)
 from artifactstore.ids import LATEST, ArtifactName
 from artifactstore.index.environment import ReadTransaction, WriteTransaction
 from artifactstore.index.tables import PENDING, mark_damaged, mark_whole
 
 _NO_VERSION: Final = "there is no such version"
-
-
-class Cause(NamedTuple):
-    """Who wrote a record, when, and where."""
-
-    slot: int
-    time_ms: int
-    member: bytes
-
-
-class Outcome(NamedTuple):
-    """What one operation did.
-
-    Attributes:
-        number: The version it made or found; None when it applied to none.
-        created: Whether it made a version.
-        skipped: Why it did not apply; empty when it did.
-    """
-
-    number: int | None
-    created: bool = False
-    skipped: str = ""
 
 
 def apply_operation(txn: WriteTransaction, operation: Operation, cause: Cause) -> Outcome:
@@ -58,6 +50,8 @@ def apply_operation(txn: WriteTransaction, operation: Operation, cause: Cause) -
             return _alias(txn, operation, cause)
         case Tag():
             return _tag(txn, operation, cause)
+        case Delete() | Undelete():
+            return apply_deletion(txn, operation, cause)
         case Pending(push=push):
             txn.put(PENDING, push, cause.slot.to_bytes(8, "big"))
         case PendingDone(push=push):
@@ -78,12 +72,14 @@ def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome
     """
     match operation:
         case Push():
-            newest = newest_at(txn, ArtifactName(operation.project, operation.name), slot)
+            newest = newest_live(txn, ArtifactName(operation.project, operation.name), slot=slot)
             return Outcome(None) if newest is None else Outcome(newest[0], created=newest[1].slot == slot)
         case Alias() | Tag():
             name, number = ArtifactName(operation.project, operation.name), operation.number
             row = get_version(txn, name, 0 if number is None else number)
             return Outcome(number, skipped="" if row is not None and row.slot < slot else _NO_VERSION)
+        case Delete() | Undelete():
+            return deletion_at(txn, operation, slot)
         case _:
             return Outcome(None)
 
@@ -91,8 +87,13 @@ def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome
 def _push(txn: WriteTransaction, push: Push, cause: Cause) -> Outcome:
     name = ArtifactName(push.project, push.name)
     artifact = get_artifact(txn, name)
-    newest = None if artifact is None else get_version(txn, name, artifact.newest)
-    if artifact is not None and newest is not None and newest.manifest.digest == push.manifest.digest:
+    newest = None if artifact is None else live_version(txn, name, artifact.newest)
+    if (
+        artifact is not None
+        and artifact.newest is not None
+        and newest is not None
+        and newest.manifest.digest == push.manifest.digest
+    ):
         number, created = artifact.newest, False
         put_version(txn, name, number, _edited(newest, push))
         artifact = msgspec.structs.replace(artifact, updated_ms=cause.time_ms)
@@ -108,7 +109,7 @@ def _push(txn: WriteTransaction, push: Push, cause: Cause) -> Outcome:
             updated_ms=cause.time_ms,
         )
     put_artifact(txn, name, artifact)
-    put_alias(txn, name, LATEST, artifact.newest)
+    put_alias(txn, name, LATEST, number)
     for alias in push.aliases:
         put_alias(txn, name, alias, number)
     return Outcome(number, created)
@@ -126,6 +127,7 @@ def _new_version(push: Push, cause: Cause) -> VersionRow:
         new_bytes=push.new_bytes,
         stored_bytes=push.stored_bytes,
         packs=push.packs,
+        deleted=None,
     )
 
 
@@ -143,7 +145,7 @@ def _alias(txn: WriteTransaction, operation: Alias, cause: Cause) -> Outcome:
     name = ArtifactName(operation.project, operation.name)
     artifact = get_artifact(txn, name)
     number = operation.number
-    if artifact is None or (number is not None and get_version(txn, name, number) is None):
+    if artifact is None or (number is not None and live_version(txn, name, number) is None):
         return Outcome(number, skipped=_NO_VERSION)
     for alias in operation.aliases:
         if number is None:
@@ -157,7 +159,7 @@ def _alias(txn: WriteTransaction, operation: Alias, cause: Cause) -> Outcome:
 def _tag(txn: WriteTransaction, operation: Tag, cause: Cause) -> Outcome:
     name = ArtifactName(operation.project, operation.name)
     artifact = get_artifact(txn, name)
-    row = get_version(txn, name, operation.number)
+    row = live_version(txn, name, operation.number)
     if artifact is None or row is None:
         return Outcome(operation.number, skipped=_NO_VERSION)
     tags = (set(row.tags) | set(operation.add)) - set(operation.remove)

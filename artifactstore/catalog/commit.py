@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from artifactstore.backend.base import Backend
-from artifactstore.catalog.apply import Outcome
+from artifactstore.catalog.outcome import Outcome
 from artifactstore.catalog.replay import Catalog
 from artifactstore.catalog.state import NewState, make_state, state_due
 from artifactstore.clock import Clock, Randomness

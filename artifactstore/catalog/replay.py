@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 
 from artifactstore.backend.base import Backend
-from artifactstore.catalog.apply import Cause, Outcome, apply_operation, outcome_at
+from artifactstore.catalog.apply import apply_operation, outcome_at
+from artifactstore.catalog.outcome import Cause, Outcome
 from artifactstore.catalog.state import load_state
 from artifactstore.content.packs import read_segments
 from artifactstore.format.operations import Operation

@@ -12,21 +12,39 @@ from artifactstore.index.environment import ReadTransaction, WriteTransaction
 from artifactstore.index.tables import ALIASES, ARTIFACTS, VERSIONS
 
 
+class Deletion(msgspec.Struct, array_like=True, frozen=True):
+    """That a version was deleted.
+
+    Attributes:
+        slot: The record that deleted it.
+        time_ms: Advisory time of that record.
+        member: Slot key id that its writer claimed.
+        reason: Why; may be empty.
+        requested_by: Who asked for it; may be empty.
+    """
+
+    slot: int
+    time_ms: int
+    member: bytes
+    reason: str
+    requested_by: str
+
+
 class ArtifactRow(msgspec.Struct, array_like=True, frozen=True):
     """One artifact.
 
     Attributes:
         type: Set by its first version.
         next_number: The number its next version gets; numbers never recur.
-        newest: The number of its newest version.
-        versions: How many it has.
+        newest: The number of its newest version that is not deleted; None when all are.
+        versions: How many it has that are not deleted.
         created_ms: Advisory time of its first version.
         updated_ms: Advisory time of its last change.
     """
 
     type: str
     next_number: int
-    newest: int
+    newest: int | None
     versions: int
     created_ms: int
     updated_ms: int
@@ -46,6 +64,7 @@ class VersionRow(msgspec.Struct, array_like=True, frozen=True):
         new_bytes: Raw bytes of chunks that were new when it was pushed.
         stored_bytes: Bytes of packs added by its push.
         packs: Names of packs it uses that the version before it did not; advisory.
+        deleted: Its deletion; None while it is shown.
     """
 
     manifest: Manifest
@@ -58,6 +77,7 @@ class VersionRow(msgspec.Struct, array_like=True, frozen=True):
     new_bytes: int
     stored_bytes: int
     packs: list[bytes]
+    deleted: Deletion | None
 
 
 _decode_artifact = decoder_of(ArtifactRow, "an artifact row")
@@ -113,11 +133,27 @@ def versions(txn: ReadTransaction, name: ArtifactName) -> Iterator[tuple[int, Ve
         yield int.from_bytes(key[-8:], "big"), _decode_version(data, "index")
 
 
-def newest_at(txn: ReadTransaction, name: ArtifactName, slot: int) -> tuple[int, VersionRow] | None:
-    """The newest version of an artifact once the record at `slot` was applied, as (number, row)."""
+def live_version(txn: ReadTransaction, name: ArtifactName, number: int | None) -> VersionRow | None:
+    """One version that is not deleted, or None."""
+    row = None if number is None else get_version(txn, name, number)
+    return row if row is not None and row.deleted is None else None
+
+
+def newest_live(
+    txn: ReadTransaction, name: ArtifactName, *, slot: int | None = None
+) -> tuple[int, VersionRow] | None:
+    """The newest version of an artifact that is not deleted, as (number, row).
+
+    Args:
+        txn: Reads the index.
+        name: The artifact.
+        slot: As it was after the record at this slot; as it is when None.
+    """
     for key, data in txn.scan(VERSIONS, artifact_key(name) + b"\0", reverse=True):
         row = _decode_version(data, "index")
-        if row.slot <= slot:
+        if slot is not None and row.slot > slot:
+            continue
+        if row.deleted is None or (slot is not None and row.deleted.slot > slot):
             return int.from_bytes(key[-8:], "big"), row
     return None
 

@@ -16,9 +16,11 @@ from artifactstore.cli.rendering import (
     table,
     time_text,
 )
+from artifactstore.ids import LATEST
 from artifactstore.store import (
     ArtifactInfo,
     CheckReport,
+    DeletionPlan,
     Entry,
     IndexInfo,
     LogEntry,
@@ -73,6 +75,15 @@ def pull_plan_lines(plan: PullPlan, destination: Path) -> Iterator[str]:
         f"would write {count_text(plan.files_to_write, 'file')} to {printable(str(destination))},"
         f" fetching {size_text(plan.bytes_to_fetch)}"
     )
+
+
+def deletion_plan_lines(plan: DeletionPlan, verb: str) -> Iterator[str]:
+    """What a deletion hides; the first word says whether it has."""
+    yield f"{verb} {count_text(len(plan.versions), 'version')}, {size_text(plan.logical_bytes)}"
+    for version in plan.versions:
+        names = [alias for alias in version.aliases if alias != LATEST]
+        with_names = f", and the alias {', '.join(names)}" if names else ""
+        yield f"  {version.qualified_name}: {_files(version.file_count, version.size_bytes)}{with_names}"
 
 
 def project_lines(projects: Sequence[ProjectInfo]) -> Iterator[str]:

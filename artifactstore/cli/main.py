@@ -20,6 +20,7 @@ _STORES = "artifactstore.cli.store_commands"
 _TRANSFER = "artifactstore.cli.transfer_commands"
 _READING = "artifactstore.cli.reading_commands"
 _NAMES = "artifactstore.cli.name_commands"
+_DELETION = "artifactstore.cli.deletion_commands"
 
 COMMANDS = {
     "init": CommandSource(_STORES, "init", "Make a store, and a key file if you have none."),
@@ -31,6 +32,8 @@ COMMANDS = {
     "cat": CommandSource(_READING, "cat", "Write a file of a version to standard output."),
     "alias": CommandSource(_NAMES, "alias", "Point aliases at a version, or remove them."),
     "tag": CommandSource(_NAMES, "tag", "Put labels on a version, or take them off."),
+    "delete": CommandSource(_DELETION, "delete", "Hide versions, until they are brought back."),
+    "undelete": CommandSource(_DELETION, "undelete", "Bring deleted versions back."),
     "log": CommandSource(_STORES, "log", "Show the records of the store, newest first."),
     "check": CommandSource(_STORES, "check", "Look for damage in the store."),
     "info": CommandSource(_STORES, "info", "Show what the store holds and how small it is kept."),

@@ -22,13 +22,16 @@ _SPAN_BYTES = 3 << 20
 
 @click.command(epilog=example("artifactstore ls", "artifactstore ls team", "artifactstore ls team/corpus"))
 @click.argument("what", metavar="[PROJECT | PROJECT/NAME]", required=False)
+@click.option("--deleted", is_flag=True, help="Of PROJECT/NAME: the versions that `undelete` can bring back.")
 @common_options
-def ls(options: CommonOptions, what: str | None) -> None:
+def ls(options: CommonOptions, what: str | None, deleted: bool) -> None:
     """List all projects, the artifacts of PROJECT, or the versions of PROJECT/NAME."""
     from artifactstore.cli import lines, shapes
     from artifactstore.cli.session import Session
 
     session = Session(options)
+    if deleted and "/" not in (what or ""):
+        raise click.UsageError("--deleted goes with PROJECT/NAME")
     with session.open_store() as store:
         if what is None:
             projects = store.projects()
@@ -39,7 +42,7 @@ def ls(options: CommonOptions, what: str | None) -> None:
             shape = {"project": what, "artifacts": [shapes.artifact_shape(item) for item in artifacts]}
             session.result(shape, lines.artifact_lines(artifacts))
         else:
-            versions = store.versions(what)
+            versions = store.deleted_versions(what) if deleted else store.versions(what)
             shape = {"artifact": what, "versions": [shapes.version_shape(item) for item in versions]}
             session.result(shape, lines.versions_lines(versions, full_digest=options.verbose))
 

@@ -8,6 +8,7 @@ from artifactstore.cli.session import CreatedStore
 from artifactstore.store import (
     ArtifactInfo,
     CheckReport,
+    DeletionPlan,
     Entry,
     IndexInfo,
     LogEntry,
@@ -112,6 +113,15 @@ def pull_plan_shape(plan: PullPlan) -> Shape:
         "logical_bytes": plan.logical_bytes,
         "files_to_write": plan.files_to_write,
         "bytes_to_fetch": plan.bytes_to_fetch,
+    }
+
+
+def deletion_plan_shape(plan: DeletionPlan) -> Shape:
+    """What a deletion hides."""
+    return {
+        "versions": [version_shape(version) for version in plan.versions],
+        "aliases": list(plan.aliases),
+        "logical_bytes": plan.logical_bytes,
     }
 
 

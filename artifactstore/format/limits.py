@@ -57,6 +57,8 @@ FILE_BYTES_MAX: Final = 1 << 60
 METADATA_BYTES_MAX: Final = 1 << 20
 METADATA_DEPTH_MAX: Final = 64
 DESCRIPTION_BYTES_MAX: Final = 64 << 10
+REASON_CHARACTERS_MAX: Final = 4096
+NUMBERS_PER_OPERATION_MAX: Final = 65_536
 
 SEGMENT_ROWS_MAX: Final = 4096
 # What LMDB takes as a key; no row of a state has a longer one.

@@ -22,11 +22,20 @@ from artifactstore.format.coding import (
     decoder_of,
     encode,
 )
-from artifactstore.format.limits import DESCRIPTION_BYTES_MAX, METADATA_DEPTH_MAX, PAGE_LEVEL_MAX, SLOT_MAX
+from artifactstore.format.limits import (
+    DESCRIPTION_BYTES_MAX,
+    METADATA_DEPTH_MAX,
+    NUMBERS_PER_OPERATION_MAX,
+    PAGE_LEVEL_MAX,
+    REASON_CHARACTERS_MAX,
+    SLOT_MAX,
+)
 from artifactstore.format.segment import decode_segment
 
 Metadata = dict[str, Any]
 _Description = Annotated[str, Meta(max_length=DESCRIPTION_BYTES_MAX)]
+_Reason = Annotated[str, Meta(max_length=REASON_CHARACTERS_MAX)]
+_Numbers = Annotated[list[Number], Meta(min_length=1, max_length=NUMBERS_PER_OPERATION_MAX)]
 _INTEGER_MIN, _INTEGER_MAX = -(1 << 63), (1 << 64) - 1
 
 
@@ -97,6 +106,34 @@ class Tag(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", t
     remove: list[Name]
 
 
+class Delete(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="delete"):
+    """Hide versions; their bytes stay until they are purged.
+
+    Attributes:
+        project: The project's name.
+        name: The artifact's name.
+        numbers: The versions.
+        force: Delete also what an alias other than `latest` points at.
+        reason: Why, in the words of whoever asked; may be empty.
+        requested_by: Who asked for it; may be empty.
+    """
+
+    project: Name
+    name: Name
+    numbers: _Numbers
+    force: bool
+    reason: _Reason
+    requested_by: _Reason
+
+
+class Undelete(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="undelete"):
+    """Show deleted versions again; aliases that they had do not come back."""
+
+    project: Name
+    name: Name
+    numbers: _Numbers
+
+
 class Pending(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="pending"):
     """Register packs of a push that is still running, under the push's own random id."""
 
@@ -133,7 +170,7 @@ class Adopt(msgspec.Struct, array_like=True, frozen=True, tag_field="operation",
     root: Bytes32
 
 
-Operation = Push | Alias | Tag | Pending | PendingDone | Damage | Adopt
+Operation = Push | Alias | Tag | Delete | Undelete | Pending | PendingDone | Damage | Adopt
 
 
 class Parameters(msgspec.Struct, array_like=True, frozen=True):

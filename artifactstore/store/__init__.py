@@ -3,6 +3,7 @@
 from artifactstore.maintenance.check import CheckReport, Problem
 from artifactstore.store.results import (
     ArtifactInfo,
+    DeletionPlan,
     IndexInfo,
     KeySlot,
     LogEntry,
@@ -18,6 +19,7 @@ from artifactstore.store.version import Entry, PushSummary, Version
 __all__ = [
     "ArtifactInfo",
     "CheckReport",
+    "DeletionPlan",
     "Entry",
     "IndexInfo",
     "KeySlot",

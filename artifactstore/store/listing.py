@@ -1,10 +1,12 @@
 """Answering questions from the client index: what is there, what it is called, how large it is."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from artifactstore.catalog.rows import (
     ArtifactRow,
+    Deletion,
     VersionRow,
     aliases,
     all_versions,
@@ -12,15 +14,27 @@ from artifactstore.catalog.rows import (
     get_alias,
     get_artifact,
     get_version,
+    live_version,
     versions,
 )
-from artifactstore.errors import NoSuchArtifact, NoSuchProject, NoSuchVersion
+from artifactstore.errors import Deleted, NoSuchArtifact, NoSuchProject, NoSuchVersion
 from artifactstore.format.keys import SlotKind
-from artifactstore.format.operations import Adopt, Alias, Damage, Operation, Pending, PendingDone, Push, Tag
+from artifactstore.format.operations import (
+    Adopt,
+    Alias,
+    Damage,
+    Delete,
+    Operation,
+    Pending,
+    PendingDone,
+    Push,
+    Tag,
+    Undelete,
+)
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import RecordType
 from artifactstore.format.segment import ROW_TAIL
-from artifactstore.ids import ArtifactName, Reference
+from artifactstore.ids import ALL, ArtifactName, Reference, Selection
 from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import CHUNKS, PACKS, STAT, PackTable, read_position
 from artifactstore.keyring.keyring import Keyring
@@ -30,6 +44,7 @@ from artifactstore.store.results import ArtifactInfo, IndexInfo, KeySlot, LogEnt
 from artifactstore.store.version import PushSummary, Source, Version
 
 _NS_PER_MS = 1_000_000
+_NUMBERS_SHOWN = 8
 
 
 def resolve(source: Source, txn: ReadTransaction, reference: Reference) -> Version:
@@ -37,6 +52,7 @@ def resolve(source: Source, txn: ReadTransaction, reference: Reference) -> Versi
 
     Raises:
         NoSuchProject, NoSuchArtifact, NoSuchVersion: There is none, or a digest prefix fits several.
+        Deleted: It was deleted.
     """
     artifact = _artifact(txn, reference.artifact)
     number = reference.number
@@ -46,12 +62,25 @@ def resolve(source: Source, txn: ReadTransaction, reference: Reference) -> Versi
         number = get_alias(txn, reference.artifact, reference.alias or "")
     row = None if number is None else get_version(txn, reference.artifact, number)
     if number is None or row is None:
-        raise NoSuchVersion(
-            f"there is no {reference}; the newest version is v{artifact.newest}",
-            reference=str(reference),
-            newest=artifact.newest,
+        newest = (
+            "all its versions are deleted" if artifact.newest is None else f"the newest is v{artifact.newest}"
         )
+        raise NoSuchVersion(
+            f"there is no {reference}; {newest}", reference=str(reference), newest=artifact.newest
+        )
+    if row.deleted is not None:
+        raise _deleted(reference.artifact, number, row.deleted)
     return _version(source, txn, reference.artifact, number, artifact, row)
+
+
+def _deleted(name: ArtifactName, number: int, deletion: Deletion) -> Deleted:
+    when = datetime.fromtimestamp(deletion.time_ms / 1000, tz=UTC)
+    return Deleted(
+        f"{name}:v{number} was deleted on {when:%Y-%m-%d %H:%M} UTC by record {deletion.slot}",
+        next_step=f"bring it back with `artifactstore undelete {name}:v{number}`",
+        version=f"{name}:v{number}",
+        record=deletion.slot,
+    )
 
 
 def version_of(
@@ -74,8 +103,10 @@ def _by_digest(txn: ReadTransaction, reference: Reference, prefix: str) -> int |
         raise NoSuchVersion(
             f"{reference} fits several versions: {names}", next_step="give more digits of the digest"
         )
-    # Equal digests are equal content; the newest of them is meant.
-    return found[-1][0] if found else None
+    # Equal digests are equal content; the newest of them that is shown is meant, else the newest.
+    numbers = [number for number, _ in found]
+    shown = [number for number in numbers if live_version(txn, reference.artifact, number) is not None]
+    return (shown or numbers)[-1] if numbers else None
 
 
 def _version(
@@ -94,8 +125,7 @@ def _artifact(txn: ReadTransaction, name: ArtifactName) -> ArtifactRow:
     row = get_artifact(txn, name)
     if row is not None:
         return row
-    if next(artifacts(txn, name.project), None) is None:
-        raise NoSuchProject(f"there is no project {name.project!r}", project=name.project)
+    refuse_unknown_project(txn, name.project)
     raise NoSuchArtifact(f"project {name.project!r} has no artifact {name.name!r}", artifact=str(name))
 
 
@@ -103,7 +133,8 @@ def projects(txn: ReadTransaction) -> list[ProjectInfo]:
     """All projects, by name."""
     found: dict[str, list[ArtifactRow]] = {}
     for name, row in artifacts(txn):
-        found.setdefault(name.project, []).append(row)
+        if row.versions:
+            found.setdefault(name.project, []).append(row)
     return [
         ProjectInfo(
             project,
@@ -123,8 +154,10 @@ def artifacts_of(txn: ReadTransaction, project: str) -> list[ArtifactInfo]:
     """
     found = []
     for name, row in artifacts(txn, project):
-        newest = get_version(txn, name, row.newest)
-        size = 0 if newest is None else newest.manifest.size
+        newest = live_version(txn, name, row.newest)
+        if row.newest is None or newest is None:
+            continue  # all its versions are deleted
+        size = newest.manifest.size
         found.append(
             ArtifactInfo(str(name), row.type, row.versions, row.newest, size, row.updated_ms * _NS_PER_MS)
         )
@@ -133,8 +166,10 @@ def artifacts_of(txn: ReadTransaction, project: str) -> list[ArtifactInfo]:
     return found
 
 
-def versions_of(source: Source, txn: ReadTransaction, name: ArtifactName) -> list[Version]:
-    """The versions of one artifact, oldest first.
+def versions_of(
+    source: Source, txn: ReadTransaction, name: ArtifactName, *, deleted: bool = False
+) -> list[Version]:
+    """The versions of one artifact, oldest first: those that are shown, or those that are deleted.
 
     Raises:
         NoSuchProject, NoSuchArtifact: There is none.
@@ -146,7 +181,31 @@ def versions_of(source: Source, txn: ReadTransaction, name: ArtifactName) -> lis
     return [
         Version(source, name, number, artifact.type, row, tuple(named.get(number, ())))
         for number, row in versions(txn, name)
+        if (row.deleted is not None) == deleted
     ]
+
+
+def refuse_unknown_project(txn: ReadTransaction, project: str) -> None:
+    """Say that there is no such project.
+
+    Raises:
+        NoSuchProject: There is none of that name, not even a deleted artifact of it.
+    """
+    if next(artifacts(txn, project), None) is None:
+        raise NoSuchProject(f"there is no project {project!r}", project=project)
+
+
+def names(reference: Reference, version: Version) -> bool:
+    """Whether a reference by number or digest names this version; a deleted one has no alias."""
+    if reference.digest_prefix is not None:
+        return version.digest.startswith(reference.digest_prefix)
+    return version.number == reference.number
+
+
+def none_selected(selection: Selection, *, deleted: bool) -> NoSuchVersion:
+    """The error for a selection without a version."""
+    where = str(selection.reference or f"{selection.project}/{selection.name or ALL}")
+    return NoSuchVersion(f"there is no {'deleted ' if deleted else ''}version at {where}", selection=where)
 
 
 def log_entries(log: Log, slots: int, limit: int | None) -> Iterator[LogEntry]:
@@ -188,6 +247,8 @@ def _words(operation: Operation) -> str:
         case Tag():
             changes = [f"+{tag}" for tag in operation.add] + [f"-{tag}" for tag in operation.remove]
             words = f"tag {operation.project}/{operation.name}:v{operation.number} {' '.join(changes)}"
+        case Delete() | Undelete():
+            words = f"{type(operation).__name__.lower()} {_numbered(operation)}"
         case Pending():
             words = f"pending {operation.push.hex()[:8]}"
         case PendingDone():
@@ -197,6 +258,14 @@ def _words(operation: Operation) -> str:
         case Adopt():
             words = f"adopt a log set back, of which {operation.slots} slots were known"
     return words
+
+
+def _numbered(operation: Delete | Undelete) -> str:
+    """An artifact and some of its versions; a record may name thousands."""
+    numbers = operation.numbers
+    shown = " ".join(f"v{number}" for number in numbers[:_NUMBERS_SHOWN])
+    more = f" and {len(numbers) - _NUMBERS_SHOWN} more" if len(numbers) > _NUMBERS_SHOWN else ""
+    return f"{operation.project}/{operation.name} {shown}{more}"
 
 
 def index_info(environment: Environment) -> IndexInfo:
@@ -235,7 +304,7 @@ def store_info(
                 chunks += 1
                 unique += span
         rows = list(artifacts(txn))
-        logical = [row.manifest.size for _, _, row in all_versions(txn)]
+        logical = [row.manifest.size for _, _, row in all_versions(txn) if row.deleted is None]
     created = next(log.reread(0, 1), None)
     stored = sum(pack.added.size for pack in known)
     return StoreInfo(

@@ -89,6 +89,20 @@ class ArtifactInfo(msgspec.Struct, frozen=True):
     updated_ns: int
 
 
+class DeletionPlan(msgspec.Struct, frozen=True):
+    """What a deletion would hide.
+
+    Attributes:
+        versions: The versions.
+        aliases: References by alias, other than `latest`, that would go with them; they need `force`.
+        logical_bytes: Bytes of the files of the versions.
+    """
+
+    versions: tuple[Version, ...]
+    aliases: tuple[str, ...]
+    logical_bytes: int
+
+
 class LogEntry(msgspec.Struct, frozen=True):
     """One slot of the log.
 

@@ -15,7 +15,7 @@ from artifactstore.ids import parse_artifact_name
 from artifactstore.manifest.read import entries
 from artifactstore.progress import Progress
 from artifactstore.store import listing
-from artifactstore.store.naming import Naming
+from artifactstore.store.deleting import Deleting
 from artifactstore.store.opened import MakeExecutors
 from artifactstore.store.opening import (
     Access,
@@ -37,7 +37,7 @@ from artifactstore.transfer.push import Pipeline, Pusher
 from artifactstore.transfer.scan import Apart, scan
 
 
-class Store(Naming, Upkeep):
+class Store(Deleting, Upkeep):
     """One store: a URL with one log, one key set and one dedup domain.
 
     Made by `Store.create` and `Store.open`; a context manager. Thread-safe: several threads may push, pull and read

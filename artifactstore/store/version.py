@@ -159,6 +159,11 @@ class Version:
         """Bytes of the packs that its push added."""
         return self._row.stored_bytes
 
+    @property
+    def deleted_ns(self) -> int | None:
+        """When its deleter says it was deleted, in nanoseconds since the Unix epoch; None while it is shown."""
+        return None if self._row.deleted is None else self._row.deleted.time_ms * _NS_PER_MS
+
     def files(self, path_glob: str | None = None) -> Iterator[Entry]:
         """Yield its entries in path order, all or those that a glob names, as for `pull`."""
         found = entries(self._source.getter, self._row.manifest)

@@ -26,11 +26,13 @@ def assert_whole(store: Store) -> None:
 
 
 def assert_numbered(store: Store) -> None:
-    """Versions are numbered from 0 without holes, `latest` is the newest, and equal neighbours are one version."""
+    """Numbers rise from 0, missing ones are deleted, `latest` is the newest, and equal neighbours are one version."""
     for project in store.projects():
         for artifact in store.artifacts(project.name):
-            found = store.versions(str(artifact.artifact))
-            assert [version.number for version in found] == list(range(len(found)))
+            found = store.versions(artifact.artifact)
+            deleted = store.deleted_versions(artifact.artifact)
+            numbers = sorted(version.number for version in [*found, *deleted])
+            assert numbers == list(range(len(numbers)))
             assert [LATEST in version.aliases for version in found] == [False] * (len(found) - 1) + [True]
             digests = [version.digest for version in found]
             assert all(one != two for one, two in pairwise(digests)), digests

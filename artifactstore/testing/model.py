@@ -16,10 +16,11 @@ Contents: TypeAlias = Mapping[str, bytes]
 
 
 class ModelVersion(msgspec.Struct):
-    """One version: its contents and the labels on it."""
+    """One version: its contents, the labels on it, and whether it is deleted."""
 
     contents: dict[str, bytes]
     tags: set[str]
+    deleted: bool = False
 
 
 class ModelArtifact(msgspec.Struct):
@@ -27,6 +28,16 @@ class ModelArtifact(msgspec.Struct):
 
     versions: list[ModelVersion]
     aliases: dict[str, int]
+
+    def shown(self) -> list[int]:
+        """Numbers of the versions that are not deleted."""
+        return [number for number, version in enumerate(self.versions) if not version.deleted]
+
+    def point_latest(self) -> None:
+        """`latest` is on the newest version that is shown, and nowhere if there is none."""
+        self.aliases.pop(LATEST, None)
+        if shown := self.shown():
+            self.aliases[LATEST] = shown[-1]
 
 
 class ModelStore:
@@ -43,7 +54,9 @@ class ModelStore:
         """A model that goes on by itself from here."""
         other = ModelStore()
         for name, artifact in self.artifacts.items():
-            versions = [ModelVersion(dict(one.contents), set(one.tags)) for one in artifact.versions]
+            versions = [
+                ModelVersion(dict(one.contents), set(one.tags), one.deleted) for one in artifact.versions
+            ]
             other.artifacts[name] = ModelArtifact(versions, dict(artifact.aliases))
         return other
 
@@ -52,12 +65,13 @@ class ModelStore:
     ) -> tuple[int, bool]:
         """Push; return the version's number and whether it was made: equal content makes none."""
         artifact = self.artifacts.setdefault(name, ModelArtifact([], {}))
-        created = not artifact.versions or artifact.versions[-1].contents != contents
+        shown = artifact.shown()
+        created = not shown or artifact.versions[shown[-1]].contents != contents
         if created:
             artifact.versions.append(ModelVersion(dict(contents), set()))
-        number = len(artifact.versions) - 1
+        number = len(artifact.versions) - 1 if created else shown[-1]
         artifact.versions[number].tags.update(tags)
-        artifact.aliases[LATEST] = number
+        artifact.point_latest()
         for alias in aliases:
             artifact.aliases[alias] = number
         return number, created
@@ -79,6 +93,18 @@ class ModelStore:
         """Take labels off a version."""
         self.artifacts[name].versions[number].tags.difference_update(labels)
 
+    def delete(self, name: str, number: int) -> None:
+        """Delete a version, and the aliases on it with it."""
+        artifact = self.artifacts[name]
+        artifact.versions[number].deleted = True
+        artifact.aliases = {alias: at for alias, at in artifact.aliases.items() if at != number}
+        artifact.point_latest()
+
+    def undelete(self, name: str, number: int) -> None:
+        """Bring a deleted version back, without the aliases that it had."""
+        self.artifacts[name].versions[number].deleted = False
+        self.artifacts[name].point_latest()
+
     def shown(self) -> "Shown":
         """What the model holds, in the form that `shown_by` gives of a store."""
         return {
@@ -90,8 +116,10 @@ class ModelStore:
                     sorted(version.tags),
                 )
                 for number, version in enumerate(artifact.versions)
+                if not version.deleted
             ]
             for name, artifact in sorted(self.artifacts.items())
+            if artifact.shown()
         }
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
 from artifactstore.catalog.commit import Committer
-from artifactstore.catalog.rows import get_artifact, get_version
+from artifactstore.catalog.rows import get_artifact, live_version
 from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.put import ChunkWriter
@@ -376,7 +376,7 @@ class Pusher:
             return None
         with self._parts.environment.read() as txn:
             artifact = get_artifact(txn, request.artifact)
-            newest = None if artifact is None else get_version(txn, request.artifact, artifact.newest)
+            newest = None if artifact is None else live_version(txn, request.artifact, artifact.newest)
         if artifact is None or newest is None or newest.manifest.digest != manifest.digest:
             return None
         return artifact.newest

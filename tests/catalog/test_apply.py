@@ -5,17 +5,20 @@ from pathlib import Path
 import pytest
 
 from artifactstore.catalog import rows
-from artifactstore.catalog.apply import Cause, Outcome, apply_operation
+from artifactstore.catalog.apply import apply_operation, outcome_at
+from artifactstore.catalog.outcome import Cause, Outcome
 from artifactstore.format.operations import (
     Adopt,
     Alias,
     Damage,
+    Delete,
     Manifest,
     Operation,
     Pending,
     PendingDone,
     Push,
     Tag,
+    Undelete,
 )
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import Environment
@@ -188,3 +191,88 @@ def test_adopting_changes_nothing(replay: Replay) -> None:
     before = replay.version(0), replay.artifact(), replay.aliases()
     assert replay(Adopt(7, bytes(32))) == Outcome(None)
     assert (replay.version(0), replay.artifact(), replay.aliases()) == before
+
+
+def delete(*numbers: int, force: bool = False) -> Delete:
+    return Delete("p", "n", list(numbers), force, "asked", "me")
+
+
+def test_a_deletion_hides(replay: Replay) -> None:
+    """`latest` goes to the newest version that is left, the count with it, and the row says who, when and why."""
+    replay(push(0))
+    replay(push(1))
+    assert replay(delete(1)) == Outcome(None)
+    assert (replay.artifact().newest, replay.artifact().versions, replay.artifact().next_number) == (0, 1, 2)
+    assert replay.aliases() == {"latest": 0}
+    assert replay.version(1).deleted == rows.Deletion(2, 1002, bytes(16), "asked", "me")
+
+
+def test_numbers_never_recur(replay: Replay) -> None:
+    """After all versions are deleted the next push has the next number, even with content that was there before."""
+    replay(push(0))
+    replay(delete(0))
+    assert (replay.artifact().newest, replay.artifact().versions, replay.aliases()) == (None, 0, {})
+    assert replay(push(0)) == Outcome(1, created=True)
+    assert replay.aliases() == {"latest": 1}
+
+
+def test_a_push_is_held_against_the_newest_version_that_is_shown(replay: Replay) -> None:
+    """Content equal to a deleted version's is new; equal to the one before it, it is not."""
+    replay(push(0))
+    replay(push(1))
+    replay(delete(1))
+    assert replay(push(0)) == Outcome(0, created=False)
+    assert replay(push(1)) == Outcome(2, created=True)
+
+
+def test_an_alias_holds_a_version(replay: Replay) -> None:
+    """Nothing of the operation happens then, unless it is forced; and then the alias goes too."""
+    replay(push(0, aliases=["prod"]))
+    replay(push(1))
+    assert replay(delete(0, 1)).skipped == "the alias 'prod' points at v0"
+    assert replay.artifact().versions == 2
+    assert replay(delete(0, 1, force=True)) == Outcome(None)
+    assert replay.aliases() == {}
+
+
+def test_undelete(replay: Replay) -> None:
+    """The version is back and so is `latest`; its other aliases are not."""
+    replay(push(0))
+    replay(push(1, aliases=["prod"]))
+    replay(delete(1, force=True))
+    assert replay(Undelete("p", "n", [0, 1, 7])) == Outcome(None)
+    assert (replay.version(1).deleted, replay.artifact().newest, replay.artifact().versions) == (None, 1, 2)
+    assert replay.aliases() == {"latest": 1}
+
+
+def test_nothing_to_delete_or_to_bring_back(replay: Replay) -> None:
+    """What is so already, or is not there, is skipped by all alike."""
+    replay(push(0))
+    assert replay(Undelete("p", "n", [0])).skipped
+    assert replay(delete(3)).skipped
+    replay(delete(0))
+    assert replay(delete(0)).skipped
+    assert replay(Undelete("q", "n", [0])).skipped
+
+
+def test_a_deleted_version_takes_no_names(replay: Replay) -> None:
+    """Neither alias nor tag."""
+    replay(push(0))
+    replay(delete(0))
+    assert replay(Alias("p", "n", 0, ["late"])).skipped
+    assert replay(Tag("p", "n", 0, ["late"], [])).skipped
+
+
+def test_outcomes_of_deletions_are_read_back(replay: Replay) -> None:
+    """Whoever committed one learns what it did from the catalog, also when others have gone on meanwhile."""
+    replay(push(0))
+    replay(push(1, aliases=["prod"]))
+    replay(delete(0))  # slot 2
+    replay(delete(1))  # slot 3, skipped
+    replay(push(2))
+    with replay.environment.read() as txn:
+        assert outcome_at(txn, delete(0), 2) == Outcome(None)
+        assert outcome_at(txn, delete(1), 3).skipped == "the alias 'prod' points at v1"
+        assert outcome_at(txn, Undelete("p", "n", [0]), 5).skipped
+        assert outcome_at(txn, push(1), 1) == Outcome(1, created=True)
+        assert outcome_at(txn, push(0), 0) == Outcome(0, created=True)

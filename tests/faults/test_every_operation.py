@@ -167,6 +167,17 @@ class RemoveTag(Scenario):
         model.remove_tags(ARTIFACT, 0, ["raw"])
 
 
+class Delete(Scenario):
+    """Hides the version; the repetition of one whose answer was lost finds it hidden."""
+
+    def act(self, store: Store, folder: Path) -> None:
+        if not store.deleted_versions(ARTIFACT):
+            store.delete([f"{ARTIFACT}:v0"], force=True)
+
+    def expect(self, model: ModelStore) -> None:
+        model.delete(ARTIFACT, 0)
+
+
 class Rebuild(Scenario):
     """Builds the client's index anew from the log."""
 
@@ -193,6 +204,7 @@ SCENARIOS = [
     RemoveAlias,
     AddTag,
     RemoveTag,
+    Delete,
     Rebuild,
     Check,
 ]

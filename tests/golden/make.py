@@ -230,6 +230,9 @@ class Maker:
         self.store.add_tags("demo/tables:v1", ["published", "approved"])
         self.commit(Damage([], [lists]))
         self.commit(Adopt(99, bytes(32)), kind=RecordType.ADOPT)
+        self.store.delete(["demo/tables:v2"], reason="made by mistake", requested_by="its maker")
+        self.store.delete(["demo/tables:v0"], force=True)
+        self.store.undelete(["demo/tables:v0"])
         shutil.rmtree(self.sources)
         self.sources.mkdir()
         self.push("other/empty", type="model", metadata={"nested": {"list": [1, None, True, "text"]}})
@@ -275,7 +278,10 @@ class Maker:
     def expected(self) -> dict[str, Any]:
         """What a reader must find."""
         versions = {}
+        deleted = [version.qualified_name for version in self.store.deleted_versions("demo/tables")]
         for name, known in self.versions.items():
+            if name in deleted:
+                continue
             version = self.store.version(name)
             versions[name] = {
                 "type": version.type,
@@ -294,6 +300,7 @@ class Maker:
             "records": kinds,
             "open_pushes": [OPEN_PUSH.hex()],
             "damaged": [self.packs(PackType.PAGE)[0].hex()],
+            "deleted": deleted,
             "versions": versions,
         }
 

@@ -406,6 +406,10 @@ class Reader:
             self._alias(time_ms, fields)
         elif tag == "tag":
             self._tag(time_ms, fields)
+        elif tag == "delete":
+            self._delete(slot, time_ms, member, fields)
+        elif tag == "undelete":
+            self._undelete(time_ms, fields)
         else:
             require(tag == "adopt", f"operation {tag!r} is not one of this version")  # which changes nothing
 
@@ -414,9 +418,9 @@ class Reader:
         new_bytes, stored_bytes, packs = rest[:3]
         key = f"{project}\0{name}".encode()
         artifact = self.artifacts.get(key)
-        newest = None if artifact is None else self.versions[key + b"\0" + artifact[2].to_bytes(8, "big")]
         if artifact is None:
-            artifact = self.artifacts[key] = [kind, 0, 0, 0, time_ms, time_ms]
+            artifact = self.artifacts[key] = [kind, 0, None, 0, time_ms, time_ms]
+        newest = None if artifact[2] is None else self.versions[key + b"\0" + artifact[2].to_bytes(8, "big")]
         if newest is not None and newest[0][2] == manifest[2]:
             number = artifact[2]
             newest[1] = newest[1] if description is None else description
@@ -425,7 +429,13 @@ class Reader:
         else:
             number = artifact[1]
             row = [manifest, description or "", metadata or {}, sorted(set(tags)), time_ms, slot, member]
-            self.versions[key + b"\0" + number.to_bytes(8, "big")] = [*row, new_bytes, stored_bytes, packs]
+            self.versions[key + b"\0" + number.to_bytes(8, "big")] = [
+                *row,
+                new_bytes,
+                stored_bytes,
+                packs,
+                None,
+            ]
             artifact[1:4] = [number + 1, number, artifact[3] + 1]
         artifact[5] = time_ms
         self.aliases[key + b"\0latest"] = artifact[2]
@@ -437,7 +447,7 @@ class Reader:
         key = f"{project}\0{name}".encode()
         if key not in self.artifacts:
             return
-        if number is not None and key + b"\0" + number.to_bytes(8, "big") not in self.versions:
+        if number is not None and not self._shown(key, number):
             return
         for alias in aliases:
             if number is None:
@@ -449,11 +459,46 @@ class Reader:
     def _tag(self, time_ms: int, fields: list[Any]) -> None:
         project, name, number, add, remove = fields[:5]
         key = f"{project}\0{name}".encode()
-        row = self.versions.get(key + b"\0" + number.to_bytes(8, "big"))
+        row = self._shown(key, number)
         if row is None:
             return
         row[3] = sorted((set(row[3]) | set(add)) - set(remove))
         self.artifacts[key][5] = time_ms
+
+    def _shown(self, key: bytes, number: int) -> list[Any] | None:
+        row = self.versions.get(key + b"\0" + number.to_bytes(8, "big"))
+        return row if row is not None and row[10] is None else None
+
+    def _delete(self, slot: int, time_ms: int, member: bytes, fields: list[Any]) -> None:
+        project, name, numbers, force, reason, requested_by = fields[:6]
+        key = f"{project}\0{name}".encode()
+        rows = {number: row for number in numbers if (row := self._shown(key, number)) is not None}
+        held = [alias for alias, at in self.aliases.items() if alias.startswith(key + b"\0") and at in rows]
+        if not rows or (not force and set(held) - {key + b"\0latest"}):
+            return
+        for row in rows.values():
+            row[10] = [slot, time_ms, member, reason, requested_by]
+        for alias in held:
+            del self.aliases[alias]
+        self._recount(key, time_ms)
+
+    def _undelete(self, time_ms: int, fields: list[Any]) -> None:
+        project, name, numbers = fields[:3]
+        key = f"{project}\0{name}".encode()
+        rows = [self.versions.get(key + b"\0" + number.to_bytes(8, "big")) for number in numbers]
+        hidden = [row for row in rows if row is not None and row[10] is not None]
+        for row in hidden:
+            row[10] = None
+        if hidden:
+            self._recount(key, time_ms)
+
+    def _recount(self, key: bytes, time_ms: int) -> None:
+        artifact = self.artifacts[key]
+        shown = [number for number in range(artifact[1]) if self._shown(key, number) is not None]
+        artifact[2], artifact[3], artifact[5] = shown[-1] if shown else None, len(shown), time_ms
+        self.aliases.pop(key + b"\0latest", None)
+        if shown:
+            self.aliases[key + b"\0latest"] = shown[-1]
 
     # --- states -------------------------------------------------------------------------------------------------
 
@@ -507,11 +552,12 @@ class Reader:
 
     # --- versions -----------------------------------------------------------------------------------------------
 
-    def references(self) -> dict[str, list[Any]]:
-        """Every version by PROJECT/NAME:vN."""
+    def references(self, *, deleted: bool = False) -> dict[str, list[Any]]:
+        """Every version that is shown, or every one that is deleted, by PROJECT/NAME:vN."""
         return {
             f"{key[:-9].decode().replace(chr(0), '/')}:v{int.from_bytes(key[-8:], 'big')}": row
             for key, row in self.versions.items()
+            if (row[10] is not None) == deleted
         }
 
     def entries(self, manifest: list[Any]) -> Iterator[Entry]:

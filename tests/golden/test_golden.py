@@ -91,6 +91,7 @@ def test_the_reader_finds_the_catalog(from_state: bool) -> None:
         assert actual == {key: known[key] for key in actual}
     assert [push.hex() for push in found.pending] == EXPECTED["open_pushes"]
     assert [name.hex() for name in found.damaged] == EXPECTED["damaged"]
+    assert sorted(found.references(deleted=True)) == EXPECTED["deleted"]
     assert found.store_id.hex() == EXPECTED["store_id"]
     assert found.kinds == EXPECTED["records"][len(EXPECTED["records"]) - len(found.kinds) :]
 
@@ -189,3 +190,4 @@ def test_the_library_reads_it(tmp_path: Path) -> None:
             assert sorted(version.tags) == known["tags"]
             store.pull(name, tmp_path / f"out{number}")
             assert make.described(tmp_path / f"out{number}") == known["entries"]
+        assert [one.qualified_name for one in store.deleted_versions("demo/tables")] == EXPECTED["deleted"]

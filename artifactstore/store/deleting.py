@@ -1,0 +1,149 @@
+"""Deleting versions and bringing them back.
+
+A deletion hides at once, for everybody who reads the log up to its record. The bytes stay where they are, so it can be
+taken back.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from artifactstore.catalog.rows import artifacts
+from artifactstore.errors import InvalidMetadata, PreconditionFailed
+from artifactstore.format.limits import NUMBERS_PER_OPERATION_MAX, REASON_CHARACTERS_MAX
+from artifactstore.format.operations import Delete, Undelete
+from artifactstore.ids import LATEST, ArtifactName, Selection, parse_artifact_name, parse_selection
+from artifactstore.index.environment import ReadTransaction
+from artifactstore.store import listing
+from artifactstore.store.naming import Naming
+from artifactstore.store.results import DeletionPlan
+from artifactstore.store.version import Version
+
+
+class Deleting(Naming):
+    """The part of a store that hides versions and shows them again."""
+
+    def deleted_versions(self, artifact: str) -> list[Version]:
+        """The versions of an artifact that are deleted and can be brought back, oldest first.
+
+        Raises:
+            NoSuchProject, NoSuchArtifact: There is none.
+        """
+        self._refresh()
+        with self._parts.environment.read() as txn:
+            return listing.versions_of(self, txn, parse_artifact_name(artifact), deleted=True)
+
+    def plan_delete(self, refs: Iterable[str]) -> DeletionPlan:
+        """Say what `delete` would hide; nothing is changed.
+
+        Args:
+            refs: As for `delete`.
+
+        Raises:
+            InvalidReference: One of them does not say which versions are meant.
+            NoSuchProject, NoSuchArtifact, NoSuchVersion, Deleted: There is nothing to delete.
+        """
+        versions = self._selected(refs, deleted=False)
+        held = tuple(
+            f"{version.artifact}:{alias}"
+            for version in versions
+            for alias in version.aliases
+            if alias != LATEST
+        )
+        return DeletionPlan(tuple(versions), held, sum(version.size_bytes for version in versions))
+
+    def delete(
+        self, refs: Iterable[str], *, force: bool = False, reason: str = "", requested_by: str = ""
+    ) -> list[Version]:
+        """Hide versions; return them as they were.
+
+        Args:
+            refs: `project/name:v3`, `project/name:alias`, `project/name@digest`, `project/name:*` or `project/*`;
+                a name alone is refused.
+            force: Delete also what an alias other than `latest` points at; the alias goes too.
+            reason: Why, kept sealed in the log.
+            requested_by: Who asked for it, kept sealed in the log.
+
+        Raises:
+            InvalidReference: One of them does not say which versions are meant.
+            NoSuchProject, NoSuchArtifact, NoSuchVersion, Deleted: There is nothing to delete.
+            PreconditionFailed: An alias points at one of them, and `force` is not set.
+            InvalidMetadata: `reason` or `requested_by` is too long.
+        """
+        for text in (reason, requested_by):
+            if len(text) > REASON_CHARACTERS_MAX:
+                raise InvalidMetadata(f"a reason may have {REASON_CHARACTERS_MAX} characters at most")
+        plan = self.plan_delete(refs)
+        if plan.aliases and not force:
+            raise PreconditionFailed(
+                f"the alias {plan.aliases[0]} points at a version that would be deleted",
+                next_step="move the alias first, or pass --force (force=True) to delete it too",
+                aliases=list(plan.aliases),
+            )
+        self._change(
+            [
+                Delete(name.project, name.name, numbers, force, reason, requested_by)
+                for name, numbers in _by_artifact(plan.versions)
+            ]
+        )
+        return list(plan.versions)
+
+    def undelete(self, refs: Iterable[str]) -> list[Version]:
+        """Show deleted versions again; aliases that they had do not come back, but `latest` does.
+
+        Args:
+            refs: As for `delete`, without aliases.
+
+        Raises:
+            InvalidReference: One of them does not say which versions are meant.
+            NoSuchProject, NoSuchArtifact, NoSuchVersion: None of them is deleted.
+        """
+        versions = self._selected(refs, deleted=True)
+        self._change([Undelete(name.project, name.name, numbers) for name, numbers in _by_artifact(versions)])
+        return [self.version(version.qualified_name) for version in versions]
+
+    def _selected(self, refs: Iterable[str], *, deleted: bool) -> list[Version]:
+        """The versions that references select, each once, by artifact and number."""
+        selections = [parse_selection(ref) for ref in refs]
+        self._refresh()
+        found: dict[tuple[str, int], Version] = {}
+        with self._parts.environment.read() as txn:
+            for selection in selections:
+                for version in self._matching(txn, selection, deleted=deleted):
+                    found[version.artifact, version.number] = version
+        return [found[key] for key in sorted(found)]
+
+    def _matching(self, txn: ReadTransaction, selection: Selection, *, deleted: bool) -> list[Version]:
+        reference = selection.reference
+        if reference is not None and not deleted:
+            return [listing.resolve(self, txn, reference)]
+        if selection.name is None:
+            listing.refuse_unknown_project(txn, selection.project)
+            names = [name for name, _ in artifacts(txn, selection.project)]
+        else:
+            names = [ArtifactName(selection.project, selection.name)]
+        versions = [one for name in names for one in listing.versions_of(self, txn, name, deleted=deleted)]
+        if reference is not None:
+            versions = [one for one in versions if listing.names(reference, one)]
+        if not versions:
+            raise listing.none_selected(selection, deleted=deleted)
+        return versions
+
+    def _change(self, operations: Sequence[Delete | Undelete]) -> None:
+        self._probe_once()
+        for outcome in self._parts.committer.commit(operations).outcomes:
+            if outcome.skipped:
+                raise PreconditionFailed(
+                    f"not everything was changed, since another writer was faster: {outcome.skipped}",
+                    next_step="look at what is there now with `artifactstore ls`, then try again",
+                )
+
+
+def _by_artifact(versions: Sequence[Version]) -> list[tuple[ArtifactName, list[int]]]:
+    """Numbers by artifact, as many at a time as an operation may name."""
+    grouped: dict[str, list[int]] = {}
+    for version in versions:
+        grouped.setdefault(version.artifact, []).append(version.number)
+    return [
+        (parse_artifact_name(name), numbers[start : start + NUMBERS_PER_OPERATION_MAX])
+        for name, numbers in grouped.items()
+        for start in range(0, len(numbers), NUMBERS_PER_OPERATION_MAX)
+    ]
