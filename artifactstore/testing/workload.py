@@ -19,7 +19,6 @@ from artifactstore.errors import BackendError
 from artifactstore.ids import LATEST
 from artifactstore.store.store import Store
 from artifactstore.testing.history import Recorder
-from artifactstore.testing.linearizability import Landed
 from artifactstore.testing.simulation import SeededRandomness
 
 T = TypeVar("T")
@@ -41,7 +40,7 @@ class Workload(msgspec.Struct, frozen=True):
     Attributes:
         url: The store, which exists.
         storage_options: As `Store.open` takes them.
-        folder: Where its key file `key` lies; its journal, cache and scratch are made there, named after it.
+        folder: Where its key file `key` lies; its journal, cache and scratch are made there.
         client: Its name.
         seed: Of its choices.
         artifacts: What it works on.
@@ -50,6 +49,8 @@ class Workload(msgspec.Struct, frozen=True):
         epoch_s: How often it goes over to new artifacts, which keeps histories short; None for never.
         size_bytes_max: Of a version's content; most are far smaller.
         skew_s: How far its wall clock is off.
+        cache: What its cache and scratch are named after, so that a client takes over from one that was killed; its
+            own name when empty.
     """
 
     url: str
@@ -63,11 +64,16 @@ class Workload(msgspec.Struct, frozen=True):
     epoch_s: float | None = None
     size_bytes_max: int = 4096
     skew_s: int = 0
+    cache: str = ""
 
     @property
     def journal(self) -> Path:
         """Where it notes what it does."""
         return Path(self.folder) / f"{self.client}.journal"
+
+    def place(self, what: str) -> Path:
+        """Its cache or its scratch folder."""
+        return Path(self.folder) / f"{self.cache or self.client}.{what}"
 
 
 class SkewedClock(SystemClock):
@@ -99,12 +105,11 @@ def start(workload: Workload) -> "subprocess.Popen[bytes]":
 
 def run(workload: Workload) -> None:
     """Do what a workload says, to its end."""
-    folder = Path(workload.folder)
-    store = _opened(workload, folder)
+    store = _opened(workload)
     if store is None:
         return
     with store:
-        recorder = Recorder(store, workload.client, workload.journal, folder / f"{workload.client}.scratch")
+        recorder = Recorder(store, workload.client, workload.journal, workload.place("scratch"))
         client = _Client(workload, recorder)
         for number in range(workload.operations):
             if _is_over(workload):
@@ -151,9 +156,12 @@ class _Client:
             # What was pushed before, without anything to write if it is still the newest.
             label, size_bytes = self._pushed[artifact]
             aliases = []
-        self._pushed[artifact] = label, size_bytes
+        else:
+            equal = False
         landed = self._recorder.push(artifact, label, size_bytes, aliases=aliases, tagged=not equal)
-        if isinstance(landed, Landed):
+        if landed is not None:
+            # Only what is in the log with its label can be recognised there without it.
+            self._pushed[artifact] = label, size_bytes
             self._newest[artifact] = max(self._newest.get(artifact, 0), landed.number)
 
     def _size_bytes(self) -> int:
@@ -168,14 +176,14 @@ class _Client:
         return choices[self._below(len(choices))]
 
 
-def _opened(workload: Workload, folder: Path) -> Store | None:
+def _opened(workload: Workload) -> Store | None:
     """The store, opened as often as it takes; None where time is over before that."""
     while not _is_over(workload):
         try:
             return Store.open(
                 workload.url,
-                key_file=folder / "key",
-                cache_dir=folder / f"{workload.client}.cache",
+                key_file=Path(workload.folder) / "key",
+                cache_dir=workload.place("cache"),
                 storage_options=workload.storage_options,
                 clock=SkewedClock(workload.skew_s),
             )
