@@ -63,6 +63,8 @@ def _s3(given: dict[str, Any]) -> dict[str, Any]:
     config.setdefault("connect_timeout", CONNECT_TIMEOUT_S)
     config.setdefault("read_timeout", READ_TIMEOUT_S)
     config.setdefault("retries", {"total_max_attempts": 1})
+    # Every byte is verified by its hash above; rclone sends the checksum of the whole object with a part of it.
+    config.setdefault("response_checksum_validation", "when_required")
     return {**given, "client_kwargs": client, "config_kwargs": config}
 
 

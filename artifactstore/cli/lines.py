@@ -220,7 +220,7 @@ def store_lines(info: StoreInfo) -> Iterator[str]:
             ("generation", str(info.generation)),
             ("key file", str(info.key_file)),
             ("index", str(info.cache)),
-            ("writers", "one at a time" if info.single_writer else "any number"),
+            ("writers", _writers(info)),
             ("projects", f"{info.projects:,}"),
             ("artifacts", f"{info.artifacts:,}"),
             ("versions", f"{info.versions:,}"),
@@ -234,6 +234,13 @@ def store_lines(info: StoreInfo) -> Iterator[str]:
     )
     for slot in info.slots:
         yield f"slot {slot.id}  {slot.kind}{', read-only' if slot.read_only else ''}"
+
+
+def _writers(info: StoreInfo) -> str:
+    if info.single_writer:
+        return "one at a time"
+    tested = f"exclusive create tested {time_text(info.probed_ns)}" if info.probed_ns else "not tested yet"
+    return f"any number ({tested})"
 
 
 def _files(count: int, size_bytes: int) -> str:

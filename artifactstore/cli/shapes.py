@@ -208,6 +208,7 @@ def store_shape(info: StoreInfo) -> Shape:
         "dedup_ratio": info.dedup_ratio,
         "compression_ratio": info.compression_ratio,
         "single_writer": info.single_writer,
+        "probed": iso_time(info.probed_ns),
         "key_file": str(info.key_file),
         "cache": str(info.cache),
     }

@@ -290,6 +290,7 @@ def store_info(
     *,
     url: str,
     single_writer: bool,
+    probed_ns: int,
     key_file: Path,
 ) -> StoreInfo:
     """Everything about a store as a whole."""
@@ -328,6 +329,7 @@ def store_info(
         dedup_ratio=sum(logical) / unique if unique else 1.0,
         compression_ratio=unique / stored if stored else 1.0,
         single_writer=single_writer,
+        probed_ns=probed_ns,
         key_file=key_file,
         cache=environment.path,
     )

@@ -114,5 +114,13 @@ class OpenStore:
         self._remember_probe()
 
     def _remember_probe(self) -> None:
+        if self._access.single_writer:
+            return
         with self._parts.environment.write() as txn:
             txn.put(META, _PROBED, str(self._clock.now_ns()).encode())
+
+    def _probed_ns(self) -> int:
+        """When this client last tested the backend's promise, by its clock; 0 for never."""
+        with self._parts.environment.read() as txn:
+            said = txn.get(META, _PROBED)
+        return 0 if said is None else int(bytes(said))

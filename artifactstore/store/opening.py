@@ -61,6 +61,9 @@ from artifactstore.store.pins import pin, pinned
 # What restic and others of its kind use too: level 1 stores 6% more of unpacked wheels, level 4 takes twice the time.
 COMPRESSION_LEVEL: Final = 3
 COMPRESSION_LEVEL_MAX: Final = 19
+_ONE_WRITER: Final = (
+    "single-writer mode: nothing keeps two writers apart here; see to it that only one program writes"
+)
 _PARAMETERS: Final = Parameters(
     GENERAL.average, WEIGHTS.average, NORMALIZATION, PACK_BYTES_TARGET, BLOB_RAW_BYTES_TARGET
 )
@@ -331,7 +334,7 @@ def _wire(
     *,
     known: bool = False,
 ) -> Parts:
-    notices: list[str] = []
+    notices: list[str] = [_ONE_WRITER] if access.single_writer else []
     folder = index_folder(access.cache_dir, keyring.store_id)
     if folder.notice:
         notices.append(folder.notice)

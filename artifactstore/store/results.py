@@ -174,6 +174,7 @@ class StoreInfo(msgspec.Struct, frozen=True):
         dedup_ratio: logical / unique bytes.
         compression_ratio: unique / stored bytes.
         single_writer: Whether it was opened for a single writer.
+        probed_ns: When this client found that the backend creates exclusively, by its clock; 0 for never.
         key_file: The key file that unlocked it.
         cache: The folder of its index.
     """
@@ -195,5 +196,6 @@ class StoreInfo(msgspec.Struct, frozen=True):
     dedup_ratio: float
     compression_ratio: float
     single_writer: bool
+    probed_ns: int
     key_file: Path
     cache: Path

@@ -68,5 +68,6 @@ class Upkeep(OpenStore):
             self._parts.log,
             url=self.url,
             single_writer=self._access.single_writer,
+            probed_ns=self._probed_ns(),
             key_file=self._access.key_file,
         )

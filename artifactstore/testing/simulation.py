@@ -1,4 +1,4 @@
-"""A store in memory on one thread, whose time, randomness and backend a test owns.
+"""A store on one thread, whose time, randomness and backend a test owns.
 
 A `World` is everything outside the client: the objects, the key file, the clock. Clients with indexes of their own
 are opened in it, over a backend that can be told to fail. A world can be copied, so that one history has many
@@ -8,13 +8,13 @@ continuations.
 import hashlib
 import itertools
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from artifactstore.backend.base import Backend
-from artifactstore.backend.memory import MemoryBackend
+from artifactstore.backend.opening import open_backend
 from artifactstore.executors import inline
 from artifactstore.store.opening import Access, create_parts, open_parts
 from artifactstore.store.store import Store
@@ -59,20 +59,31 @@ class SeededRandomness:
 
 
 class World:
-    """What is outside the clients of one store in memory. Thread-safe, but its clients run on their own threads.
+    """What is outside the clients of one store. Thread-safe, but its clients run on their own threads.
 
     Args:
         folder: An empty folder for the key file and the indexes.
         seed: Of the randomness.
+        url: Where the objects lie; in memory of its own when empty.
+        storage_options: How they are reached.
 
     Attributes:
         objects: The store's objects.
         folder: The folder.
     """
 
-    def __init__(self, folder: Path, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seed: int = 0,
+        url: str = "",
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
         self.folder = folder
-        self.objects = MemoryBackend(f"world-{next(_numbers)}")
+        self._url = url or f"memory://world-{next(_numbers)}"
+        self._storage_options = storage_options or {}
+        self.objects = open_backend(self._url, storage_options=storage_options)
         self._clock = SteppedClock()
         self._seed = seed
         self._randomness = SeededRandomness(seed)
@@ -110,14 +121,16 @@ class World:
 
     def end(self) -> None:
         """Free the objects."""
-        self.objects.clear()
+        for info in self.objects.list(""):
+            self.objects.delete(info.name)
+        self.objects.close()
 
     def _access(self, cache: str, wrap: Callable[[Backend], Backend] | None) -> Access:
         return Access(
-            url=self.objects.url,
+            url=self._url,
             key_file=self.folder / "key",
             cache_dir=self.folder / cache,
-            storage_options=None,
+            storage_options=self._storage_options,
             single_writer=False,
             wrap_backend=wrap,
         )

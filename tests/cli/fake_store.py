@@ -157,6 +157,7 @@ class StoreInfo(NamedTuple):
     dedup_ratio: float = 2.0
     compression_ratio: float = 2.0
     single_writer: bool = False
+    probed_ns: int = NOW_NS
 
 
 class Version:

@@ -1,13 +1,16 @@
 """A store behaves like a dictionary of versions, whatever is done to it, by whom, and in which order."""
 
 import hashlib
+import itertools
+import os
 import shutil
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -26,6 +29,7 @@ from artifactstore.testing import invariants
 from artifactstore.testing.model import Contents, ModelStore, shown_by
 from artifactstore.testing.simulation import World
 from tests.faults.interrupted import Interrupted
+from tests.servers import BUCKET
 
 ARTIFACTS = ("p/one", "p/two", "q/one")
 ALIASES = ("blue", "green")
@@ -52,11 +56,14 @@ class StoreMachine(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.folder = Path(tempfile.mkdtemp(prefix="store-machine-"))
         (self.folder / "world").mkdir()
-        self.world = World(self.folder / "world")
+        self.world = self.make_world(self.folder / "world")
         self.model = ModelStore()
         self.backends: dict[str, Interrupted] = {}
         self.digests: dict[str, dict[str, bytes]] = {}
         self.stores: dict[str, Store] = {}
+
+    def make_world(self, folder: Path) -> World:
+        return World(folder)
 
     @initialize(
         tail=st.sampled_from([0, 1500, 64 << 10]),
@@ -273,3 +280,17 @@ def test_a_store_is_a_dictionary_of_versions() -> None:
     """Push, race, pull, alias, tag, reopen and rebuild against the model, with states and without."""
     chosen = settings(stateful_step_count=max(STEPS, settings().stateful_step_count // 2))
     run_state_machine_as_test(StoreMachine, settings=chosen)
+
+
+def test_a_store_on_s3_is_one_too(s3_options: dict[str, Any], deep: bool) -> None:
+    """The same, on a real server, where each step costs a hundred requests: fewer and shorter stories."""
+    numbers = itertools.count()
+
+    class OnS3(StoreMachine):
+        def make_world(self, folder: Path) -> World:
+            url = f"s3://{BUCKET}/machine-{os.getpid()}-{next(numbers)}"
+            return World(folder, url=url, storage_options=s3_options)
+
+    examples, steps = (100, 25) if deep else (1, 8)
+    chosen = settings(max_examples=examples, stateful_step_count=steps, phases=[Phase.generate])
+    run_state_machine_as_test(OnS3, settings=chosen)

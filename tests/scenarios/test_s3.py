@@ -13,7 +13,7 @@ from artifactstore.cli.main import main
 from artifactstore.config import PROJECT_FILE
 from artifactstore.errors import NoSuchStore, PermissionRefused, UntrustedServer
 from tests.servers import BLIND, BUCKET, OWNER, READER, Server
-from tests.stores import make_store, noise, read_tree, write_tree
+from tests.stores import make_store, noise, read_tree, reopened, write_tree
 
 TREE = {"a.bin": noise(300_000), "sub/b.txt": b"text", "link": "a.bin", "empty": None, "nothing": b""}
 
@@ -198,3 +198,39 @@ def test_json_errors_name_the_endpoint_and_no_secret(
     assert code == 5
     assert json.loads(error)["error"]["facts"]["url"] == store
     assert "another-secret" not in error
+
+
+# --- a store that lies ---
+
+
+def test_a_store_that_lies_is_for_one_writer_who_is_told(
+    rclone_server: Server, s3_url: str, tmp_path: Path, source: Path, monkeypatch: Any, capfd: Any
+) -> None:
+    """Refused with the reason; with --single-writer each command works and says so; without it, refused again."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", OWNER[0])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", OWNER[1])
+    monkeypatch.setenv("ARTIFACTSTORE_ENDPOINT", rclone_server.endpoint)
+    monkeypatch.setenv("ARTIFACTSTORE_STORE", s3_url)
+    assert main(["init"]) == 4
+    refusal = capfd.readouterr().err
+    assert "a second create of one name succeeded" in refusal
+    assert "single_writer" in refusal
+    for line in (["init"], ["push", str(source), "p/n"], ["ls"], ["info"], ["check"], ["pull", "p/n", "out"]):
+        assert main([*line, "--single-writer"]) == 0, (line, capfd.readouterr().err)
+        assert "single-writer mode" in capfd.readouterr().err
+    assert read_tree(Path("out")) == TREE
+    (source / "new").write_bytes(b"new")
+    assert main(["push", str(source), "p/n"]) == 4
+
+
+def test_the_probe_is_remembered_with_its_date(s3_url: str, s3_server: Server, tmp_path: Path) -> None:
+    """By each client: the maker's is done, another one's comes before its first write."""
+    options = s3_server.options()
+    with make_store(tmp_path, s3_url, storage_options=options) as store:
+        assert store.info().probed_ns > 0
+    with reopened(tmp_path, s3_url, cache="other", storage_options=options) as store:
+        assert store.info().probed_ns == 0
+        store.push([write_tree(tmp_path / "in", TREE)], "p/n")
+        assert store.info().probed_ns > 0
+    with reopened(tmp_path, s3_url, cache="other", storage_options=options) as store:
+        assert store.info().probed_ns > 0

@@ -1,5 +1,7 @@
 """The front door: versions and names, digests that don't depend on the store, and what a store says of itself."""
 
+import itertools
+import os
 import subprocess
 from pathlib import Path
 
@@ -15,9 +17,26 @@ from artifactstore.errors import (
     NoSuchProject,
     NoSuchVersion,
 )
+from tests.servers import BUCKET, OWNER, Server
 from tests.stores import make_store, noise, read_tree, reopened, write_tree
 
+_numbers = itertools.count()
 TREE = {"a.bin": noise(300_000), "sub/b.txt": b"text", "link": "a.bin", "empty": None, "nothing": b""}
+
+
+@pytest.fixture(autouse=True, params=["memory", "s3"])
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test of this file runs on a real S3 server too, found by the environment."""
+    if request.param == "memory":
+        return
+    server: Server = request.getfixturevalue("s3_server")
+    urls = (f"s3://{BUCKET}/store-{os.getpid()}-{number}" for number in _numbers)
+    monkeypatch.setattr("tests.stores.memory_url", lambda: next(urls))
+    monkeypatch.setenv("ARTIFACTSTORE_ENDPOINT", server.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", OWNER[0])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", OWNER[1])
+    # It passes there, in a test of its own; each store's would cost seconds.
+    monkeypatch.setattr("artifactstore.store.opening.probe", lambda *_: None)
 
 
 @pytest.fixture
