@@ -56,6 +56,7 @@ from artifactstore.keyring.keyring import Keyring, Member, create_secrets, make_
 from artifactstore.log.log import Log
 from artifactstore.log.merkle import EMPTY_ROOT
 from artifactstore.log.records import examine, open_slot
+from artifactstore.store.kept import KeptKeys
 from artifactstore.store.pins import pin, pinned
 
 # What restic and others of its kind use too: level 1 stores 6% more of unpacked wheels, level 4 takes twice the time.
@@ -203,7 +204,7 @@ def open_parts(access: Access, clock: Clock, randomness: Randomness, *, store_id
             expected=expected.hex(),
             found=found.hex(),
         )
-    keyring = _unlock(backend, found, keys, access.key_file)
+    keyring = _unlock(KeptKeys(backend, access.cache_dir), found, keys, access.key_file)
     _check_parameters(record, keyring)
     parts = _wire(access, backend, keyring, clock, randomness, known=known == found)
     pin(access.cache_dir, access.url, found)

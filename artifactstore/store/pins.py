@@ -34,18 +34,27 @@ def pin(cache_dir: Path, url: str, store_id: bytes) -> None:
         return
     with contextlib.suppress(OSError):
         make_folders(path.parent, mode=0o700)
-        file, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-        try:
-            try:
-                os.write(file, store_id.hex().encode())
-                sync_file(file)
-            finally:
-                os.close(file)
-            Path(temporary).replace(path)
-        except OSError:
-            Path(temporary).unlink()
-            raise
+        replace_file(path, store_id.hex().encode())
         sync_folder(str(path.parent))
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, durable before it has its name.
+
+    Raises:
+        OSError: It can't be written; what was there is unchanged.
+    """
+    file, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    try:
+        try:
+            os.write(file, data)
+            sync_file(file)
+        finally:
+            os.close(file)
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink()
+        raise
 
 
 def _path(cache_dir: Path, url: str) -> Path:
