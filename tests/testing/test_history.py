@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from artifactstore.backend.base import Backend
 from artifactstore.errors import ConnectionLost
 from artifactstore.ids import LATEST
 from artifactstore.testing import FaultyBackend, workload
-from artifactstore.testing.history import Recorder, content_of, parts_of, read_journal, read_log
+from artifactstore.testing.history import Recorder, content_of, read_journal, read_log
 from artifactstore.testing.linearizability import (
     Found,
     Landed,
@@ -20,6 +21,7 @@ from artifactstore.testing.linearizability import (
     assert_follows_log,
     assert_linearizable,
 )
+from artifactstore.testing.simulation import World
 from artifactstore.testing.workload import Workload
 from tests.stores import make_store, reopened
 
@@ -62,17 +64,22 @@ def test_a_journal_and_the_log_tell_the_same_story(tmp_path: Path) -> None:
 
 def test_failures_and_kills_leave_open_ends(tmp_path: Path) -> None:
     """An operation that failed has no end but the error's kind; one whose client was killed has nothing more."""
-    with make_store(tmp_path) as store:
-        parts = parts_of(store)
-        faulty = FaultyBackend(parts.backend)
-        store._parts = parts._replace(backend=faulty)
-        parts.log._backend = faulty
+    faulty: list[FaultyBackend] = []
+
+    def wrap(inner: Backend) -> Backend:
+        faulty.append(FaultyBackend(inner))
+        return faulty[0]
+
+    (tmp_path / "world").mkdir()
+    world = World(tmp_path / "world")
+    with closing(world.create(wrap=wrap)) as store:
         with closing(Recorder(store, "c", tmp_path / "journal", tmp_path / "scratch")) as recorder:
             recorder.push(ARTIFACT, "one", 10)
-            faulty.fail(at=len(faulty.operations), forever=True, error=ConnectionLost)
+            faulty[0].fail(at=len(faulty[0].operations), forever=True, error=ConnectionLost)
             assert recorder.pull(ARTIFACT) is None
-            faulty.heal()
+            faulty[0].heal()
             recorder.pull(ARTIFACT)
+    world.end()
     whole = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
     (tmp_path / "journal").write_bytes(b"".join(whole[:-1]))
     first, failed, killed = read_journal(tmp_path / "journal")
