@@ -39,6 +39,7 @@ WEATHER = tuple(Rule(fault, probability=0.005, delay_s=0.5) for fault in Fault)
 STORM = (Rule(Fault.SLOW_DOWN, probability=0.9), *WEATHER)
 STORM_EVERY_S, STORM_S = 60.0, 5.0
 KILL_EVERY_S = 3.0
+TELL_EVERY_S = 60.0
 PAUSE_S = 0.1
 # Writers see the end of the run and finish what they are at.
 GRACE_S = 300.0
@@ -165,6 +166,7 @@ def soak(url: str, server: Server, folder: Path, arguments: Any) -> Outcome:
         began_s = time.monotonic()
         until_s = began_s + arguments.seconds
         kill_s, storm_s, calm_s = began_s + KILL_EVERY_S, began_s + STORM_EVERY_S / 2, None
+        told_s = began_s + TELL_EVERY_S
         with supervisor.running(until_s):
             while (now_s := time.monotonic()) < until_s:
                 if now_s >= kill_s:
@@ -177,6 +179,12 @@ def soak(url: str, server: Server, folder: Path, arguments: Any) -> Outcome:
                     proxy.inject(*STORM)
                     storms += 1
                     calm_s, storm_s = now_s + STORM_S, now_s + STORM_EVERY_S
+                if now_s >= told_s:
+                    print(
+                        f"{now_s - began_s:.0f} s: {supervisor.kills} kills, {proxy.requests} requests",
+                        file=sys.stderr,
+                    )
+                    told_s = now_s + TELL_EVERY_S
                 supervisor.watch()
                 time.sleep(PAUSE_S)
             proxy.inject(*WEATHER)

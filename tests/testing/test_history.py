@@ -72,13 +72,15 @@ def test_failures_and_kills_leave_open_ends(tmp_path: Path) -> None:
 
     (tmp_path / "world").mkdir()
     world = World(tmp_path / "world")
-    with closing(world.create(wrap=wrap)) as store:
-        with closing(Recorder(store, "c", tmp_path / "journal", tmp_path / "scratch")) as recorder:
-            recorder.push(ARTIFACT, "one", 10)
-            faulty[0].fail(at=len(faulty[0].operations), forever=True, error=ConnectionLost)
-            assert recorder.pull(ARTIFACT) is None
-            faulty[0].heal()
-            recorder.pull(ARTIFACT)
+    with (
+        closing(world.create(wrap=wrap)) as store,
+        closing(Recorder(store, "c", tmp_path / "journal", tmp_path / "scratch")) as recorder,
+    ):
+        recorder.push(ARTIFACT, "one", 10)
+        faulty[0].fail(at=len(faulty[0].operations), forever=True, error=ConnectionLost)
+        assert recorder.pull(ARTIFACT) is None
+        faulty[0].heal()
+        recorder.pull(ARTIFACT)
     world.end()
     whole = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
     (tmp_path / "journal").write_bytes(b"".join(whole[:-1]))
