@@ -3,8 +3,9 @@
 Taken in this order, the first that says something wins: arguments, the `ARTIFACTSTORE_*` environment, the
 nearest `.artifactstore.toml` from the working folder upwards (the project file), `config.toml` in the user's
 configuration folder, defaults by platformdirs. `exclude` alone adds up, project file and user file together.
-A project file comes with somebody's repository, so it never says where a key or a cache lies. How a store's server is
-reached, the table `storage`, counts only for the store of the file that holds it; credentials are in none.
+A project file comes with somebody's repository, so it never says where a key or a cache lies, nor names a command. How
+a store's server is reached, the table `storage`, counts only for the store of the file that holds it; credentials are
+in none.
 """
 
 import os
@@ -30,7 +31,12 @@ _PROJECT_KEYS: Mapping[str, type] = {
     "compression_level": int,
     "storage": dict,
 }
-_USER_KEYS: Mapping[str, type] = {**_PROJECT_KEYS, "key_file": str, "cache_dir": str}
+_USER_KEYS: Mapping[str, type] = {
+    **_PROJECT_KEYS,
+    "key_file": str,
+    "password_command": str,
+    "cache_dir": str,
+}
 _TYPE_NAMES = {str: "a string", list: "a list of strings", int: "a whole number", dict: "a table of strings"}
 _PROJECT_STORAGE = ("endpoint", "region", "addressing", "ca")
 # Which of a user's credentials are used is not for a project to say.
@@ -42,7 +48,9 @@ T = TypeVar("T")
 class Settings(NamedTuple):
     """What a command works with.
 
-    `store_named` tells whether anybody named the store: only the default one is made on first use.
+    `store_named` tells whether anybody named the store: only the default one is made on first use. `key_file_named`
+    likewise: the default key file gives way to a prompt. Whoever names a key file or a password command first
+    decides which of the two it is, so there is never both.
     `storage` is how the store's server is reached; `files` are the configuration files that were read.
     """
 
@@ -50,6 +58,8 @@ class Settings(NamedTuple):
     store_named: bool
     key_file: Path
     cache_dir: Path
+    key_file_named: bool = False
+    password_command: str | None = None
     project: str | None = None
     exclude: tuple[str, ...] = ()
     compression_level: int | None = None
@@ -66,6 +76,7 @@ class ConfigFile(NamedTuple):
     exclude: tuple[str, ...] = ()
     compression_level: int | None = None
     key_file: Path | None = None
+    password_command: str | None = None
     cache_dir: Path | None = None
     storage: Mapping[str, str] = {}
 
@@ -94,6 +105,7 @@ def load_settings(
     *,
     store: str | None = None,
     key_file: Path | None = None,
+    password_command: str | None = None,
     cache_dir: Path | None = None,
     storage: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
@@ -105,6 +117,7 @@ def load_settings(
     Args:
         store: The store's URL or folder, from an argument.
         key_file: The key file, from an argument.
+        password_command: The command that prints a passphrase, from an argument.
         cache_dir: The cache folder, from an argument.
         storage: How the store's server is reached, from arguments.
         environment: `os.environ` when None.
@@ -112,7 +125,8 @@ def load_settings(
         user_file: The user's configuration file; the one in `config_dir()` when None.
 
     Raises:
-        UsageError: A configuration file is not TOML, or says something it may not.
+        UsageError: A configuration file is not TOML, or says something it may not; or one place names both a key
+            file and a password command.
         PermissionRefused: A configuration file can't be read.
     """
     environment = os.environ if environment is None else environment
@@ -120,13 +134,21 @@ def load_settings(
     user = _read(user_file or config_dir() / USER_FILE, _USER_KEYS)
     found = [file for file in (project, user) if file is not None]
     named = _first(store, environment.get("ARTIFACTSTORE_STORE"), *(file.store for file in found))
+    named_key_file, command = _unlocking(
+        ("the arguments", key_file, password_command),
+        (
+            "the environment",
+            _path(environment.get("ARTIFACTSTORE_KEY_FILE")),
+            environment.get("ARTIFACTSTORE_PASSWORD_COMMAND") or None,
+        ),
+        *((str(file.path), file.key_file, file.password_command) for file in found),
+    )
     return Settings(
         store=named or default_store(),
         store_named=named is not None,
-        key_file=_first(
-            key_file, _path(environment.get("ARTIFACTSTORE_KEY_FILE")), *(file.key_file for file in found)
-        )
-        or default_key_file(),
+        key_file=named_key_file or default_key_file(),
+        key_file_named=named_key_file is not None,
+        password_command=command,
         cache_dir=_first(
             cache_dir, _path(environment.get("ARTIFACTSTORE_CACHE_DIR")), *(file.cache_dir for file in found)
         )
@@ -137,6 +159,18 @@ def load_settings(
         storage=_storage(storage or {}, environment, [file for file in found if file.store in {None, named}]),
         files=tuple(file.path for file in found),
     )
+
+
+def _unlocking(*places: tuple[str, Path | None, str | None]) -> tuple[Path | None, str | None]:
+    """The key file or the password command that the first place names."""
+    for place, key_file, command in places:
+        if key_file is not None and command is not None:
+            raise UsageError(
+                f"{place} name both a key file and a password command", next_step="name one of them"
+            )
+        if key_file is not None or command is not None:
+            return key_file, command
+    return None, None
 
 
 def _storage(
@@ -224,6 +258,7 @@ def _checked(path: Path, table: dict[str, object], allowed: Mapping[str, type]) 
         exclude=tuple(str(pattern) for pattern in exclude) if isinstance(exclude, list) else (),
         compression_level=level if isinstance(level, int) else None,
         key_file=_beside(path, table.get("key_file")),
+        password_command=str(table["password_command"]) if table.get("password_command") else None,
         cache_dir=_beside(path, table.get("cache_dir")),
     )
 

@@ -238,10 +238,10 @@ class KeyMissing(AccessError):
 
 
 class WrongKey(AccessError):
-    """The key opens no slot of this store."""
+    """The key or passphrase opens no slot of this store."""
 
     kind = "wrong-key"
-    advice = "use the key file that the store was made with, or ask a member to add your key"
+    advice = "use a key that has a slot, or ask a member to add yours: `artifactstore key request` prints what to send"
 
 
 class KeyExposed(AccessError):

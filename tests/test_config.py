@@ -53,6 +53,7 @@ def test_the_first_place_that_says_something_wins(home: Path) -> None:
         store="mem://user",
         store_named=True,
         key_file=user.parent / "keys" / "mine",
+        key_file_named=True,
         cache_dir=Path("/c"),
         project="user",
         files=(user,),
@@ -204,4 +205,27 @@ def test_no_file_holds_credentials(home: Path, name: str, of_user: bool) -> None
         write_user_file(text)
     (home / PROJECT_FILE).write_text(text if not of_user else "")
     with pytest.raises(UsageError, match="credentials"):
+        load_settings(environment={})
+
+
+def test_a_password_command_and_a_key_file_are_named_in_one_order(home: Path) -> None:
+    """The first place that names either decides; no place names both."""
+    write_user_file('password_command = "pass show user"\n')
+    environment = {"ARTIFACTSTORE_PASSWORD_COMMAND": "pass show environment"}
+    by_user, by_environment = load_settings(environment={}), load_settings(environment=environment)
+    assert (by_user.password_command, by_user.key_file_named) == ("pass show user", False)
+    assert by_environment.password_command == "pass show environment"
+    named = load_settings(key_file=Path("/k"), environment=environment)
+    assert (named.key_file, named.key_file_named, named.password_command) == (Path("/k"), True, None)
+    assert load_settings(password_command="mine", environment=environment).password_command == "mine"
+    assert load_settings(environment={"ARTIFACTSTORE_KEY_FILE": "/k"}).password_command is None
+    with pytest.raises(UsageError, match="both"):
+        load_settings(environment={**environment, "ARTIFACTSTORE_KEY_FILE": "/k"})
+
+
+@pytest.mark.parametrize("key", ["key_file", "password_command"])
+def test_a_project_file_never_says_what_unlocks(home: Path, key: str) -> None:
+    """It comes with somebody's repository: a command in it would run with the first `ls`."""
+    (home / PROJECT_FILE).write_text(f'{key} = "touch /tmp/x"\n')
+    with pytest.raises(UsageError, match="may not set"):
         load_settings(environment={})

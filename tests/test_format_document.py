@@ -10,7 +10,7 @@ import pytest
 from blake3 import blake3
 from pyfastcdc.cy import FastCDC
 
-from artifactstore.catalog.rows import ArtifactRow, Deletion, VersionRow
+from artifactstore.catalog.rows import ArtifactRow, Deletion, SlotRow, VersionRow
 from artifactstore.chunking.chunker import GENERAL, WEIGHTS
 from artifactstore.crypto.aead import Aead, counter_nonce
 from artifactstore.crypto.derive import hkdf_sha256
@@ -19,6 +19,9 @@ from artifactstore.format import keys, limits, operations, pack, page, record, s
 from artifactstore.format.coding import encode
 from artifactstore.keyring.keyfile import KeyPair, load_key_file
 from artifactstore.keyring.keyring import Keyring, Secrets, open_under_kek, unlock
+from artifactstore.keyring.passphrase import pair_by_passphrase
+from artifactstore.keyring.phrase import pair_of_phrase
+from artifactstore.keyring.request import KeyRequest, parse_request
 from artifactstore.log.merkle import EMPTY_ROOT, append, leaf_of, root_of, void_leaf
 from artifactstore.log.records import examine, open_slot
 from artifactstore.manifest.build import ListBuilder, ManifestBuilder
@@ -47,6 +50,7 @@ STRUCTS: list[type[msgspec.Struct]] = [
     operations.PendingDone,
     operations.Damage,
     operations.Adopt,
+    operations.SlotAdded,
     pack.Footer,
     page.Page,
     page.Content,
@@ -58,6 +62,7 @@ STRUCTS: list[type[msgspec.Struct]] = [
     ArtifactRow,
     VersionRow,
     Deletion,
+    SlotRow,
 ]
 PACK_KEY = bytes(range(0x80, 0xA0))
 HELLO, WORLD, DIGITS = b"hello ", b"world", b"0123456789" * 20
@@ -201,6 +206,28 @@ def test_keys_object(keyring: Keyring, pair: KeyPair) -> None:
     assert octets("slot-info") == info
 
 
+def test_passphrase(keyring: Keyring, pair: KeyPair) -> None:
+    """The slot that the example describes gives the private key of the key file, and no other passphrase does."""
+    values = {name: bytes.fromhex(value) for name, value in named("passphrase").items()}
+    parameters = (bytes(range(16)), 3, 4, 65536, values["commitment"])
+    wrapped = values["wrapped-private"]
+    slot = keys.SlotKey(pair.slot_id, keys.SlotKind.PASSPHRASE, pair.public, parameters, wrapped, False, b"x")
+    words = "correct horse battery staple"
+    assert pair_by_passphrase(slot, keyring.store_id, words) == pair
+    assert pair_by_passphrase(slot, keyring.store_id, words + " ") is None
+    context = b"artifactstore passphrase slot\1" + keyring.store_id + pair.public
+    assert Aead(values["wrapping-key"]).open(bytes(12), wrapped, context) == pair.private
+
+
+def test_recovery_phrase_and_request(pair: KeyPair) -> None:
+    """A phrase gives the key that is printed with it; the line holds the public key of the key file."""
+    printed = named("recovery")
+    found = pair_of_phrase(printed["phrase"])
+    assert found is not None
+    assert found.private.hex() == printed["private"]
+    assert parse_request(example("request")) == KeyRequest("ana", pair.public)
+
+
 def test_subkeys(keyring: Keyring) -> None:
     """Each subkey is derived with the info string of the table."""
     subkeys = named("subkeys")
@@ -287,6 +314,7 @@ def test_operations() -> None:
         operations.PendingDone(push_id),
         operations.Damage([bytes.fromhex(example("pack-name").strip().rpartition("/")[2])], []),
         operations.Adopt(3, bytes.fromhex(named("merkle")["root-3"])),
+        operations.SlotAdded(bytes.fromhex("aaa8fff703b50b2297f4f6e13508f724"), "ana"),
     ]
 
 

@@ -12,14 +12,17 @@ from artifactstore.catalog.deletion import apply_deletion, deletion_at
 from artifactstore.catalog.outcome import Cause, Outcome
 from artifactstore.catalog.rows import (
     ArtifactRow,
+    SlotRow,
     VersionRow,
     drop_alias,
     get_artifact,
+    get_slot,
     get_version,
     live_version,
     newest_live,
     put_alias,
     put_artifact,
+    put_slot,
     put_version,
 )
 from artifactstore.format.operations import (
@@ -31,6 +34,7 @@ from artifactstore.format.operations import (
     Pending,
     PendingDone,
     Push,
+    SlotAdded,
     Tag,
     Undelete,
 )
@@ -39,6 +43,7 @@ from artifactstore.index.environment import ReadTransaction, WriteTransaction
 from artifactstore.index.tables import PENDING, mark_damaged, mark_whole
 
 _NO_VERSION: Final = "there is no such version"
+_SLOT_KNOWN: Final = "the slot key has a name already"
 
 
 def apply_operation(txn: WriteTransaction, operation: Operation, cause: Cause) -> Outcome:
@@ -59,6 +64,8 @@ def apply_operation(txn: WriteTransaction, operation: Operation, cause: Cause) -
         case Damage(damaged=damaged, whole=whole):
             mark_damaged(txn, damaged, cause.slot)
             mark_whole(txn, whole)
+        case SlotAdded():
+            return _slot_added(txn, operation, cause)
         case Adopt():
             pass  # it stands in the log for whoever asks what became of the slots that were given up
     return Outcome(None)
@@ -80,6 +87,9 @@ def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome
             return Outcome(number, skipped="" if row is not None and row.slot < slot else _NO_VERSION)
         case Delete() | Undelete():
             return deletion_at(txn, operation, slot)
+        case SlotAdded():
+            known = get_slot(txn, operation.id)
+            return Outcome(None, skipped="" if known is not None and known.slot == slot else _SLOT_KNOWN)
         case _:
             return Outcome(None)
 
@@ -166,3 +176,10 @@ def _tag(txn: WriteTransaction, operation: Tag, cause: Cause) -> Outcome:
     put_version(txn, name, operation.number, msgspec.structs.replace(row, tags=sorted(tags)))
     put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))
     return Outcome(operation.number)
+
+
+def _slot_added(txn: WriteTransaction, operation: SlotAdded, cause: Cause) -> Outcome:
+    if get_slot(txn, operation.id) is not None:
+        return Outcome(None, skipped=_SLOT_KNOWN)
+    put_slot(txn, operation.id, SlotRow(operation.name, cause.time_ms, cause.slot, cause.member))
+    return Outcome(None)

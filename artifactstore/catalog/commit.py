@@ -24,7 +24,7 @@ from artifactstore.index.tables import PackTable, Position
 from artifactstore.keyring.keyring import Keyring
 from artifactstore.log.log import Log
 from artifactstore.log.merkle import root_of
-from artifactstore.log.records import make_record, signer
+from artifactstore.log.records import make_record
 from artifactstore.pack.writer import FinishedPack
 
 OPERATION_BYTES: Final = 16
@@ -82,6 +82,7 @@ class Committer:
         kind: RecordType = RecordType.COMMIT,
         parameters: Parameters | None = None,
         precondition: Callable[[ReadTransaction], None] | None = None,
+        keys: Callable[[Position], list[bytes]] | None = None,
     ) -> Committed:
         """Register packs and apply operations in one record.
 
@@ -92,6 +93,8 @@ class Committer:
             parameters: The store's parameters, for record 0 only.
             precondition: Asked of the index once it has applied every record before the slot, for each slot tried;
                 what it raises ends the commit.
+            keys: Gives the names of the `keys/` objects that are current with the record, for each slot tried anew;
+                they are stored when it returns. None keeps those of the record before.
         """
         operation = self._randomness.token(OPERATION_BYTES)
         registered, inline = self._with_index(packs)
@@ -107,7 +110,7 @@ class Committer:
             named = (
                 None if state is None else StateNamed(state.prefix, [pack.added.name for pack in state.state])
             )
-            clear = self._clear(position, operation, kind, registered, named)
+            clear = self._clear(position, operation, kind, registered, named, keys)
             sealed = Sealed(
                 member=self._keyring.slot_id,
                 pack_keys=[pack.key for pack in registered],
@@ -149,8 +152,10 @@ class Committer:
         kind: RecordType,
         packs: Sequence[FinishedPack],
         state: StateNamed | None,
+        keys: Callable[[Position], list[bytes]] | None = None,
     ) -> Clear:
         keyring = self._keyring
+        current = position.keys or [bytes.fromhex(keyring.keys_object.removeprefix("keys/"))]
         return Clear(
             store_id=keyring.store_id,
             slot=position.next_slot,
@@ -158,12 +163,12 @@ class Committer:
             operation=operation,
             type=kind,
             generation=keyring.generation,
-            certificate=Certificate(signer(keyring).public_bytes, 0, b""),
+            certificate=Certificate(keyring.signer().public_bytes, 0, b""),
             packs=[pack.added for pack in packs],
             condemned=[],
             committed=[],
             purged=[],
-            keys=position.keys or [bytes.fromhex(keyring.keys_object.removeprefix("keys/"))],
+            keys=current if keys is None else keys(position),
             state=state,
             state_slot=position.state_slot,
             sweep_slot=position.sweep_slot,

@@ -1,4 +1,4 @@
-"""The catalog's tables in the client index: artifacts, versions, aliases, pending pushes."""
+"""The catalog's tables in the client index: artifacts, versions, aliases, pending pushes, names of slot keys."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from artifactstore.format.coding import decoder_of, encode
 from artifactstore.format.operations import Manifest
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import ReadTransaction, WriteTransaction
-from artifactstore.index.tables import ALIASES, ARTIFACTS, VERSIONS
+from artifactstore.index.tables import ALIASES, ARTIFACTS, SLOTS, VERSIONS
 
 
 class Deletion(msgspec.Struct, array_like=True, frozen=True):
@@ -80,8 +80,25 @@ class VersionRow(msgspec.Struct, array_like=True, frozen=True):
     deleted: Deletion | None
 
 
+class SlotRow(msgspec.Struct, array_like=True, frozen=True):
+    """What a record said of a slot key that it added.
+
+    Attributes:
+        name: What its owner is called.
+        added_ms: Advisory time.
+        slot: The record that added it.
+        member: Slot key id that its writer claimed.
+    """
+
+    name: str
+    added_ms: int
+    slot: int
+    member: bytes
+
+
 _decode_artifact = decoder_of(ArtifactRow, "an artifact row")
 _decode_version = decoder_of(VersionRow, "a version row")
+_decode_slot = decoder_of(SlotRow, "a row of a slot key")
 
 
 def artifact_key(name: ArtifactName) -> bytes:
@@ -186,3 +203,14 @@ def aliases(txn: ReadTransaction, name: ArtifactName) -> Iterator[tuple[str, int
     prefix = artifact_key(name) + b"\0"
     for key, data in txn.scan(ALIASES, prefix):
         yield key[len(prefix) :].decode(), int.from_bytes(data, "big")
+
+
+def get_slot(txn: ReadTransaction, slot_id: bytes) -> SlotRow | None:
+    """What is known of a slot key; nothing of the one with which the store was made."""
+    data = txn.get(SLOTS, slot_id)
+    return None if data is None else _decode_slot(data, "index")
+
+
+def put_slot(txn: WriteTransaction, slot_id: bytes, row: SlotRow) -> None:
+    """Write what is known of a slot key."""
+    txn.put(SLOTS, slot_id, encode(row))

@@ -23,6 +23,7 @@ from artifactstore.index.tables import (
     ARTIFACTS,
     DAMAGED,
     PENDING,
+    SLOTS,
     VERSIONS,
     PackTable,
     Position,
@@ -35,7 +36,7 @@ from artifactstore.log.records import KNOWN_FEATURES, Opened
 from artifactstore.pack.reader import PackRef
 from artifactstore.pack.writer import FinishedPack
 
-_TABLES: Final = (ARTIFACTS, VERSIONS, ALIASES, PENDING, DAMAGED)
+_TABLES: Final = (ARTIFACTS, VERSIONS, ALIASES, PENDING, DAMAGED, SLOTS)
 # A state is due when the records since the last one outgrow half of it, but never for less than this.
 _TAIL_BYTES_MIN: Final = 64 << 10
 # What a new client reads of a log, data tiles or not, is bounded in requests too.

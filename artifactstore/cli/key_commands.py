@@ -1,5 +1,6 @@
-"""Commands about the key file: `key show`, `key backup`, `key restore`."""
+"""Commands about keys: those of the user's key file, and those about the slots that unlock a store."""
 
+import re
 from pathlib import Path
 
 import click
@@ -7,11 +8,15 @@ import click
 from artifactstore.cli.options import CommonOptions, common_options, example
 
 
-@click.group(epilog=example("artifactstore key backup /media/usb/artifactstore.key"))
+@click.group(
+    epilog=example(
+        "artifactstore key backup /media/usb/artifactstore.key", "artifactstore key add --passphrase"
+    )
+)
 def key() -> None:
-    """Show, back up or restore your key file.
+    """Show, back up or restore your key file; list and add what unlocks a store.
 
-    Whoever has the key file can read your stores; without it nobody can, not even you.
+    Whoever has the key file can read your stores; without it or another slot nobody can, not even you.
     """
 
 
@@ -70,3 +75,143 @@ def restore(options: CommonOptions, source: Path) -> None:
         {"key": {"file": str(path), "restored_from": str(source)}},
         [f"restored the key file {path} from {source}"],
     )
+
+
+@key.command(epilog=example("artifactstore key request --name ana"))
+@click.option("--name", metavar="NAME", help="What to call you; your user name by default.")
+@common_options
+def request(options: CommonOptions, name: str | None) -> None:
+    """Print a line that asks a member of a store for access, and make a key file if you have none.
+
+    The line holds your public key and your name, nothing secret. The member runs `artifactstore key add LINE`.
+    """
+    from artifactstore.cli.session import Session
+    from artifactstore.clock import SystemClock, SystemRandomness
+    from artifactstore.ids import check_name
+    from artifactstore.keyring.keyfile import load_or_create_key_file
+    from artifactstore.keyring.request import KeyRequest, request_line
+
+    session = Session(options)
+    name = check_name(name or _user_name(), "member")
+    path = session.settings.key_file
+    pair, made = load_or_create_key_file(path, randomness=SystemRandomness(), clock=SystemClock())
+    if made:
+        session.notice(
+            f"made the key file {path}: back it up with `artifactstore key backup DEST`", always=True
+        )
+    line = request_line(KeyRequest(name, pair.public))
+    session.result({"request": {"line": line, "name": name, "slot": pair.slot_id.hex()}}, [line])
+
+
+@key.command(
+    epilog=example(
+        "artifactstore key add artifactstore-key:1:ana:… --read-only",
+        "artifactstore key add --passphrase",
+        "artifactstore key add --recovery",
+    )
+)
+@click.argument("line", required=False, metavar="[LINE]")
+@click.option("--passphrase", is_flag=True, help="Add a passphrase; it is asked for twice, on the terminal.")
+@click.option("--recovery", is_flag=True, help="Add a recovery phrase, and print it once.")
+@click.option("--read-only", is_flag=True, help="Give no signing key: who has it can read and not write.")
+@click.option("--name", metavar="NAME", help="Whose it is; by default the name in LINE, or your user name.")
+@common_options
+def add(
+    options: CommonOptions,
+    line: str | None,
+    passphrase: bool,
+    recovery: bool,
+    read_only: bool,
+    name: str | None,
+) -> None:
+    """Add a way of unlocking the store: a colleague's LINE from `key request`, a passphrase or a recovery phrase.
+
+    Whoever you add reads everything in the store, from its first version on.
+    """
+    from artifactstore.cli.asking import ask_new_passphrase
+    from artifactstore.cli.session import Session
+    from artifactstore.cli.shapes import slot_shape
+
+    if (line is not None) + passphrase + recovery != 1:
+        raise click.UsageError("give one of LINE, --passphrase and --recovery")
+    session = Session(options)
+    phrase: str | None = None
+    with session.open_store() as store:
+        members = store.members
+        members.refuse_read_only()
+        if line is not None:
+            slot = members.add(line, read_only=read_only, name=name)
+        elif passphrase:
+            slot = members.add_passphrase(ask_new_passphrase(), name or _user_name(), read_only=read_only)
+        else:
+            slot, phrase = members.add_recovery(name or "recovery", read_only=read_only)
+    rights = "may read" if slot.read_only else "may read and write"
+    told = [f"added {slot.name}, who {rights}: slot {slot.id} ({slot.kind})"]
+    document: dict[str, object] = {"slot": slot_shape(slot)}
+    if phrase is not None:
+        document["phrase"] = phrase
+        told += ["write this down, it is shown only once and opens the store:", "", f"    {phrase}", ""]
+        session.result(document, told)  # even with --quiet: nobody can ask for it again
+    else:
+        session.summary(document, told)
+
+
+@key.command(name="list", epilog=example("artifactstore key list"))
+@common_options
+def key_list(options: CommonOptions) -> None:
+    """List the slots of the store: what unlocks it, whose it is, since when and by whom."""
+    from artifactstore.cli.lines import slot_lines
+    from artifactstore.cli.session import Session
+    from artifactstore.cli.shapes import slot_shape
+
+    session = Session(options)
+    with session.open_store() as store:
+        slots = store.members.slots()
+    session.result({"slots": [slot_shape(slot) for slot in slots]}, slot_lines(slots))
+
+
+@key.command(epilog=example("artifactstore key remove SLOT"))
+@click.argument("slot")
+@common_options
+def remove(_: CommonOptions, slot: str) -> None:
+    """Remove a slot: not in this release, for it needs a sweep, which makes new keys."""
+    raise _needs_sweep("a slot can't be removed", slot=slot)
+
+
+@key.command(epilog=example("artifactstore key rotate"))
+@common_options
+def rotate(_: CommonOptions) -> None:
+    """Make new keys for the store: not in this release, for it needs a sweep."""
+    raise _needs_sweep("keys can't be rotated")
+
+
+@key.command(name="passphrase", epilog=example("artifactstore key passphrase"))
+@common_options
+def change_passphrase(_: CommonOptions) -> None:
+    """Change a passphrase: not in this release, for the old one goes only with a sweep."""
+    raise _needs_sweep(
+        "a passphrase can't be changed",
+        next_step="add a new one with `artifactstore key add --passphrase`; the old one goes on opening the store",
+    )
+
+
+def _needs_sweep(what: str, next_step: str | None = None, **facts: object) -> Exception:
+    from artifactstore.errors import Unsupported
+
+    return Unsupported(
+        f"{what} by this release: that needs a sweep, which it does not have yet",
+        next_step=next_step
+        or "until then make a new store without the member, and push there what must stay secret",
+        **facts,
+    )
+
+
+def _user_name() -> str:
+    """The user's login name, as far as it may be a name here."""
+    import getpass
+
+    try:
+        login = getpass.getuser()
+    except (OSError, KeyError):
+        login = ""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", login, flags=re.ASCII).lstrip("._-")[:128] or "member"

@@ -23,6 +23,7 @@ from artifactstore.store import (
     DeletionPlan,
     Entry,
     IndexInfo,
+    KeySlot,
     LogEntry,
     ProjectInfo,
     PullPlan,
@@ -232,8 +233,26 @@ def store_lines(info: StoreInfo) -> Iterator[str]:
             ("stored", f"{size_text(info.stored_bytes)} (compression {ratio_text(info.compression_ratio)})"),
         )
     )
-    for slot in info.slots:
-        yield f"slot {slot.id}  {slot.kind}{', read-only' if slot.read_only else ''}"
+    yield ""
+    yield from slot_lines(info.slots)
+
+
+def slot_lines(slots: Sequence[KeySlot]) -> Iterator[str]:
+    """The slots of a store, oldest first."""
+    yield from table(
+        ("SLOT", "KIND", "NAME", "MAY", "ADDED", "BY"),
+        [
+            (
+                slot.id,
+                slot.kind,
+                slot.name or "(made the store)",
+                "read" if slot.read_only else "read, write",
+                time_text(slot.added_ns) if slot.added_ns else "",
+                slot.added_by[:_MEMBER_DIGITS],
+            )
+            for slot in slots
+        ],
+    )
 
 
 def _writers(info: StoreInfo) -> str:

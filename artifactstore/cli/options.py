@@ -19,6 +19,7 @@ class CommonOptions(NamedTuple):
 
     store: str | None
     key_file: Path | None
+    password_command: str | None
     store_id: str | None
     single_writer: bool
     storage: Mapping[str, Any]
@@ -110,6 +111,11 @@ _COMMON = (
         type=click.Path(),
         callback=_key_file,
         help="The key file that unlocks it.",
+    ),
+    click.option(
+        "--password-command",
+        metavar="COMMAND",
+        help="Unlock it with the passphrase that COMMAND prints on its first line.",
     ),
     click.option("--store-id", metavar="ID", help="The id that the store must have."),
     click.option("--single-writer", is_flag=True, help="Accept a backend that can't keep two writers apart."),

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
+from artifactstore.cli.asking import ask_passphrase
 from artifactstore.cli.options import CommonOptions, Limits
 from artifactstore.cli.rendering import json_line, json_text, printable
 from artifactstore.cli.sources import Sources
@@ -39,7 +40,10 @@ class Session:
         gc.set_threshold(_COLLECT_EVERY)
         self.options = options
         self.settings: Settings = load_settings(
-            store=options.store, key_file=options.key_file, storage=options.storage
+            store=options.store,
+            key_file=options.key_file,
+            password_command=options.password_command,
+            storage=options.storage,
         )
         self.created: CreatedStore | None = None
         self.watched = not (options.quiet or options.as_json) and sys.stderr.isatty()
@@ -174,7 +178,9 @@ class Session:
         self.explain(f"store {settings.store}, key file {settings.key_file}, cache {settings.cache_dir}")
         return Store.open(
             settings.store,
-            key_file=settings.key_file,
+            key_file=self.options.key_file,
+            password_command=self.options.password_command,
+            ask=ask_passphrase if sys.stdin.isatty() else None,
             store_id=self.options.store_id,
             storage_options=settings.storage,
             single_writer=self.options.single_writer,

@@ -11,6 +11,7 @@ from artifactstore.store import (
     DeletionPlan,
     Entry,
     IndexInfo,
+    KeySlot,
     LogEntry,
     ProjectInfo,
     PullPlan,
@@ -51,6 +52,18 @@ def created_shape(store: CreatedStore) -> Shape:
         "url": store.url,
         "key_file": str(store.key_file),
         "key_file_created": store.key_file_created,
+    }
+
+
+def slot_shape(slot: KeySlot) -> Shape:
+    """A slot key; `added` and `added_by` are null for the one with which the store was made."""
+    return {
+        "id": slot.id,
+        "kind": slot.kind,
+        "read_only": slot.read_only,
+        "name": slot.name,
+        "added": iso_time(slot.added_ns) if slot.added_ns else None,
+        "added_by": slot.added_by or None,
     }
 
 
@@ -195,7 +208,7 @@ def store_shape(info: StoreInfo) -> Shape:
         "url": info.url,
         "created": iso_time(info.created_ns),
         "generation": info.generation,
-        "slots": [{"id": slot.id, "kind": slot.kind, "read_only": slot.read_only} for slot in info.slots],
+        "slots": [slot_shape(slot) for slot in info.slots],
         "records": info.records,
         "packs": info.packs,
         "chunks": info.chunks,

@@ -9,7 +9,7 @@ import enum
 import hashlib
 import re
 import struct
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -27,6 +27,15 @@ WRAPPED_PRIVATE_BYTES_MAX: Final = 256
 SEALED_SECRETS_BYTES_MAX: Final = 512
 PARAMETERS_MAX: Final = 16
 GENERATION_MAX: Final = (1 << 63) - 1
+# Bounds of what a passphrase slot may ask for, compared before any memory is taken. 64 MiB is the floor below which
+# guessing gets cheap; 1 GiB still fits the machines that open stores.
+ARGON_SALT_BYTES: Final = 16
+ARGON_PASSES_MAX: Final = 16
+ARGON_LANES_MAX: Final = 16
+ARGON_MEMORY_KIB_MIN: Final = 64 << 10
+ARGON_MEMORY_KIB_MAX: Final = 1 << 20
+COMMITMENT_BYTES: Final = 32
+WRAPPED_PRIVATE_BYTES: Final = PUBLIC_KEY_BYTES + 16
 
 _HEADER = struct.Struct(">4sHBB")
 _NAME = re.compile(r"keys/[0-9a-f]{64}", re.ASCII)
@@ -38,6 +47,7 @@ class SlotKind(enum.IntEnum):
     KEY_FILE = 0
     PASSPHRASE = 1
     PUBLIC_KEY = 2
+    RECOVERY = 3
 
 
 _Parameter = (
@@ -66,6 +76,24 @@ class SlotKey(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     wrapped_private: Annotated[bytes, Meta(max_length=WRAPPED_PRIVATE_BYTES_MAX)]
     read_only: bool
     sealed_secrets: Annotated[bytes, Meta(min_length=1, max_length=SEALED_SECRETS_BYTES_MAX)]
+
+
+class PassphraseParameters(NamedTuple):
+    """How the passphrase of a slot key becomes a key: Argon2id (RFC 9106), and a commitment to the key.
+
+    Attributes:
+        salt: 16 random bytes, of this slot alone.
+        passes: Argon2's time cost.
+        lanes: Its parallelism.
+        memory_kib: Its memory in KiB.
+        commitment: 32 bytes that only the right key gives.
+    """
+
+    salt: bytes
+    passes: int
+    lanes: int
+    memory_kib: int
+    commitment: bytes
 
 
 class KeysObject(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -98,6 +126,30 @@ def keys_object_name(data: bytes) -> str:
 def is_keys_object_name(name: str) -> bool:
     """Whether `name` is one that a keys object may have."""
     return _NAME.fullmatch(name) is not None
+
+
+def passphrase_parameters(slot: SlotKey) -> PassphraseParameters:
+    """The parameters of a passphrase slot, within the bounds of the format.
+
+    Raises:
+        Damaged: They are malformed or out of bounds; nothing may be derived with them.
+    """
+    if len(slot.parameters) == len(PassphraseParameters._fields):
+        salt, passes, lanes, memory_kib, commitment = slot.parameters
+        if (
+            isinstance(salt, bytes)
+            and isinstance(passes, int)
+            and isinstance(lanes, int)
+            and isinstance(memory_kib, int)
+            and isinstance(commitment, bytes)
+            and (len(salt), len(commitment)) == (ARGON_SALT_BYTES, COMMITMENT_BYTES)
+            and 1 <= passes <= ARGON_PASSES_MAX
+            and 1 <= lanes <= ARGON_LANES_MAX
+            and ARGON_MEMORY_KIB_MIN <= memory_kib <= ARGON_MEMORY_KIB_MAX
+            and len(slot.wrapped_private) == WRAPPED_PRIVATE_BYTES
+        ):
+            return PassphraseParameters(salt, passes, lanes, memory_kib, commitment)
+    raise Damaged(f"slot key {slot.id.hex()} has passphrase parameters out of bounds", slot=slot.id.hex())
 
 
 def encode_keys(keys: KeysObject) -> bytes:

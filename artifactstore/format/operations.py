@@ -170,7 +170,19 @@ class Adopt(msgspec.Struct, array_like=True, frozen=True, tag_field="operation",
     root: Bytes32
 
 
-Operation = Push | Alias | Tag | Delete | Undelete | Pending | PendingDone | Damage | Adopt
+class SlotAdded(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="slot-added"):
+    """A slot key was added to the keys object that the record names.
+
+    Attributes:
+        id: The slot key's id.
+        name: What its owner is called.
+    """
+
+    id: Bytes16
+    name: Name
+
+
+Operation = Push | Alias | Tag | Delete | Undelete | Pending | PendingDone | Damage | Adopt | SlotAdded
 
 
 class Parameters(msgspec.Struct, array_like=True, frozen=True):

@@ -28,7 +28,20 @@ VERSIONS: Final = "versions"
 ALIASES: Final = "aliases"
 PENDING: Final = "pending"
 DAMAGED: Final = "damaged"
-TABLES: Final = (META, CHUNKS, PACKS, PACK_NAMES, STAT, ARTIFACTS, VERSIONS, ALIASES, PENDING, DAMAGED)
+SLOTS: Final = "slots"
+TABLES: Final = (
+    META,
+    CHUNKS,
+    PACKS,
+    PACK_NAMES,
+    STAT,
+    ARTIFACTS,
+    VERSIONS,
+    ALIASES,
+    PENDING,
+    DAMAGED,
+    SLOTS,
+)
 
 LAYOUT: Final = 2
 _POSITION: Final = b"position"

@@ -93,6 +93,17 @@ def make_keys_object(store_id: bytes, generation: int, secrets: Secrets, members
     return encode_keys(KeysObject(store_id, generation, slots))
 
 
+def with_member(keys: KeysObject, secrets: Secrets, member: Member) -> bytes:
+    """The bytes of the `keys/` object that has one slot more; the others stay as they are.
+
+    Raises:
+        ValueError: There is no room for another, or the member breaks a bound of the format.
+        SealBroken: The public key can't be sealed to.
+    """
+    slot = _sealed_slot(keys.store_id, keys.generation, secrets, member)
+    return encode_keys(msgspec.structs.replace(keys, slots=(*keys.slots, slot)))
+
+
 def unlock(keys_object: bytes, store_id: bytes, pair: KeyPair, *, name: str | None = None) -> "Keyring":
     """Open the secrets sealed to `pair`.
 
@@ -109,7 +120,17 @@ def unlock(keys_object: bytes, store_id: bytes, pair: KeyPair, *, name: str | No
         NewerStore: A later format or another suite made it.
     """
     name = name or keys_object_name(keys_object)
-    keys = decode_keys(keys_object, name)
+    return unlock_slot(checked_keys(keys_object, store_id, name), pair, name)
+
+
+def checked_keys(data: bytes, store_id: bytes, name: str) -> KeysObject:
+    """Decode the `keys/` object that a record calls `name`.
+
+    Raises:
+        Damaged: The object was altered, is malformed, or is another store's.
+        NewerStore: A later format or another suite made it.
+    """
+    keys = decode_keys(data, name)
     if keys.store_id != store_id:
         raise Damaged(
             f"{name} is of another store",
@@ -117,11 +138,21 @@ def unlock(keys_object: bytes, store_id: bytes, pair: KeyPair, *, name: str | No
             expected=store_id.hex(),
             found=keys.store_id.hex(),
         )
+    return keys
+
+
+def unlock_slot(keys: KeysObject, pair: KeyPair, name: str) -> "Keyring":
+    """Open the secrets that a `keys/` object, read under `name`, seals to `pair`.
+
+    Raises:
+        WrongKey: The store has no slot for the pair.
+        Damaged: The slot does not open or is malformed.
+    """
     slot = next((slot for slot in keys.slots if slot.public_key == pair.public), None)
     if slot is None:
         raise WrongKey(
             f"the store has no slot for key {pair.slot_id.hex()}",
-            store=store_id.hex(),
+            store=keys.store_id.hex(),
             found=pair.slot_id.hex(),
             expected=[slot.id.hex() for slot in keys.slots],
         )
@@ -210,8 +241,8 @@ class Keyring:
         """Whether this member may write records."""
         return self.signing_key is not None
 
-    def sign(self, message: bytes) -> bytes:
-        """The signature of `message` by the generation's signing key, 64 bytes.
+    def signer(self) -> SigningKey:
+        """The key that signs records; who is going to write asks for it before anything is uploaded.
 
         Raises:
             PermissionRefused: This member may only read.
@@ -219,10 +250,18 @@ class Keyring:
         if self.signing_key is None:
             raise PermissionRefused(
                 f"key {self.slot_id.hex()} may read the store, not write to it",
-                next_step="ask a member who may write to push it, or to give your key write access",
+                next_step="ask a member who may write to do it, or to add another key of yours without --read-only",
                 slot=self.slot_id.hex(),
             )
-        return self.signing_key.sign(message)
+        return self.signing_key
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature of `message` by the generation's signing key, 64 bytes.
+
+        Raises:
+            PermissionRefused: This member may only read.
+        """
+        return self.signer().sign(message)
 
     @property
     def secrets(self) -> Secrets:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from artifactstore.clock import Randomness
 from artifactstore.crypto.aead import SealBroken
 from artifactstore.crypto.hashing import sha256
-from artifactstore.crypto.signing import SigningKey, verify
+from artifactstore.crypto.signing import verify
 from artifactstore.crypto.suite import SALT_SIZE_BYTES, TAG_SIZE_BYTES
-from artifactstore.errors import Damaged, NewerStore, PermissionRefused
+from artifactstore.errors import Damaged, NewerStore
 from artifactstore.format.limits import FORMAT_VERSION, RECORD_BYTES_MAX, SUITE
 from artifactstore.format.operations import Sealed, decode_sealed, encode_sealed
 from artifactstore.format.pack import PackType
@@ -142,20 +142,6 @@ def open_slot(data: bytes, slot: int, root: bytes, keyring: Keyring) -> Opened:
     return Opened(slot, frame.clear, sealed, leaf_of(data), len(data))
 
 
-def signer(keyring: Keyring) -> SigningKey:
-    """The key that signs records.
-
-    Raises:
-        PermissionRefused: The member may only read.
-    """
-    if keyring.signing_key is None:
-        raise PermissionRefused(
-            "this key may read the store and not write to it",
-            next_step="ask an owner for a key that may write",
-        )
-    return keyring.signing_key
-
-
 def make_record(clear: Clear, sealed: Sealed, keyring: Keyring, randomness: Randomness) -> bytes:
     """Seal and sign a record for the slot that `clear` names, with a fresh salt, and read it back.
 
@@ -166,7 +152,7 @@ def make_record(clear: Clear, sealed: Sealed, keyring: Keyring, randomness: Rand
     plain = encode_sealed(sealed)
     associated = encode_associated(clear, SALT_SIZE_BYTES + len(plain) + TAG_SIZE_BYTES)
     signed = associated + keyring.seal_generation(_SEAL_TYPE, plain, associated, randomness)
-    data = signed + signer(keyring).sign(SIGNING_CONTEXT + signed)
+    data = signed + keyring.sign(SIGNING_CONTEXT + signed)
     if len(data) > RECORD_BYTES_MAX or len(data) != len(signed) + SIGNATURE_BYTES:
         raise Damaged(f"a record of {len(data)} bytes exceeds the bound of {RECORD_BYTES_MAX}")
     if open_slot(data, clear.slot, clear.root, keyring).sealed != sealed:

@@ -128,7 +128,7 @@ class Deleting(Naming):
         return versions
 
     def _change(self, operations: Sequence[Delete | Undelete]) -> None:
-        self._probe_once()
+        self._before_writing()
         for outcome in self._parts.committer.commit(operations).outcomes:
             if outcome.skipped:
                 raise PreconditionFailed(

@@ -18,7 +18,6 @@ from artifactstore.catalog.rows import (
     versions,
 )
 from artifactstore.errors import Deleted, NoSuchArtifact, NoSuchProject, NoSuchVersion
-from artifactstore.format.keys import SlotKind
 from artifactstore.format.operations import (
     Adopt,
     Alias,
@@ -28,6 +27,7 @@ from artifactstore.format.operations import (
     Pending,
     PendingDone,
     Push,
+    SlotAdded,
     Tag,
     Undelete,
 )
@@ -37,7 +37,6 @@ from artifactstore.format.segment import ROW_TAIL
 from artifactstore.ids import ALL, ArtifactName, Reference, Selection
 from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import CHUNKS, PACKS, STAT, PackTable, read_position
-from artifactstore.keyring.keyring import Keyring
 from artifactstore.log.log import Log
 from artifactstore.log.records import Opened
 from artifactstore.store.results import ArtifactInfo, IndexInfo, KeySlot, LogEntry, ProjectInfo, StoreInfo
@@ -255,6 +254,8 @@ def _words(operation: Operation) -> str:
             words = f"end pending {operation.push.hex()[:8]}"
         case Damage():
             words = f"damage: {len(operation.damaged)} packs damaged, {len(operation.whole)} whole again"
+        case SlotAdded():
+            words = f"add slot {operation.id.hex()[:8]} of {operation.name}"
         case Adopt():
             words = f"adopt a log set back, of which {operation.slots} slots were known"
     return words
@@ -285,9 +286,10 @@ def index_info(environment: Environment) -> IndexInfo:
 def store_info(
     environment: Environment,
     packs: PackTable,
-    keyring: Keyring,
     log: Log,
+    slots: tuple[KeySlot, ...],
     *,
+    store_id: str,
     url: str,
     single_writer: bool,
     probed_ns: int,
@@ -309,14 +311,11 @@ def store_info(
     created = next(log.reread(0, 1), None)
     stored = sum(pack.added.size for pack in known)
     return StoreInfo(
-        id=keyring.store_id.hex(),
+        id=store_id,
         url=url,
         created_ns=0 if created is None or created.clear is None else created.clear.time_ms * _NS_PER_MS,
         generation=position.generation,
-        slots=tuple(
-            KeySlot(slot.id.hex(), SlotKind(slot.kind).name.lower().replace("_", "-"), slot.read_only)
-            for slot in keyring.slots
-        ),
+        slots=slots,
         records=position.next_slot,
         packs=len(known),
         chunks=chunks,

@@ -17,6 +17,7 @@ from artifactstore.format.operations import Operation
 from artifactstore.index.tables import META
 from artifactstore.manifest.read import StoredEntry
 from artifactstore.progress import Progress, Quiet
+from artifactstore.store.members import Members
 from artifactstore.store.opening import Access, Parts
 from artifactstore.transfer.read import open_entry
 
@@ -63,8 +64,13 @@ class OpenStore:
 
     @property
     def key_file(self) -> Path:
-        """The key file that unlocked it."""
-        return self._access.key_file
+        """The key file that unlocked it, or would have."""
+        return self._access.ways.key_file
+
+    @property
+    def members(self) -> Members:
+        """Its slot keys: who can unlock it, and adding more."""
+        return Members(self._parts, self._randomness, self._before_writing)
 
     @property
     def getter(self) -> ChunkReader:
@@ -96,13 +102,14 @@ class OpenStore:
         self._parts.log.follow(self._parts.catalog)
 
     def _commit(self, operation: Operation) -> None:
-        self._probe_once()
+        self._before_writing()
         outcome = self._parts.committer.commit([operation]).outcomes[0]
         if outcome.skipped:
             raise NoSuchArtifact(f"nothing was changed: {outcome.skipped}")
 
-    def _probe_once(self) -> None:
-        """Test the backend's promise before this client writes to it for the first time."""
+    def _before_writing(self) -> None:
+        """Refuse who may only read, and test the backend's promise before this client's first write to it."""
+        self._parts.keyring.signer()
         environment = self._parts.environment
         if self._access.single_writer:
             return

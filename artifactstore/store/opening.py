@@ -1,7 +1,7 @@
 """Making and opening stores: the backend, the key, record 0, the client index, and the parts wired together."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +14,7 @@ from artifactstore.catalog.commit import Committer
 from artifactstore.catalog.replay import Catalog
 from artifactstore.chunking.chunker import GENERAL, NORMALIZATION, WEIGHTS
 from artifactstore.clock import Clock, Randomness
-from artifactstore.config import load_settings
+from artifactstore.config import default_key_file, load_settings
 from artifactstore.content.get import ChunkReader
 from artifactstore.crypto.aead import Aead
 from artifactstore.crypto.derive import hkdf_sha256
@@ -32,10 +32,9 @@ from artifactstore.errors import (
     RolledBack,
     StoreExists,
     UsageError,
-    WrongKey,
 )
 from artifactstore.executors import Executors
-from artifactstore.format.keys import KEYS_BYTES_MAX
+from artifactstore.format.keys import KEYS_BYTES_MAX, KeysObject
 from artifactstore.format.limits import BLOB_RAW_BYTES_TARGET, PACK_BYTES_TARGET, RECORD_BYTES_MAX
 from artifactstore.format.operations import Parameters
 from artifactstore.format.record import RecordType, decode_frame, slot_name
@@ -51,11 +50,21 @@ from artifactstore.index.tables import (
     read_position,
     write_facts,
 )
-from artifactstore.keyring.keyfile import load_key_file, load_or_create_key_file
-from artifactstore.keyring.keyring import Keyring, Member, create_secrets, make_keys_object, unlock
+from artifactstore.keyring.keyfile import load_or_create_key_file
+from artifactstore.keyring.keyring import (
+    Keyring,
+    Member,
+    checked_keys,
+    create_secrets,
+    make_keys_object,
+    unlock,
+)
+from artifactstore.keyring.unlocking import Ways, unlock_by
+from artifactstore.log.head import find_end, glance
 from artifactstore.log.log import Log
 from artifactstore.log.merkle import EMPTY_ROOT
 from artifactstore.log.records import examine, open_slot
+from artifactstore.log.slots import Slots
 from artifactstore.store.kept import KeptKeys
 from artifactstore.store.pins import pin, pinned
 
@@ -75,7 +84,7 @@ class Access(NamedTuple):
 
     Attributes:
         url: Where it lies.
-        key_file: The key file.
+        ways: What unlocks it.
         cache_dir: Where client indexes are kept.
         storage_options: What the backend's file system takes.
         single_writer: Whether the caller vouches for being the only writer.
@@ -86,7 +95,7 @@ class Access(NamedTuple):
     """
 
     url: str
-    key_file: Path
+    ways: Ways
     cache_dir: Path
     storage_options: Mapping[str, Any] | None
     single_writer: bool
@@ -114,6 +123,9 @@ def access_to(
     url: str | os.PathLike[str],
     *,
     key_file: Path | None = None,
+    passphrase: str | None = None,
+    password_command: str | None = None,
+    ask: Callable[[], str | None] | None = None,
     cache_dir: Path | None = None,
     storage_options: Mapping[str, Any] | None = None,
     single_writer: bool = False,
@@ -126,7 +138,7 @@ def access_to(
     A store is opened again after a fork and in a spawned process, which may be somewhere else by then.
 
     Raises:
-        UsageError: The compression level is out of range.
+        UsageError: The compression level is out of range, or more than one way of unlocking is given.
     """
     level = COMPRESSION_LEVEL if compression_level is None else compression_level
     if not 1 <= level <= COMPRESSION_LEVEL_MAX:
@@ -134,13 +146,27 @@ def access_to(
     location = os.fspath(url)
     if "://" not in location:
         location = os.path.abspath(os.path.expanduser(location))
-    if key_file is None or cache_dir is None or storage_options is None:
+    if sum(way is not None for way in (key_file, passphrase, password_command)) > 1:
+        raise UsageError("more than one of key file, passphrase and password command are given")
+    named = key_file is not None
+    unlocked = named or passphrase is not None or password_command is not None
+    if cache_dir is None or storage_options is None or not unlocked:
         settings = load_settings(store=location, key_file=key_file, cache_dir=cache_dir)
-        key_file, cache_dir = settings.key_file, settings.cache_dir
+        cache_dir = settings.cache_dir
         storage_options = settings.storage if storage_options is None else storage_options
+        if not unlocked:
+            key_file, named = settings.key_file, settings.key_file_named
+            password_command = settings.password_command
+    ways = Ways(
+        Path(key_file or default_key_file()).absolute(),
+        key_file_named=named,
+        passphrase=passphrase,
+        password_command=password_command,
+        ask=ask,
+    )
     return Access(
         location,
-        Path(key_file).absolute(),
+        ways,
         Path(cache_dir).absolute(),
         storage_options,
         single_writer,
@@ -162,7 +188,7 @@ def create_parts(access: Access, clock: Clock, randomness: Randomness, executors
     refuse_occupied(backend)
     if not access.single_writer:
         probe(backend, randomness, executors)
-    pair, _ = load_or_create_key_file(access.key_file, randomness=randomness, clock=clock)
+    pair, _ = load_or_create_key_file(access.ways.key_file, randomness=randomness, clock=clock)
     secrets = create_secrets(randomness)
     store_id = sha256(SigningKey(secrets.signing_private).public_bytes)
     keys = make_keys_object(store_id, 0, secrets, [Member(pair.public)])
@@ -178,8 +204,10 @@ def create_parts(access: Access, clock: Clock, randomness: Randomness, executors
     return parts
 
 
-def open_parts(access: Access, clock: Clock, randomness: Randomness, *, store_id: str | None) -> Parts:
-    """Open a store that exists.
+def open_parts(
+    access: Access, clock: Clock, randomness: Randomness, *, store_id: str | None
+) -> tuple[Parts, Access]:
+    """Open a store that exists; return its parts, and the access that opens it again without asking anybody.
 
     Args:
         access: How to reach it.
@@ -204,11 +232,17 @@ def open_parts(access: Access, clock: Clock, randomness: Randomness, *, store_id
             expected=expected.hex(),
             found=found.hex(),
         )
-    keyring = _unlock(KeptKeys(backend, access.cache_dir), found, keys, access.key_file)
+    kept = KeptKeys(backend, access.cache_dir)
+    keyring, pair = unlock_by(access.ways, keys_objects(kept, found, keys), backend.url)
     _check_parameters(record, keyring)
     parts = _wire(access, backend, keyring, clock, randomness, known=known == found)
     pin(access.cache_dir, access.url, found)
-    return parts
+    if access.ways.passphrase or access.ways.password_command or access.ways.ask:
+        # Another process can't be asked for a passphrase, and should not spend Argon2's memory again.
+        access = access._replace(
+            ways=access.ways._replace(pair=pair, passphrase=None, password_command=None, ask=None)
+        )
+    return parts, access
 
 
 def with_empty_index(access: Access, parts: Parts, clock: Clock, randomness: Randomness) -> Parts:
@@ -296,34 +330,57 @@ def _check_parameters(record: bytes, keyring: Keyring) -> None:
         )
 
 
-def _unlock(backend: Backend, store_id: bytes, names: list[bytes], key_file: Path) -> Keyring:
-    """Unlock by the first `keys/` object that is whole.
+def keys_objects(
+    backend: Backend, store_id: bytes, first: Sequence[bytes]
+) -> Iterator[tuple[str, KeysObject]]:
+    """The `keys/` objects of a store that may unlock it, the likeliest first, each whole.
+
+    Those of record 0 come first: they cost no look at the log, and what they seal is as good as what later ones
+    seal, for adding slots changes no secret. Who was added later is found in those that the last valid record names.
+    What else lies in `keys/` counts for nothing.
+
+    Args:
+        backend: Where they lie.
+        store_id: The store.
+        first: Names of those of record 0.
 
     Raises:
-        Damaged: None is.
-        WrongKey: The key file's pair has no slot.
+        Damaged: None is whole.
     """
-    pair = load_key_file(key_file)
     failure: Damaged | None = None
-    for digest in names:
-        name = f"keys/{digest.hex()}"
+    whole = False
+    for digest in first:
         try:
-            data = backend.get(name, limit_bytes=KEYS_BYTES_MAX)
-            return unlock(data, store_id, pair, name=name)
-        except WrongKey as error:
-            message = f"the key in {key_file} opens no slot of the store at {backend.url}"
-            raise WrongKey(
-                message,
-                url=backend.url,
-                key_file=str(key_file),
-                found=error.facts.get("found"),
-                expected=error.facts.get("expected"),
-            ) from None
-        except (ObjectMissing, ObjectTooLarge):
-            failure = Damaged(f"{name} is missing or too large", object=name)
+            yield read_keys(backend, store_id, digest)
+            whole = True
         except Damaged as error:
             failure = error
-    raise failure or Damaged("record 0 names no keys/ object", object=slot_name(0))
+    slots = Slots(backend)
+    newest = find_end(slots, glance(slots), store_id).clear
+    for digest in () if newest is None else newest.keys:
+        if digest not in first:
+            try:
+                yield read_keys(backend, store_id, digest)
+                whole = True
+            except Damaged as error:
+                failure = error
+    if failure is not None and not whole:
+        raise failure
+
+
+def read_keys(backend: Backend, store_id: bytes, digest: bytes) -> tuple[str, KeysObject]:
+    """One `keys/` object that a valid record names, with its name.
+
+    Raises:
+        Damaged: It is missing, altered or another store's.
+        NewerStore: A later format or another suite made it.
+    """
+    name = f"keys/{digest.hex()}"
+    try:
+        data = backend.get(name, limit_bytes=KEYS_BYTES_MAX)
+    except (ObjectMissing, ObjectTooLarge):
+        raise Damaged(f"{name} is missing or too large", object=name) from None
+    return name, checked_keys(data, store_id, name)
 
 
 def _wire(

@@ -146,11 +146,23 @@ class IndexInfo(msgspec.Struct, frozen=True):
 
 
 class KeySlot(msgspec.Struct, frozen=True):
-    """One way of unlocking the store."""
+    """One way of unlocking the store.
+
+    Attributes:
+        id: The slot key's id, as hex.
+        kind: `key-file`, `passphrase`, `public-key` or `recovery`.
+        read_only: Whether it gets no signing key.
+        name: Whose it is; empty for the one with which the store was made.
+        added_ns: When, by its adder's clock; 0 when no record says so.
+        added_by: The slot key id that its adder claimed, as hex; empty when no record says so.
+    """
 
     id: str
     kind: str
     read_only: bool
+    name: str
+    added_ns: int
+    added_by: str
 
 
 class StoreInfo(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Store: create, open, push and pull; what else a user asks of one is in the classes it stands on."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -110,6 +110,9 @@ class Store(Deleting, Upkeep):
         url: str | os.PathLike[str],
         *,
         key_file: Path | None = None,
+        passphrase: str | None = None,
+        password_command: str | None = None,
+        ask: Callable[[], str | None] | None = None,
         store_id: str | None = None,
         cache_dir: Path | None = None,
         storage_options: Mapping[str, Any] | None = None,
@@ -127,6 +130,9 @@ class Store(Deleting, Upkeep):
         Args:
             url: As for `create`.
             key_file: As for `create`.
+            passphrase: A passphrase or a recovery phrase, instead of a key file.
+            password_command: A command that prints one, instead of a key file; it runs without a shell.
+            ask: Called for one when nothing else is named and the default key file opens nothing.
             store_id: The id that it must have, as hex; what this client saw there first when None.
             cache_dir: As for `create`.
             storage_options: As for `create`.
@@ -141,14 +147,17 @@ class Store(Deleting, Upkeep):
 
         Raises:
             NoSuchStore: There is none.
-            KeyMissing: There is no key file.
-            WrongKey: The key opens no slot of the store.
+            KeyMissing: There is nothing to unlock it with.
+            WrongKey: The key or passphrase opens no slot of the store.
             RolledBack: Another store lies there than before.
         """
         clock, randomness = clock or SystemClock(), randomness or SystemRandomness()
         access = access_to(
             url,
             key_file=key_file,
+            passphrase=passphrase,
+            password_command=password_command,
+            ask=ask,
             cache_dir=cache_dir,
             storage_options=storage_options,
             single_writer=single_writer,
@@ -156,7 +165,7 @@ class Store(Deleting, Upkeep):
             download_bytes_per_s=download_bytes_per_s,
             compression_level=compression_level,
         )
-        parts = open_parts(access, clock, randomness, store_id=store_id)
+        parts, access = open_parts(access, clock, randomness, store_id=store_id)
         return cls(
             access,
             parts,
@@ -215,6 +224,7 @@ class Store(Deleting, Upkeep):
             PathCollision: Two sources would be one path.
             PreconditionFailed: A pack that it relied on was found damaged meanwhile, and a stream can't be read again.
         """
+        self._parts.keyring.signer()
         name = parse_artifact_name(artifact)
         request = push_request(name, type, aliases, tags, description, metadata)
         given = sources_of(sources, exclude, files, streams, self._apart())
@@ -222,7 +232,7 @@ class Store(Deleting, Upkeep):
         started = self._clock.monotonic_s()
         watcher = progress or self._progress
         self._refresh()
-        self._probe_once()
+        self._before_writing()
         watcher.start("push")
         with self._make_executors() as executors:
             pipeline = self._pipeline(executors, watcher)
@@ -340,5 +350,5 @@ class Store(Deleting, Upkeep):
 
 def _reopen(access: Access, store_id: str) -> Store:
     clock, randomness = SystemClock(), SystemRandomness()
-    parts = open_parts(access, clock, randomness, store_id=store_id)
+    parts, access = open_parts(access, clock, randomness, store_id=store_id)
     return Store(access, parts, clock=clock, randomness=randomness, make_executors=threads, progress=None)

@@ -64,10 +64,11 @@ class Upkeep(OpenStore):
         return listing.store_info(
             self._parts.environment,
             self._parts.packs,
-            self._parts.keyring,
             self._parts.log,
+            self.members.slots(),
+            store_id=self.id,
             url=self.url,
             single_writer=self._access.single_writer,
             probed_ns=self._probed_ns(),
-            key_file=self._access.key_file,
+            key_file=self.key_file,
         )

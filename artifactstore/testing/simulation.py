@@ -16,6 +16,7 @@ from typing import Any, Final
 from artifactstore.backend.base import Backend
 from artifactstore.backend.opening import open_backend
 from artifactstore.executors import inline
+from artifactstore.keyring.unlocking import Ways
 from artifactstore.store.opening import Access, create_parts, open_parts
 from artifactstore.store.store import Store
 
@@ -128,7 +129,7 @@ class World:
     def _access(self, cache: str, wrap: Callable[[Backend], Backend] | None) -> Access:
         return Access(
             url=self._url,
-            key_file=self.folder / "key",
+            ways=Ways(self.folder / "key"),
             cache_dir=self.folder / cache,
             storage_options=self._storage_options,
             single_writer=False,
@@ -139,7 +140,7 @@ class World:
         if create:
             parts = create_parts(access, self._clock, self._randomness, inline())
         else:
-            parts = open_parts(access, self._clock, self._randomness, store_id=None)
+            parts, access = open_parts(access, self._clock, self._randomness, store_id=None)
         return Store(
             access,
             parts,

@@ -135,6 +135,9 @@ class KeySlot(NamedTuple):
     id: str = "ab" * 16
     kind: str = "key-file"
     read_only: bool = False
+    name: str = ""
+    added_ns: int = 0
+    added_by: str = ""
 
 
 class StoreInfo(NamedTuple):

@@ -52,3 +52,30 @@ def test_another_key_file(run: Run, home: Path) -> None:
     create_key_file(home / "other", randomness=SystemRandomness(), clock=SystemClock())
     done = run("key", "show", "--key-file", "other", "--json")
     assert done.document["key"]["file"] == "other"
+
+
+def test_a_request_is_one_line_and_makes_a_key(run: Run, home: Path) -> None:
+    """With a notice to back the key up, once; the name is checked."""
+    first = run("key", "request", "--name", "ana")
+    assert first.out.startswith("artifactstore-key:1:ana:")
+    assert first.out.count("\n") == 1
+    assert "back it up" in first.err
+    assert run("key", "request", "--name", "ana") == (0, first.out, "")
+    assert run("key", "request", "--name", "no spaces", "--json").error["kind"] == "invalid-name"
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["artifactstore-key:1:x", "--recovery"], ["--passphrase", "--recovery"]], ids=" ".join
+)
+def test_one_way_is_added_at_a_time(run: Run, words: list[str]) -> None:
+    """None, or two at once, is a slip."""
+    assert run("key", "add", *words).code == 2
+
+
+@pytest.mark.parametrize("words", [["remove", "0c3f"], ["rotate"], ["passphrase"]], ids=" ".join)
+def test_what_needs_a_sweep_says_so(run: Run, words: list[str]) -> None:
+    """It exists, does nothing, and names what to do until it can."""
+    done = run("key", *words, "--json")
+    assert (done.code, done.error["kind"]) == (2, "unsupported")
+    assert "sweep" in done.error["message"]
+    assert done.error["next_step"]

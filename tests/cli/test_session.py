@@ -16,6 +16,7 @@ from tests.cli.conftest import Run
 DEFAULT = CommonOptions(
     store=None,
     key_file=None,
+    password_command=None,
     store_id=None,
     single_writer=False,
     storage={},

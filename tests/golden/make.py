@@ -32,12 +32,14 @@ from artifactstore.format.operations import Adopt, Alias, Damage, Operation, Pen
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import SIGNING_CONTEXT, RecordType, encode_associated, slot_name
 from artifactstore.index.tables import Position
+from artifactstore.keyring.request import KeyRequest, request_line
 
 HERE = Path(__file__).resolve().parent
 GOLDEN = HERE / "v1"
 SEED = b"artifactstore golden store, format v1"
 BEGIN_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 RECORDS = 258
+PASSPHRASE = "a golden passphr\u00e4se"
 FINISHED_PUSH, OPEN_PUSH = b"finished push id", b"a push still open"[:16]
 
 
@@ -218,6 +220,7 @@ class Maker:
         self.commit(Pending(FINISHED_PUSH), kind=RecordType.PENDING)
         self.commit(Pending(OPEN_PUSH), kind=RecordType.PENDING)
         self.put_unreadable()
+        self.add_members()
         pages, lists = self.packs(PackType.PAGE)[0], self.packs(PackType.LIST)[0]
         self.commit(Damage([pages, lists, bytes(32)], []))  # what they hold is stored again by the next push
         (self.sources / "empty folder").rmdir()
@@ -238,6 +241,16 @@ class Maker:
         self.push("other/empty", type="model", metadata={"nested": {"list": [1, None, True, "text"]}})
         while self.store._parts.catalog.position().next_slot < RECORDS:  # enough for tiles
             self.store.add_tags("other/empty:v0", ["tiled"])
+
+    def add_members(self) -> None:
+        """Add one slot of each kind, the passphrase at the least memory that the format allows."""
+        asked = KeyRequest(
+            "reader", X25519PrivateKey.from_private_bytes(noise("reader", 32)).public_key().public_bytes_raw()
+        )
+        self.clock.sleep(60)
+        self.store.members.add(request_line(asked), read_only=True)
+        self.store.members.add_passphrase(PASSPHRASE, "typist", memory_kib=64 << 10)
+        self.store.members.add_recovery()
 
     def push(self, artifact: str, **options: Any) -> None:
         """Push the sources as they are, a minute after whatever came before."""
@@ -297,6 +310,7 @@ class Maker:
         return {
             "zstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
             "store_id": self.store.id,
+            "members": [[slot.name, slot.kind, slot.read_only] for slot in self.store.members.slots()],
             "records": kinds,
             "open_pushes": [OPEN_PUSH.hex()],
             "damaged": [self.packs(PackType.PAGE)[0].hex()],

@@ -4,12 +4,10 @@ It imports nothing of the library: where both agree on a golden store, the docum
 It is meant to be read beside the document, favours plainness over speed, and holds whole files in memory.
 It reads generation 0, as this version of the format does. Everything that does not verify raises `Refused`.
 
-    python reader.py STORE KEY_FILE                         list the versions
-    python reader.py STORE KEY_FILE PROJECT/NAME:vN FOLDER  extract one
+    python -m tests.golden.reader STORE KEY_FILE                         list the versions
+    python -m tests.golden.reader STORE KEY_FILE PROJECT/NAME:vN FOLDER  extract one
 """
 
-import base64
-import hashlib
 import re
 import struct
 import sys
@@ -21,54 +19,28 @@ from typing import Any, NamedTuple
 import msgpack  # type: ignore[import-untyped]
 import zstandard
 from blake3 import blake3
-from cryptography.exceptions import InvalidSignature, InvalidTag
-from cryptography.hazmat.primitives import hashes, hpke
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-SUITE = b"\1"
+from tests.golden.unlocking import (
+    SUITE,
+    Refused,
+    derive,
+    private_key,
+    require,
+    sha256,
+    unlock,
+    unpack,
+    unseal,
+)
+
 DATA, PAGE, LIST, INDEX, STATE = 1, 2, 3, 4, 5
 RECORD_TYPES = {0: "create", 1: "commit", 2: "pending", 6: "adopt"}
 TYPE_NAMES = {DATA: "data", PAGE: "page", LIST: "list", INDEX: "index", STATE: "state"}
 FILE, SYMLINK, FOLDER, PAGE_ENTRY = 1, 2, 3, 5
-BLOB_RAW_MAX, PACK_MAX, RECORD_MAX, KEYS_MAX = 4 << 20, 64 << 20, 16 << 20, 1 << 20
+BLOB_RAW_MAX, PACK_MAX, RECORD_MAX = 4 << 20, 64 << 20, 16 << 20
 AAD = struct.Struct(">B32sBIBI")
 ROW = struct.Struct(">16sIIIIIBII")
-
-
-class Refused(Exception):
-    """Something is not what the format says it must be."""
-
-
-def require(holds: object, what: str) -> None:
-    """Refuse unless it holds."""
-    if not holds:
-        raise Refused(what)
-
-
-def sha256(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
-
-
-def derive(secret: bytes, salt: bytes, info: bytes) -> bytes:
-    return HKDF(hashes.SHA256(), 32, salt, info).derive(secret)
-
-
-def unpack(data: bytes) -> Any:
-    """One MessagePack value, and nothing after it."""
-    try:
-        return msgpack.unpackb(data, raw=False, strict_map_key=False)
-    except (ValueError, msgpack.UnpackException) as error:
-        raise Refused(f"not MessagePack: {error}") from error
-
-
-def unseal(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> bytes:
-    try:
-        return AESGCM(key).decrypt(nonce, sealed, associated)
-    except (InvalidTag, ValueError) as error:
-        raise Refused("a seal does not open") from error
 
 
 class Frontier:
@@ -94,38 +66,6 @@ class Frontier:
         for subtree in self.roots[-2::-1]:
             root = sha256(b"\1" + subtree + root)
         return root
-
-
-def private_key(text: bytes) -> bytes:
-    """The X25519 private key in a key file."""
-    match = re.fullmatch(
-        rb"(artifactstore key file, version 1\. [^\n]*\ncreated: [^\n]*\nkey: ([A-Za-z0-9+/]{43}=)\n)"
-        rb"checksum: ([0-9a-f]{32})\n",
-        text,
-    )
-    if match is None:
-        raise Refused("not a key file")
-    require(hashlib.sha256(match[1]).hexdigest()[:32].encode() == match[3], "the key file was altered")
-    return base64.b64decode(match[2])
-
-
-def unlock(data: bytes, store_id: bytes, private: bytes) -> list[bytes]:
-    """[store secret, KEK, signing key] from a keys object whose name was checked."""
-    require(len(data) <= KEYS_MAX and data[:8] == b"ASTK\0\1\1\0", "not a keys object")
-    found_id, generation, slots = unpack(data[8:])
-    require(found_id == store_id and generation == 0, "a keys object of another store or generation")
-    key = X25519PrivateKey.from_private_bytes(private)
-    public = key.public_key().public_bytes_raw()
-    for slot_id, kind, slot_public, _parameters, _wrapped, read_only, sealed in slots:
-        if slot_public != public:
-            continue
-        require(slot_id == sha256(public)[:16], "a slot key with another id")
-        info = b"artifactstore slot" + SUITE + store_id + generation.to_bytes(8, "big") + slot_id
-        info += bytes([kind, read_only])
-        suite = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
-        secrets: list[bytes] = unpack(suite.decrypt(sealed, key, info))
-        return secrets
-    raise Refused("the key opens no slot of this store")
 
 
 CLEAR_FIELDS = re.findall(
@@ -229,6 +169,7 @@ class Reader:
         self.aliases: dict[bytes, int] = {}
         self.pending: dict[bytes, int] = {}
         self.damaged: dict[bytes, int] = {}
+        self.slots: dict[bytes, list[Any]] = {}
         self.kinds: list[str] = []
         self.index_packs: list[bytes] = []
         self.parameters: list[int] | None = None
@@ -239,13 +180,25 @@ class Reader:
         clear = verified_clear(first, 0, self.store_id)
         if clear is None:
             raise Refused("record 0 does not verify")
-        keys = self.object(f"keys/{clear['keys'][0].hex()}")
-        require(sha256(keys) == clear["keys"][0], "a keys object that is not what its name says")
-        self.store_secret, self.kek, _ = unlock(keys, self.store_id, private)
+        self.store_secret, self.kek, _ = unlock(self.keys_object(), self.store_id, private)
         self.frontier = Frontier()
         if from_state:
             self._load_state()
         self._replay()
+
+    def keys_object(self) -> bytes:
+        """The current keys object: of the last valid record."""
+        for path in sorted(self.folder.glob("log/*"), reverse=True):
+            clear = verified_clear(path.read_bytes(), int(path.name), self.store_id)
+            if clear is not None:
+                return self.named_keys(clear["keys"][0])
+        raise Refused("no record is valid")
+
+    def named_keys(self, name: bytes) -> bytes:
+        """The keys object of that name."""
+        data = self.object(f"keys/{name.hex()}")
+        require(sha256(data) == name, "a keys object that is not what its name says")
+        return data
 
     def object(self, name: str) -> bytes:
         """The bytes of an object."""
@@ -270,6 +223,8 @@ class Reader:
             require(clear["root"] == self.frontier.root(), f"slot {slot} was signed over other records")
             self.frontier.append(sha256(b"\0" + data))
             self.kinds.append(RECORD_TYPES[clear["type"]])
+            for name in clear["keys"]:
+                self.named_keys(name)
             if sealed is not None:
                 self._apply(slot, clear, sealed)
 
@@ -400,6 +355,8 @@ class Reader:
         elif tag == "damage":
             said = self.damaged | {name: slot for name in fields[0] if name in self.packs}
             self.damaged = {name: at for name, at in said.items() if name not in fields[1]}
+        elif tag == "slot-added":
+            self.slots.setdefault(fields[0], [fields[1], time_ms, slot, member])
         elif tag == "push":
             self._push(slot, time_ms, member, fields)
         elif tag == "alias":
@@ -534,7 +491,7 @@ class Reader:
         for chunk in chunks[1:]:
             table, rows, packs = unpack(chunk)[:3]
             for key, value in rows:
-                if table in {"artifacts", "versions"}:
+                if table in {"artifacts", "versions", "slots"}:
                     getattr(self, table)[key] = unpack(value)
                 elif table in {"aliases", "pending", "damaged"}:
                     getattr(self, table)[key] = int.from_bytes(value, "big")

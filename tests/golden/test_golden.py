@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from artifactstore import Store
-from tests.golden import make, reader
+from tests.golden import make, reader, unlocking
 
 EXPECTED: dict[str, Any] = json.loads((make.GOLDEN / "expected.json").read_text(encoding="utf-8"))
 
@@ -45,9 +45,10 @@ def test_made_again_it_has_the_same_bytes(tmp_path: Path) -> None:
 
 def test_the_reader_knows_nothing_of_the_library() -> None:
     """It imports the standard library and four packages, so that it is evidence for the document."""
-    tree = ast.parse(Path(reader.__file__).read_text(encoding="utf-8"))
+    trees = [ast.parse(Path(part.__file__).read_text(encoding="utf-8")) for part in (reader, unlocking)]
     imported = {
-        name.split(".")[0]
+        name if name.startswith("tests") else name.split(".")[0]
+        for tree in trees
         for node in ast.walk(tree)
         for name in (
             [alias.name for alias in node.names]
@@ -59,6 +60,7 @@ def test_the_reader_knows_nothing_of_the_library() -> None:
     }
     foreign = {"blake3", "cryptography", "msgpack", "zstandard"}
     standard = {"base64", "collections", "hashlib", "itertools", "pathlib", "re", "struct", "sys", "typing"}
+    standard |= {"unicodedata", "tests.golden.unlocking"}
     assert imported == foreign | standard
 
 
@@ -108,6 +110,7 @@ def test_state_and_replay_agree() -> None:
         "aliases",
         "pending",
         "damaged",
+        "slots",
         "parameters",
         "index_packs",
     ):
@@ -155,6 +158,27 @@ def test_it_holds_one_of_each() -> None:
     assert {entry.flags for entry in entries} == {0, 1}
     assert {entry.depth for entry in entries} == {0, 1}
     assert max(len(entry.cids) for entry in entries if entry.depth == 0) > 1
+
+
+def test_the_reader_opens_it_by_passphrase() -> None:
+    """What the document says of passphrases is enough to unlock by one; another opens nothing."""
+    by_key = opened(from_state=True)
+    private = unlocking.private_by_passphrase(by_key.keys_object(), by_key.store_id, make.PASSPHRASE)
+    by_passphrase = reader.Reader(make.GOLDEN / "store", private, from_state=True)
+    assert by_passphrase.versions == by_key.versions
+    named = [row[0] for row in by_passphrase.slots.values()]
+    assert sorted(named) == sorted(name for name, *_ in EXPECTED["members"] if name)
+    with pytest.raises(reader.Refused):
+        unlocking.private_by_passphrase(by_key.keys_object(), by_key.store_id, make.PASSPHRASE + "x")
+
+
+def test_the_library_opens_it_by_passphrase(tmp_path: Path) -> None:
+    """This release unlocks the golden store by its passphrase and finds the members that were added."""
+    shutil.copytree(make.GOLDEN / "store", tmp_path / "store")
+    with Store.open(tmp_path / "store", passphrase=make.PASSPHRASE, cache_dir=tmp_path / "cache") as store:
+        found = [[slot.name, slot.kind, slot.read_only] for slot in store.members.slots()]
+        assert found == EXPECTED["members"]
+        assert store.version("demo/tables:v0").digest == EXPECTED["versions"]["demo/tables:v0"]["digest"]
 
 
 @pytest.mark.parametrize("kind", ["keys", "log", "packs"])

@@ -1,0 +1,180 @@
+"""Members of a store: its slot keys, who they belong to, and adding more.
+
+A slot is added by a signed record that names the next `keys/` object, which holds every slot of the one before and
+the new one. The object is stored and read back before the record is claimed (invariant 12); when another writer was
+faster it is made anew on top of what that one left, so two who add at once both stay. Objects that lie in `keys/`
+without a record count for nothing (invariant 19).
+"""
+
+from collections.abc import Callable
+
+from artifactstore.catalog.rows import get_slot
+from artifactstore.clock import Randomness
+from artifactstore.crypto.aead import SealBroken
+from artifactstore.errors import Damaged, PreconditionFailed, UsageError
+from artifactstore.format.keys import (
+    SLOT_KEYS_MAX,
+    KeysObject,
+    SlotKind,
+    keys_object_name,
+    slot_id_of,
+)
+from artifactstore.format.operations import SlotAdded
+from artifactstore.ids import check_name
+from artifactstore.index.tables import Position
+from artifactstore.keyring.keyring import Member, with_member
+from artifactstore.keyring.passphrase import MEMORY_KIB, passphrase_member
+from artifactstore.keyring.phrase import new_phrase, pair_of_phrase
+from artifactstore.keyring.request import parse_request
+from artifactstore.store.opening import Parts, read_keys
+from artifactstore.store.results import KeySlot
+
+_NS_PER_MS = 1_000_000
+
+
+class Members:
+    """The slot keys of an open store. Thread-safe.
+
+    Args:
+        parts: The store's parts.
+        randomness: Makes keys and salts.
+        before_writing: Refuses who may only read, before anything is uploaded.
+    """
+
+    def __init__(self, parts: Parts, randomness: Randomness, before_writing: Callable[[], None]) -> None:
+        self._parts = parts
+        self._randomness = randomness
+        self._before_writing = before_writing
+
+    def slots(self) -> tuple[KeySlot, ...]:
+        """All slot keys, in the order in which they were added."""
+        position = self._parts.log.follow(self._parts.catalog)
+        _, keys = self._current(position)
+        with self._parts.environment.read() as txn:
+            rows = [get_slot(txn, slot.id) for slot in keys.slots]
+        return tuple(
+            KeySlot(
+                slot.id.hex(),
+                SlotKind(slot.kind).name.lower().replace("_", "-"),
+                slot.read_only,
+                name="" if row is None else row.name,
+                added_ns=0 if row is None else row.added_ms * _NS_PER_MS,
+                added_by="" if row is None else row.member.hex(),
+            )
+            for slot, row in zip(keys.slots, rows, strict=True)
+        )
+
+    def refuse_read_only(self) -> None:
+        """Return if this member may write.
+
+        Raises:
+            PermissionRefused: This member may only read.
+        """
+        self._parts.keyring.signer()
+
+    def add(self, request: str, *, read_only: bool = False, name: str | None = None) -> KeySlot:
+        """Add a colleague by the line that `artifactstore key request` printed.
+
+        Args:
+            request: The line.
+            read_only: Give no signing key: the colleague reads everything and can make no valid record.
+            name: What to call the colleague; the name in the line when None.
+
+        Raises:
+            UsageError: The line was cut or altered, or holds no key that can be sealed to.
+            PermissionRefused: This member may only read.
+            PreconditionFailed: The key has a slot already, or there is no room for more.
+        """
+        asked = parse_request(request)
+        return self._added(Member(asked.public, SlotKind.PUBLIC_KEY, read_only), name or asked.name)
+
+    def add_passphrase(
+        self, passphrase: str, name: str, *, read_only: bool = False, memory_kib: int = MEMORY_KIB
+    ) -> KeySlot:
+        """Add a passphrase as a way of unlocking.
+
+        Args:
+            passphrase: At least 8 characters.
+            name: Whose it is.
+            read_only: As for `add`.
+            memory_kib: What Argon2id takes, here and at each unlocking: 65,536 at least.
+
+        Raises:
+            UsageError: The passphrase is too short or too long.
+            PermissionRefused: This member may only read.
+            PreconditionFailed: There is no room for more slots.
+        """
+        check_name(name, "member")
+        self.refuse_read_only()
+        member = passphrase_member(
+            passphrase,
+            self._parts.keyring.store_id,
+            self._randomness,
+            read_only=read_only,
+            memory_kib=memory_kib,
+        )
+        return self._added(member, name)
+
+    def add_recovery(self, name: str = "recovery", *, read_only: bool = False) -> tuple[KeySlot, str]:
+        """Add a recovery phrase; return its slot, and the phrase, which is kept nowhere.
+
+        Raises:
+            PermissionRefused: This member may only read.
+            PreconditionFailed: There is no room for more slots.
+        """
+        phrase = new_phrase(self._randomness)
+        pair = pair_of_phrase(phrase)
+        assert pair is not None
+        return self._added(Member(pair.public, SlotKind.RECOVERY, read_only), name), phrase
+
+    def _added(self, member: Member, name: str) -> KeySlot:
+        check_name(name, "member")
+        self._before_writing()
+        slot_id = slot_id_of(member.public)
+        made: dict[tuple[bytes, ...], bytes] = {}
+
+        def keys(position: Position) -> list[bytes]:
+            before = tuple(position.keys)
+            if before not in made:
+                made[before] = self._stored(position, member)
+            return [made[before]]
+
+        self._parts.committer.commit([SlotAdded(slot_id, name)], keys=keys)
+        return next(slot for slot in self.slots() if slot.id == slot_id.hex())
+
+    def _stored(self, position: Position, member: Member) -> bytes:
+        """Store the next `keys/` object and read it back; return its SHA-256."""
+        _, current = self._current(position)
+        slot_id = slot_id_of(member.public)
+        if any(slot.id == slot_id for slot in current.slots):
+            raise PreconditionFailed(
+                f"key {slot_id.hex()} has a slot of this store already",
+                next_step="list the slots with `artifactstore key list`",
+                slot=slot_id.hex(),
+            )
+        if len(current.slots) >= SLOT_KEYS_MAX:
+            raise PreconditionFailed(f"the store has {SLOT_KEYS_MAX} slots, and no room for more")
+        try:
+            data = with_member(current, self._parts.keyring.secrets, member)
+        except SealBroken:
+            raise UsageError("the line holds no key that can be sealed to") from None
+        name = keys_object_name(data)
+        backend = self._parts.backend
+        backend.put(name, data)
+        if backend.get(name, limit_bytes=len(data)) != data:
+            raise Damaged(f"{name} does not read back as it was written", object=name)
+        return bytes.fromhex(name.removeprefix("keys/"))
+
+    def _current(self, position: Position) -> tuple[str, KeysObject]:
+        """The first `keys/` object that is whole of those that the last valid record names.
+
+        Raises:
+            Damaged: None is.
+        """
+        failure: Damaged | None = None
+        for digest in position.keys:
+            try:
+                return read_keys(self._parts.backend, self._parts.keyring.store_id, digest)
+            except Damaged as error:
+                failure = error
+        raise failure or Damaged("the log names no keys/ object")
