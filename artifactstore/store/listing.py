@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from artifactstore.backend.base import PARALLEL_REQUESTS_MAX
 from artifactstore.catalog.rows import (
     ArtifactRow,
     Deletion,
@@ -210,9 +211,12 @@ def none_selected(selection: Selection, *, deleted: bool) -> NoSuchVersion:
 def log_entries(log: Log, slots: int, limit: int | None) -> Iterator[LogEntry]:
     """The log's slots, newest first."""
     last = 0 if limit is None else max(0, slots - limit)
-    for slot in range(slots - 1, last - 1, -1):
-        record = next(log.reread(slot, slot + 1), None)
-        yield LogEntry(slot, 0, "void", (), "", 0, 0) if record is None else _log_entry(record)
+    for stop in range(slots, last, -PARALLEL_REQUESTS_MAX):
+        start = max(last, stop - PARALLEL_REQUESTS_MAX)
+        records = {record.slot: record for record in log.reread(start, stop)}
+        for slot in range(stop - 1, start - 1, -1):
+            record = records.get(slot)
+            yield LogEntry(slot, 0, "void", (), "", 0, 0) if record is None else _log_entry(record)
 
 
 def _log_entry(record: Opened) -> LogEntry:

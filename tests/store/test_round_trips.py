@@ -99,6 +99,17 @@ def test_a_commit_takes_a_look_and_a_create_more(warm: Open, meters: list[Metere
         assert meter.round_trips == 5
 
 
+def test_the_log_is_read_in_lots(warm: Open, meters: list[MeteredBackend]) -> None:
+    """Newest first, 64 records a round trip, and no more of them than are wanted."""
+    with warm() as store:
+        assert len(list(store.log())) == 7
+        (meter,) = meters
+        assert meter.round_trips == 3
+        meter.reset()
+        assert [entry.slot for entry in store.log(limit=2)] == [6, 5]
+        assert (meter.round_trips, meter.requests["get"]) == (2, 4)
+
+
 def test_a_new_client_of_a_small_store(tmp_path: Path, warm: Open, meters: list[MeteredBackend]) -> None:
     """Record 0, keys, the head and the records before it; then the records once more, verified one upon the other."""
     with warm() as store:
