@@ -2,11 +2,13 @@
 
 Invariants:
 
-1. Bytes are on the disk before they have a name, and the name is before `create` and `put` return.
+1. Bytes are on the disk before they have a name, and the name is before `create` and `put` return. A record whose
+   writer was killed in between is not relied on: its temporary name is still there, and who reads it syncs first.
 2. `os.link` refuses an existing name atomically, so `create` has one winner among all processes.
 3. Unfinished files lie in `tmp/` alone, which no listing shows; those of dead processes go after a day.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -84,10 +86,16 @@ class LocalBackend(Backend):
             temporary, file = self._write(data)
             try:
                 self._link(temporary, file, name)
+            except BaseException:
+                os.unlink(temporary)  # noqa: PTH108 - no Path per put
+                raise
             finally:
                 os.close(file)
-                os.unlink(temporary)  # noqa: PTH108 - no Path per put
             self._sync_folders(name)
+            # Last, so that a second name tells readers that the first one may not be durable; one that stays harms
+            # nobody, and goes after a day.
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108 - no Path per put
         except OSError as error:
             raise self._write_error(error, name) from error
 
@@ -117,6 +125,8 @@ class LocalBackend(Backend):
                     raise object_missing(self.url, name)
                 if facts.st_size > limit_bytes:
                     raise object_too_large(self.url, name, limit_bytes)
+                if facts.st_nlink > 1:
+                    self._settle(name)
                 return self._read(file, name, 0, facts.st_size)
             finally:
                 os.close(file)
@@ -253,6 +263,12 @@ class LocalBackend(Backend):
                     sync_folder(self._root + parent.rpartition("/")[0])
             self._durable_folders.update(chain)
 
+    def _settle(self, name: str) -> None:
+        """Make a name durable that its writer may not have: what a reader builds on it must not outlive it."""
+        # Who may not even read the folder builds nothing.
+        with contextlib.suppress(PermissionError):
+            self._sync_folders(name)
+
     def _read(self, file: int, name: str, start: int, length: int) -> bytes:
         data = os.pread(file, length, start)
         if len(data) == length:
@@ -308,6 +324,8 @@ class LocalBackend(Backend):
 def make_folders(path: Path, *, mode: int = 0o777) -> None:
     """Make a folder and its parents, durably; one that exists is left as it is.
 
+    Who made the deepest of them may have been killed before it was durable, so that one is synced too.
+
     Args:
         path: The folder.
         mode: Of those that are made, before the umask.
@@ -319,6 +337,9 @@ def make_folders(path: Path, *, mode: int = 0o777) -> None:
     while not path.exists():
         missing.append(path)
         path = path.parent
+    # Not every folder on the way may be read, and those that may not are not ours.
+    with contextlib.suppress(PermissionError):
+        sync_folder(str(path.parent))
     for folder in reversed(missing):
         _make_folder(str(folder), mode)
         sync_folder(str(folder.parent))

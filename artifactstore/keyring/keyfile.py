@@ -121,13 +121,14 @@ def load_or_create_key_file(
         The pair, and whether this call made it, so that its owner can be told to back it up.
     """
     try:
-        return load_key_file(path), False
+        pair = load_key_file(path)
     except KeyMissing:
-        pass
-    try:
-        return create_key_file(path, randomness=randomness, clock=clock), True
-    except DestinationExists:
-        return load_key_file(path), False
+        try:
+            return create_key_file(path, randomness=randomness, clock=clock), True
+        except DestinationExists:
+            pair = load_key_file(path)
+    _settle(Path(path))
+    return pair, False
 
 
 def backup_key_file(
@@ -270,6 +271,15 @@ def _make_folders(folder: Path) -> None:
     for each in reversed(missing):
         each.mkdir(mode=0o700, exist_ok=True)
         _sync_folder(each.parent)
+
+
+def _settle(path: Path) -> None:
+    """Make a name durable whose maker may have been killed before it was: no store may outlive its key."""
+    with _errors_named(path):
+        for folder in path.parents:
+            # Those above one's home may not be readable, and are not new.
+            with contextlib.suppress(PermissionError):
+                _sync_folder(folder)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -127,12 +127,12 @@ def test_bytes_and_names_are_forced_to_the_disk_in_order(
     backend.create("packs/aa/x", b"data")
     assert journal.calls == [
         *("mkdir tmp", "write tmp/*", "fdatasync tmp/*", "mkdir packs", "mkdir packs/aa"),
-        *("link packs/aa/x", "unlink tmp/*", "fsync packs/aa", "fsync packs", "fsync ."),
+        *("link packs/aa/x", "fsync packs/aa", "fsync packs", "fsync .", "unlink tmp/*"),
     ]
     journal.calls.clear()
     backend.create("packs/aa/y", b"data")
     assert journal.calls == [
-        *("write tmp/*", "fdatasync tmp/*", "link packs/aa/y", "unlink tmp/*", "fsync packs/aa")
+        *("write tmp/*", "fdatasync tmp/*", "link packs/aa/y", "fsync packs/aa", "unlink tmp/*")
     ]
     journal.calls.clear()
     backend.put("packs/aa/y", b"data")
@@ -140,6 +140,30 @@ def test_bytes_and_names_are_forced_to_the_disk_in_order(
     journal.calls.clear()
     backend.delete("packs/aa/y")
     assert journal.calls == ["unlink packs/aa/y", "fsync packs/aa"]
+
+
+def test_a_record_of_a_killed_writer_is_durable_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, backend: LocalBackend
+) -> None:
+    """It was linked and its folder not synced: whoever reads it syncs, and nobody syncs for any other."""
+
+    def killed(path: str) -> None:
+        raise KeyboardInterrupt(path)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(local, "sync_folder", killed)
+        backend.create("log/1", b"record")
+    synced: list[str] = []
+    monkeypatch.setattr(local, "sync_folder", lambda path: synced.append(path.removeprefix(backend.url)))
+    other = LocalBackend(tmp_path)
+    with pytest.raises(ObjectExists):
+        other.create("log/1", b"record")
+    assert other.get("log/1", limit_bytes=10) == b"record"
+    assert synced == ["/log", "/"]
+    other.create("log/2", b"another")
+    synced.clear()
+    assert other.get("log/2", limit_bytes=10) == b"another"
+    assert synced == []
 
 
 def test_a_folder_made_by_another_process_is_synced_once(
@@ -380,13 +404,14 @@ def test_objects_are_made_with_the_users_mask(backend: LocalBackend) -> None:
 
 
 def test_make_folders_makes_all_and_syncs_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each new folder is made durable in its parent; an existing one costs nothing."""
+    """Each new folder is made durable in its parent; so is the last that exists, whose maker may have been killed."""
     synced: list[str] = []
     monkeypatch.setattr(local, "sync_folder", synced.append)
     make_folders(tmp_path / "a" / "b")
-    assert synced == [str(tmp_path), str(tmp_path / "a")]
+    assert synced == [str(tmp_path.parent), str(tmp_path), str(tmp_path / "a")]
+    synced.clear()
     make_folders(tmp_path / "a" / "b")
-    assert len(synced) == 2
+    assert synced == [str(tmp_path / "a")]
 
 
 def test_one_backend_serves_a_child_after_fork(backend: LocalBackend) -> None:

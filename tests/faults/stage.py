@@ -62,6 +62,7 @@ class Outcome(NamedTuple):
         code: Its exit code, or minus the signal that ended it.
         kind: The kind of the error that it told; empty for none.
         said: All that it printed on standard error.
+        printed: All that it printed on standard output.
         calls: What it did that changes something: the name of each call, and the how-many-th it was, from 1.
         hit: The call that was failed, as `strace` prints it; empty when there was none.
     """
@@ -69,6 +70,7 @@ class Outcome(NamedTuple):
     code: int
     kind: str
     said: str
+    printed: str
     calls: list[tuple[str, int]]
     hit: str
 
@@ -115,11 +117,30 @@ class Stage:
                 stream.close()
         self._server.wait()
 
+    @property
+    def answers(self) -> int:
+        """The descriptor on which the end of a command is said."""
+        assert self._server.stdout is not None
+        return self._server.stdout.fileno()
+
     def run(self, *words: str) -> Outcome:
         """Run a command to its end."""
+        self.begin(*words)
+        return self.finish()
+
+    def begin(self, *words: str) -> int:
+        """Start a command; return its process id."""
         self._ask(list(words))
-        self._answer()
-        return self._end()
+        process = int(self._answer())
+        self._ask("go")
+        return process
+
+    def finish(self) -> Outcome:
+        """Wait for the end of the command that was started."""
+        status = int(self._answer())
+        said = (self._folder / "stderr").read_text()
+        printed = (self._folder / "stdout").read_text()
+        return Outcome(os.waitstatus_to_exitcode(status), _kind_in(said), said, printed, [], "")
 
     def trace(self, *words: str, fault: Fault | None = None) -> Outcome:
         """Run a command while `strace` counts its calls, and fails one."""
@@ -131,7 +152,8 @@ class Stage:
             assert tracer.stderr is not None
             said = tracer.stderr.readline()
             assert "attached" in said, said
-            outcome = self._end()
+            self._ask("go")
+            outcome = self.finish()
             tracer.stderr.read()
         lines = log.read_text(errors="replace").splitlines()
         calls = _writing_calls(lines)
@@ -139,12 +161,6 @@ class Stage:
         if outcome.code == KILLED:
             hit = next((line for line in reversed(lines) if _CALL.match(line)), "")
         return outcome._replace(calls=calls, hit=hit)
-
-    def _end(self) -> Outcome:
-        self._ask("go")
-        status = int(self._answer())
-        said = (self._folder / "stderr").read_text()
-        return Outcome(os.waitstatus_to_exitcode(status), _kind_in(said), said, [], "")
 
     def _ask(self, what: Any) -> None:
         assert self._server.stdin is not None
