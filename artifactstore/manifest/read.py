@@ -5,7 +5,7 @@ that no honest push makes, sizes that contradict each other, trees that are deep
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from artifactstore.errors import Damaged, HostileManifest
 from artifactstore.format.limits import CID_BYTES
@@ -23,7 +23,10 @@ from artifactstore.format.page import (
     path_order,
 )
 from artifactstore.manifest.build import split_cids
-from artifactstore.manifest.paths import path_problem
+from artifactstore.manifest.paths import fold, path_problem
+
+# Bounds the memory of a walk; names further apart in one folder are not compared. Hashes are salted by the process.
+_FOLDED_NAMES_MAX: Final = 1 << 18
 
 
 class Getter(Protocol):
@@ -149,10 +152,13 @@ def _page(getter: Getter, node: _Node) -> Page:
 
 
 class _Guard:
-    """Refuses paths across a whole walk: order, collisions by file and folder, forbidden names."""
+    """Refuses paths across a whole walk: order, collisions by file and folder, by case and form, forbidden names."""
 
     def __init__(self) -> None:
         self._last: Identity | None = None
+        # The folders that are open, each with the hashes of its names so far, folded.
+        self._folders: list[tuple[str, set[int]]] = [("", set())]
+        self._remembered = 0
 
     def check(self, identity: Identity) -> None:
         path = identity[0]
@@ -167,7 +173,39 @@ class _Guard:
                 raise HostileManifest(
                     f"the manifest holds {last[0]!r} both as an entry and as a folder of {path!r}", path=path
                 )
+        self._refuse_alike(path)
         self._last = identity
+
+    def _refuse_alike(self, path: str) -> None:
+        """Refuse a name, of the path or of a folder on its way, that differs from a sibling by case or form only.
+
+        A folder's paths are neighbours in the order of a walk, so what is open are the folders on the way to the path.
+        """
+        at = path.rfind("/") + 1
+        above = path[:at]
+        while not above.startswith(self._folders[-1][0]):
+            self._remembered -= len(self._folders.pop()[1])
+        while self._folders[-1][0] != above:
+            folder = self._folders[-1][0]
+            part = above[len(folder) :].partition("/")[0]
+            self._remember(part)
+            self._folders.append((f"{folder}{part}/", set()))
+        self._remember(path[at:])
+
+    def _remember(self, name: str) -> None:
+        folder, names = self._folders[-1]
+        folded = hash(fold(name))
+        if folded in names:
+            raise HostileManifest(
+                f"the manifest holds {folder + name!r} and a name beside it that differs by case or form only",
+                path=folder + name,
+            )
+        if self._remembered >= _FOLDED_NAMES_MAX:
+            for _, forgotten in self._folders:
+                forgotten.clear()
+            self._remembered = 0
+        names.add(folded)
+        self._remembered += 1
 
 
 def find_entry(getter: Getter, manifest: Manifest, path: str) -> StoredEntry | None:

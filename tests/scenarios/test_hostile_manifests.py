@@ -13,7 +13,7 @@ from artifactstore.clock import SystemRandomness
 from artifactstore.errors import ArtifactStoreError, Damaged, HostileManifest
 from artifactstore.format.limits import KEY_BYTES, PACK_BYTES_TARGET, TAG_BYTES
 from artifactstore.format.pack import PackType
-from artifactstore.format.page import EMPTY, Content, Kind
+from artifactstore.format.page import EMPTY, Content, Kind, path_order
 from artifactstore.pack.writer import OpenPack
 from tests.stores import RudeWriter, make_store, read_tree, write_tree
 
@@ -132,6 +132,50 @@ def test_a_file_that_is_a_folder_as_well(store: Store, place: Path) -> None:
     cid = rude.put(DATA)
     rude.push("p/rude", [file_entry("a", cid), file_entry("a/b", cid)])
     refused(store, place, error=HostileManifest)
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("Read", "a", "read"),
+        ("a/B", "a/c/x", "a/b"),
+        ("A/x", "a/y"),
+        ("A", "a/x"),
+        ("d/A/x", "d/a/y"),
+        ("straße", "STRASSE"),
+        ("\u212a", "k"),
+    ],
+)
+def test_names_that_differ_by_case_or_form_only(store: Store, place: Path, paths: tuple[str, ...]) -> None:
+    """Files, or folders on the way to them: on a file system that knows no case one would overwrite the other."""
+    rude = RudeWriter(store)
+    cid = rude.put(DATA)
+    rude.push("p/rude", [file_entry(path, cid) for path in sorted(paths, key=path_order)])
+    refused(store, place, error=HostileManifest)
+    assert list(place.glob(".*partial")) == []
+
+
+def test_the_same_names_in_other_folders_are_none_of_these(store: Store, place: Path) -> None:
+    """Neither are they after a folder was left."""
+    rude = RudeWriter(store)
+    cid = rude.put(DATA)
+    paths = ["a/X", "a/b/X", "b/X", "b/x.txt", "c/a/b/x", "x"]
+    rude.push("p/rude", [file_entry(path, cid) for path in paths])
+    store.pull("p/rude", place / "out")
+    assert sorted(read_tree(place / "out")) == paths
+
+
+def test_memory_for_names_is_bounded(store: Store, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names far apart in a folder larger than the bound are not compared; those near each other are."""
+    monkeypatch.setattr("artifactstore.manifest.read._FOLDED_NAMES_MAX", 4)
+    rude = RudeWriter(store)
+    cid = rude.put(DATA)
+    far = ["A", *(f"N{number}" for number in range(4)), "a"]
+    rude.push("p/rude", [file_entry(path, cid) for path in far])
+    store.pull("p/rude", place / "out")
+    rude.push("p/rude", [file_entry(path, cid) for path in [*far, "d/B", "d/b"]])
+    with pytest.raises(HostileManifest):
+        store.pull("p/rude", place / "out2")
 
 
 @pytest.mark.parametrize("paths", [("b", "a"), ("a", "a")])
