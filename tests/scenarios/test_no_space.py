@@ -10,7 +10,6 @@ from artifactstore import Store
 from artifactstore.errors import PermissionRefused, StorageFull
 from artifactstore.index.environment import Environment
 from artifactstore.keyring import keyfile
-from artifactstore.testing import FaultyBackend
 from tests.scenarios.as_somebody import SmallDisk, small_disk
 from tests.stores import make_store, noise, read_tree, reopened, state_of, write_tree
 
@@ -113,26 +112,6 @@ def test_a_read_only_disk(tmp_path: Path, disk: SmallDisk, old: Path) -> None:
             again.push([old], "p/other")
         disk.remount("rw")
         assert again.push([old], "p/other").number == 0
-
-
-@pytest.mark.parametrize("at", [0, 1, 2, 3])
-def test_a_push_that_is_refused_space_at_any_write(tmp_path: Path, old: Path, new: Path, at: int) -> None:
-    """By injection: each write of a push in turn finds no space, once; the next push succeeds."""
-    with make_store(tmp_path) as store:
-        store.push([old], "p/old")
-        before = state_of(store)
-        parts = store._parts
-        backend = FaultyBackend(parts.backend)
-        store._parts = parts._replace(backend=backend)
-        backend.fail(at=at, forever=True, error=StorageFull)
-        parts.log._backend = parts.committer._backend = backend
-        with pytest.raises(StorageFull) as caught:
-            store.push([new], "p/new")
-        said(caught.value)
-        backend.heal()
-        assert state_of(store) == before
-        assert store.push([new], "p/new").number == 0
-        assert store.check(read_data=True).ok
 
 
 # --- a destination's disk -----------------------------------------------------------------------------------
