@@ -84,6 +84,8 @@ KINDS = {
     "seaweedfs": Kind("weed", 10, "/healthz"),
     "seaweedfs-tls": Kind("weed", 11, "/healthz", tls=True),
     "rclone": Kind("rclone", 1, "/"),
+    # Of npm; the project's own files don't install it.
+    "azurite": Kind("azurite-blob", 1, "/"),
 }
 
 
@@ -170,7 +172,8 @@ def _keep(kind: str, folder: Path) -> None:
     data.mkdir()
     ports = free_ports(chosen.ports)
     certificate = make_certificate(folder) if chosen.tls else None
-    command = (_weed if chosen.program == "weed" else _rclone)(folder, data, ports, certificate)
+    make = {"weed": _weed, "rclone": _rclone, "azurite-blob": _azurite}[chosen.program]
+    command = make(folder, data, ports, certificate)
     server = subprocess.Popen(
         command,
         cwd=data,
@@ -180,7 +183,8 @@ def _keep(kind: str, folder: Path) -> None:
     try:
         _await_ready(server, f"http://127.0.0.1:{ports[0]}{chosen.healthy}")
         endpoint = f"http://127.0.0.1:{ports[0]}"
-        _make_bucket(server, endpoint)
+        if chosen.program != "azurite-blob":
+            _make_bucket(server, endpoint)
         if certificate:
             endpoint = f"https://127.0.0.1:{ports[-1]}"
         written = folder / "address.new"
@@ -268,6 +272,18 @@ def _rclone(__: Path, data: Path, ports: list[int], ___: Path | None) -> list[st
     return [
         *(program("rclone") or "rclone", "serve", "s3", "--auth-key", key),
         *("--addr", f"127.0.0.1:{ports[0]}", "--config", str(data / "none"), str(data)),
+    ]
+
+
+def _azurite(_: Path, data: Path, ports: list[int], __: Path | None) -> list[str]:
+    return [
+        *(
+            program("azurite-blob") or "azurite-blob",
+            "--silent",
+            "--disableTelemetry",
+            "--skipApiVersionCheck",
+        ),
+        *("--location", str(data), "--blobHost", "127.0.0.1", "--blobPort", str(ports[0])),
     ]
 
 

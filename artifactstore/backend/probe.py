@@ -8,7 +8,14 @@ from concurrent.futures import wait
 
 from artifactstore.backend.base import Backend
 from artifactstore.clock import Randomness
-from artifactstore.errors import AccessError, BackendError, ObjectExists, UntrustedBackend
+from artifactstore.errors import (
+    AccessError,
+    BackendError,
+    ConnectionLost,
+    ObjectExists,
+    ObjectMissing,
+    UntrustedBackend,
+)
 from artifactstore.executors import Executors
 
 PROBE_PREFIX = "probe/"
@@ -17,6 +24,7 @@ PROBE_PREFIX = "probe/"
 _RACERS = 8
 _RACES = 3
 _LIMIT_BYTES = 1024
+_TRIES = 5
 
 
 def probe(backend: Backend, randomness: Randomness, executors: Executors) -> None:
@@ -44,20 +52,36 @@ def probe(backend: Backend, randomness: Randomness, executors: Executors) -> Non
 
 def _create_twice(backend: Backend, name: str, randomness: Randomness) -> None:
     first = randomness.token(32)
-    try:
-        backend.create(name, first)
-    except ObjectExists:
-        # A library that repeats a request whose answer was lost meets its own bytes.
-        if backend.get(name, limit_bytes=_LIMIT_BYTES) != first:
-            raise
-    try:
-        backend.create(name, randomness.token(32))
-    except ObjectExists:
-        pass
-    else:
-        raise _untrusted(backend, "a second create of one name succeeded")
+    _create_surely(backend, name, first)
+    for attempt in range(1, _TRIES + 1):
+        try:
+            backend.create(name, randomness.token(32))
+        except ObjectExists:
+            break
+        except ConnectionLost:
+            if attempt == _TRIES:
+                raise
+        else:
+            raise _untrusted(backend, "a second create of one name succeeded")
     if backend.get(name, limit_bytes=_LIMIT_BYTES) != first:
         raise _untrusted(backend, "a refused create changed the object")
+
+
+def _create_surely(backend: Backend, name: str, data: bytes) -> None:
+    """Create an object that only this call can have made, whatever answers are lost."""
+    for attempt in range(1, _TRIES + 1):
+        try:
+            backend.create(name, data)
+        except (ObjectExists, ConnectionLost) as error:
+            try:
+                if backend.get(name, limit_bytes=_LIMIT_BYTES) == data:
+                    return
+            except ObjectMissing:
+                if attempt < _TRIES:
+                    continue
+            raise error from None
+        else:
+            return
 
 
 def _race(backend: Backend, names: list[str], randomness: Randomness, executors: Executors) -> None:
@@ -81,7 +105,8 @@ def _race(backend: Backend, names: list[str], randomness: Randomness, executors:
 def _wins(backend: Backend, name: str, offer: bytes) -> bool:
     try:
         backend.create(name, offer)
-    except ObjectExists:
+    except (ObjectExists, ConnectionLost):
+        # After a lost answer nobody says who won; what is kept then has to be one of the offers.
         return False
     return True
 

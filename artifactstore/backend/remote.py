@@ -45,7 +45,9 @@ from artifactstore.errors import (
 
 T = TypeVar("T")
 
-# Found by racing them: they ignore mode="create", or look before they write (docs: BACKENDS table).
+# Takes the mode, and does not name it in its signature.
+_MODE_BY_KEYWORD = "adlfs."
+# Found by racing them: they ignore mode="create", or look before they write.
 _NEVER_EXCLUSIVE = ("fsspec.", "obstore.", "sshfs.", "webdav4.")
 # Which extra of this project holds the library for a scheme.
 _EXTRAS = {
@@ -263,7 +265,10 @@ class FsspecBackend(Backend):
         return getattr(type(file_system), name)
 
     def _knows_create_mode(self) -> bool:
-        return "mode" in inspect.signature(self._pipe_method()).parameters
+        method = self._pipe_method()
+        return (
+            method.__module__.startswith(_MODE_BY_KEYWORD) or "mode" in inspect.signature(method).parameters
+        )
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{check_object_name(name)}"

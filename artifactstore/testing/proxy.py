@@ -36,14 +36,6 @@ _HOP_BY_HOP: Final = re.compile(
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:\s*(\d{1,18})\s*(?=\r\n)", re.IGNORECASE)
 _CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*\bchunked\s*(?=\r\n)", re.IGNORECASE)
 _EXPECTS: Final = re.compile(rb"\r\nexpect:\s*100-continue", re.IGNORECASE)
-_SLOW_DOWN_BODY: Final = (
-    b'<?xml version="1.0" encoding="UTF-8"?>\n'
-    b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-)
-_SLOW_DOWN_HEAD: Final = (
-    b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n"
-    % len(_SLOW_DOWN_BODY)
-)
 
 
 class Fault(StrEnum):
@@ -65,6 +57,15 @@ class Fault(StrEnum):
     """The request takes effect at once, and its answer comes a delay later, after those to later requests."""
     SLOW_DOWN = "slow-down"
     """The answer is 503 SlowDown, and the server hears nothing."""
+    EXPIRED = "expired"
+    """The answer is 400 ExpiredToken, as for credentials whose time is over, and the server hears nothing."""
+
+
+# What S3 answers with, in place of the server.
+_ANSWERS: Final = {
+    Fault.SLOW_DOWN: ("503 Slow Down", "SlowDown", "Please reduce your request rate."),
+    Fault.EXPIRED: ("400 Bad Request", "ExpiredToken", "The provided token has expired."),
+}
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -260,8 +261,8 @@ class FaultProxy:
                 writer.write(head + body)
                 await writer.drain()
                 goes_on = _framed(request, head)
-            case Fault.SLOW_DOWN:
-                writer.write(_SLOW_DOWN_HEAD + (b"" if request.method == "HEAD" else _SLOW_DOWN_BODY))
+            case Fault.SLOW_DOWN | Fault.EXPIRED:
+                writer.write(_s3_error(*_ANSWERS[rule.fault], with_body=request.method != "HEAD"))
                 await writer.drain()
                 goes_on = True
         return goes_on
@@ -308,6 +309,16 @@ class FaultProxy:
             writer.transport.abort()
             raise
         return reader, writer
+
+
+def _s3_error(status: str, code: str, message: str, *, with_body: bool) -> bytes:
+    """An answer of S3 that refuses a request."""
+    body = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    )
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n\r\n"
+    return (head + body * with_body).encode()
 
 
 def _framed(request: Request, head: bytes) -> bool:

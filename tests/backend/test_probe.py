@@ -1,5 +1,6 @@
 """The probe: honest backends pass and are left clean, each kind of liar is refused."""
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import count
 
@@ -12,7 +13,13 @@ from artifactstore.backend.memory import MemoryBackend
 from artifactstore.backend.probe import PROBE_PREFIX, probe
 from artifactstore.backend.wrapping import WrapperBackend
 from artifactstore.clock import SystemRandomness
-from artifactstore.errors import ConnectionLost, ObjectExists, PermissionRefused, UntrustedBackend
+from artifactstore.errors import (
+    ConnectionLost,
+    ObjectExists,
+    PermissionRefused,
+    StorageFull,
+    UntrustedBackend,
+)
 from artifactstore.executors import Executors
 from artifactstore.testing.faulty import FaultyBackend
 
@@ -70,6 +77,28 @@ class CheckingFirst(WrapperBackend):
         if racers > 1 and len(self.seen) == 1:
             raise ObjectExists("taken")
         self.inner.put(name, data)
+
+
+class Disconnecting(WrapperBackend):
+    """A network that loses the answer to every create of a name but the third."""
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self.asked: Counter[str] = Counter()
+
+    def create(self, name: str, data: Buffer) -> None:
+        self.asked[name] += 1
+        try:
+            self.inner.create(name, data)
+        finally:
+            if self.asked[name] % 3:
+                raise ConnectionLost("the answer was lost")
+
+
+def test_lost_answers_are_no_lies(memory: MemoryBackend, pools: Executors) -> None:
+    """Where nobody is told who won, what is kept tells; an honest backend passes behind a bad network."""
+    probe(Disconnecting(memory), SystemRandomness(), pools)
+    assert list(memory.list("")) == []
 
 
 @pytest.mark.parametrize("kind", ["memory", "local"])
@@ -132,10 +161,18 @@ def test_a_name_that_was_taken_before_is_an_error(memory: MemoryBackend, pools: 
 def test_other_failures_are_passed_on(at: int, memory: MemoryBackend, pools: Executors) -> None:
     """A probe that could not be carried out says why, and never that the backend is bad or good."""
     faulty = FaultyBackend(memory)
-    faulty.fail(at=at, error=ConnectionLost)
-    with pytest.raises(ConnectionLost):
+    faulty.fail(at=at, error=StorageFull)
+    with pytest.raises(StorageFull):
         probe(faulty, SystemRandomness(), pools)
     assert list(memory.list("")) == []
+
+
+def test_a_dead_network_is_no_verdict(memory: MemoryBackend, pools: Executors) -> None:
+    """Where no answer comes at all, that is what is said."""
+    faulty = FaultyBackend(memory)
+    faulty.fail(at=0, forever=True)
+    with pytest.raises(ConnectionLost):
+        probe(faulty, SystemRandomness(), pools)
 
 
 def test_objects_that_may_not_be_deleted_stay(memory: MemoryBackend, pools: Executors) -> None:

@@ -261,6 +261,46 @@ def test_every_error_is_put_into_our_words(error: Exception, expected: type[Arti
     assert found.facts["url"] == "s3://bucket"
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "expected", "word"),
+    [
+        ("ExpiredToken", 400, PermissionRefused, "expired"),
+        ("RequestTimeTooSkewed", 403, PermissionRefused, "clock"),
+        ("SlowDown", 503, Throttled, "fewer"),
+        ("Throttling", 400, Throttled, "fewer"),
+        ("NoSuchBucket", 404, NoSuchStore, "bucket"),
+        ("RequestTimeout", 400, ConnectionLost, "lost"),
+    ],
+)
+def test_a_code_says_more_than_a_status(
+    code: str, status: int, expected: type[ArtifactStoreError], word: str
+) -> None:
+    """Services give one status for much that is to be told apart."""
+    error = ClientError(status)
+    error.response["Error"]["Code"] = code
+    found = classified(caused(OSError(errno.EINVAL, "x"), error), "s3://bucket", "log/0")
+    assert type(found) is expected
+    assert word in found.message
+
+
+@pytest.mark.parametrize(
+    ("url", "doing", "needs"),
+    [
+        ("s3://b/x", "read", "s3:GetObject"),
+        ("s3://b/x", "write", "s3:PutObject"),
+        ("s3://b/x", "list", "s3:ListBucket"),
+        ("gs://b/x", "delete", "storage.objects.delete"),
+        ("az://c/x", "write", "permission for writing"),
+    ],
+)
+def test_a_refusal_names_the_permission(url: str, doing: str, needs: str) -> None:
+    """In the words of the service's own settings."""
+    found = classified(ClientError(403), url, "log/0", doing)
+    assert type(found) is PermissionRefused
+    assert found.facts["needs"] == needs
+    assert needs in found.next_step
+
+
 def test_endless_causes_end() -> None:
     """A circle of causes, which careless libraries make, is followed for a bounded while only."""
     one, two = RuntimeError("one"), RuntimeError("two")

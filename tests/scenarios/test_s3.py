@@ -1,9 +1,10 @@
 """A store on a real S3 server: from the command line, over TLS, with few permissions, on odd buckets."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import s3fs
@@ -12,6 +13,7 @@ from artifactstore import Store
 from artifactstore.cli.main import main
 from artifactstore.config import PROJECT_FILE
 from artifactstore.errors import NoSuchStore, PermissionRefused, UntrustedServer
+from artifactstore.testing.proxy import Fault, FaultProxy, Rule
 from tests.servers import BLIND, BUCKET, OWNER, READER, Server
 from tests.stores import make_store, noise, read_tree, reopened, write_tree
 
@@ -234,3 +236,58 @@ def test_the_probe_is_remembered_with_its_date(s3_url: str, s3_server: Server, t
         assert store.info().probed_ns > 0
     with reopened(tmp_path, s3_url, cache="other", storage_options=options) as store:
         assert store.info().probed_ns > 0
+
+
+# --- on the wire ---
+
+
+@pytest.fixture
+def proxy(s3_server: Server) -> Iterator[FaultProxy]:
+    """What lies between the store and its server."""
+    with FaultProxy(urlsplit(s3_server.endpoint).port or 0) as running:
+        yield running
+
+
+@pytest.fixture
+def through(proxy: FaultProxy, s3_options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a client behind the proxy."""
+    return {**s3_options, "endpoint": proxy.url}
+
+
+def test_credentials_that_expire_in_a_push_are_named_and_the_push_resumes(
+    store: str, proxy: FaultProxy, through: dict[str, Any], tmp_path: Path, monkeypatch: Any
+) -> None:
+    """From the ninth pack on all is refused as expired; with new ones a push sends the rest, and little twice."""
+    unit = 1 << 20
+    monkeypatch.setattr("artifactstore.content.put.PACK_BYTES_TARGET", unit)
+    monkeypatch.setattr("artifactstore.transfer.push.PENDING_BYTES", 2 * unit)
+    source = write_tree(tmp_path / "long", {f"{number}": noise(4 * unit, number) for number in range(4)})
+    with reopened(tmp_path, store, storage_options=through) as client:
+        proxy.inject(
+            Rule(Fault.EXPIRED, frozenset({"PUT"}), "/packs/", skip=8), Rule(Fault.EXPIRED, skip=400)
+        )
+        with pytest.raises(PermissionRefused, match="expired") as caught:
+            client.push([source], "p/long")
+    assert "not uploaded twice" in caught.value.next_step
+    proxy.inject()
+    with reopened(tmp_path, store, storage_options=through) as client:
+        pushed = client.push([source], "p/long").push
+        assert pushed is not None
+        assert pushed.stored_bytes < 16 * unit, "what a pending record had registered is not sent again"
+        client.pull("p/long", tmp_path / "out")
+        assert client.check(read_data=True).ok
+    assert read_tree(tmp_path / "out") == read_tree(source)
+
+
+@pytest.mark.parametrize("fault", [Fault.SLOW_DOWN, Fault.CUT_BEFORE, Fault.CUT_AFTER, Fault.TRUNCATE])
+def test_faults_of_the_wire_are_ridden_out(
+    fault: Fault, store: str, proxy: FaultProxy, through: dict[str, Any], tmp_path: Path, source: Path
+) -> None:
+    """Every third request is throttled, cut off or answered by half: a push and a pull notice nothing."""
+    (source / "new").write_bytes(b"new")
+    with reopened(tmp_path, store, cache=fault, storage_options=through) as client:
+        proxy.inject(Rule(fault, probability=0.3))
+        assert client.push([source], "p/n").number == 1
+        client.pull("p/n", tmp_path / "out")
+    assert proxy.injected[fault] > 0
+    assert read_tree(tmp_path / "out") == {**TREE, "new": b"new"}

@@ -192,6 +192,15 @@ def test_slow_down_is_an_answer_of_the_proxy(server: Server, proxy: FaultProxy, 
     assert server.heard == [("PUT", "/a")]
 
 
+def test_expired_is_an_answer_of_the_proxy(server: Server, proxy: FaultProxy, client: Client) -> None:
+    """As S3 says it, and the server hears nothing."""
+    proxy.inject(Rule(Fault.EXPIRED, count=1))
+    status, body = client.ask("PUT", "/a", b"data")
+    assert status == 400
+    assert b"<Code>ExpiredToken</Code>" in body
+    assert server.heard == []
+
+
 def test_a_stray_request_takes_effect_after_all(server: Server, proxy: FaultProxy, client: Client) -> None:
     """The connection ends at once; the request arrives behind one that was sent after it."""
     proxy.inject(Rule(Fault.STRAY, count=1, delay_s=DELAY_S))
