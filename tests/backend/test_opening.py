@@ -126,6 +126,27 @@ def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.next_step == "pip install 'artifactstore[fsspec]'"
 
 
+@pytest.mark.parametrize(
+    ("url", "library", "extra"),
+    [
+        ("s3://b/x", "s3fs", "s3"),
+        ("s3a://b/x", "s3fs", "s3"),
+        ("gs://b/x", "gcsfs", "gcs"),
+        ("gcs://b/x", "gcsfs", "gcs"),
+        ("az://c/x", "adlfs", "azure"),
+        ("abfs://c/x", "adlfs", "azure"),
+    ],
+)
+def test_each_scheme_names_its_extra(
+    url: str, library: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the library of a scheme, the error says which extra of this project holds it."""
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingExtra) as caught:
+        open_backend(url)
+    assert caught.value.next_step == f"pip install 'artifactstore[{extra}]'"
+
+
 def test_folders_and_memory_need_no_fsspec(tmp_path: Path) -> None:
     """Opening a folder or memory loads nothing that only other URLs need."""
     modules = {"fsspec", "lmdb", "numpy", "cryptography", "dataclasses", "tempfile"}
