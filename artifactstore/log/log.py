@@ -76,11 +76,12 @@ class Log:
             RolledBack: The log ends before the position.
             NewerStore: A record needs a newer release.
         """
-        position = applier.position()
+        position, expected = applier.position(), 0
         if position.next_slot == 0:
-            self._start(applier)
+            head = self._start(applier)
             position = applier.position()
-        tail = Tail(self._slots, self._tiles, self._keyring.store_id, self._clock, position)
+            expected = max(0, head - position.next_slot)
+        tail = Tail(self._slots, self._tiles, self._keyring.store_id, self._clock, position, expected)
         while batch := self._read_batch(position, tail):
             applier.apply(batch)
             position = applier.position()
@@ -164,17 +165,17 @@ class Log:
             batch.append(opened)
         return batch
 
-    def _start(self, applier: Applier) -> None:
-        """Jump to the newest state, if any record names one."""
+    def _start(self, applier: Applier) -> int:
+        """Jump to the newest state, if any record names one; return the head."""
         seen = glance(self._slots)
         if seen.first is None:
             raise Damaged("log/0000000000000000 is missing", object=slot_name(0))
         end = find_end(self._slots, seen, self._keyring.store_id)
         if end.slot is None or end.clear is None:
-            return
+            return end.head
         at = end.slot if end.clear.state is not None else end.clear.state_slot
         if at is None:
-            return
+            return end.head
         data = self.read(at)
         frame = None if data is None else examine(data, at, self._keyring.store_id)
         if data is None or frame is None:
@@ -182,6 +183,7 @@ class Log:
                 f"{slot_name(at)}, which names the store's state, is missing or void", object=slot_name(at)
             )
         applier.load_state(open_slot(data, at, frame.clear.root, self._keyring))
+        return end.head
 
     def _create(self, slot: int, data: bytes) -> bool:
         """Create a slot; True when these very bytes fill it, False when another's do.

@@ -36,9 +36,18 @@ class Tail:
         store_id: Whose records count.
         clock: Waits for a record that shows late.
         position: What is applied; the last slot of it must lie there as it did.
+        expected: How many slots are likely to follow.
     """
 
-    def __init__(self, slots: Slots, tiles: Tiles, store_id: bytes, clock: Clock, position: Position) -> None:
+    def __init__(
+        self,
+        slots: Slots,
+        tiles: Tiles,
+        store_id: bytes,
+        clock: Clock,
+        position: Position,
+        expected: int = 0,
+    ) -> None:
         self._slots = slots
         self._tiles = tiles
         self._store_id = store_id
@@ -51,8 +60,8 @@ class Tail:
         self._from_tiles: set[int] = set()
         # How many slots the next look reads, whether the log goes on far beyond them, and from which tile on tiles may
         # be asked for: none once one was wrong.
-        self._reads = 1
-        self._far = False
+        self._reads = min(_READ_MAX, expected + 1)
+        self._far = expected > DATA_TILE_WIDTH
         self._next_tile: int | None = 0
 
     def at(self, slot: int) -> bytes | None:

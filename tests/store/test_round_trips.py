@@ -120,4 +120,4 @@ def test_a_new_client_of_a_small_store(tmp_path: Path, warm: Open, meters: list[
     ) as new:
         new.projects()
         (meter,) = meters
-        assert meter.round_trips == 6
+        assert meter.round_trips == 5
