@@ -83,6 +83,7 @@ class Committer:
         parameters: Parameters | None = None,
         precondition: Callable[[ReadTransaction], None] | None = None,
         keys: Callable[[Position], list[bytes]] | None = None,
+        state: NewState | None = None,
     ) -> Committed:
         """Register packs and apply operations in one record.
 
@@ -95,10 +96,12 @@ class Committer:
                 what it raises ends the commit.
             keys: Gives the names of the `keys/` objects that are current with the record, for each slot tried anew;
                 they are stored when it returns. None keeps those of the record before.
+            state: A state that the record is to name; when None, one is made if it is due.
         """
         operation = self._randomness.token(OPERATION_BYTES)
         registered, inline = self._with_index(packs)
-        state = None if kind is RecordType.CREATE else self._state_if_due()
+        if state is None and kind is not RecordType.CREATE:
+            state = self._state_if_due()
         if state is not None:
             registered = [*registered, *state.indexes, *state.state]
         self._store(registered[len(packs) :])

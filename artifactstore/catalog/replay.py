@@ -5,6 +5,7 @@ position it leads to: last state plus tail equals step by step.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -13,9 +14,11 @@ from artifactstore.backend.base import Backend
 from artifactstore.catalog.apply import apply_operation, outcome_at
 from artifactstore.catalog.outcome import Cause, Outcome
 from artifactstore.catalog.state import load_state
-from artifactstore.content.packs import read_segments
-from artifactstore.format.operations import Operation
+from artifactstore.content.packs import INDEXED_TYPES, footer_segments, read_segments
+from artifactstore.errors import Damaged
+from artifactstore.format.operations import Operation, Sealed
 from artifactstore.format.pack import PackType
+from artifactstore.format.record import Clear
 from artifactstore.format.segment import Segment, decode_segment
 from artifactstore.index.environment import Environment, WriteTransaction
 from artifactstore.index.tables import (
@@ -115,7 +118,21 @@ class Catalog:
         for added, key in zip(clear.packs, sealed.pack_keys, strict=True):
             if added.type == PackType.INDEX:
                 ref = PackRef(added.name, PackType.INDEX, added.size, key)
-                segments += read_segments(self._backend, self._keyring, ref)
+                try:
+                    segments += read_segments(self._backend, self._keyring, ref)
+                except Damaged as error:
+                    self._notices.append(f"{error.message}; the footers of the packs give the same")
+                    return segments + self._footers(clear, sealed)
+        return segments
+
+    def _footers(self, clear: Clear, sealed: Sealed) -> list[Segment]:
+        """The index rows of a record's packs by their footers; of a pack that has lost its own there are none."""
+        segments: list[Segment] = []
+        for added, key in zip(clear.packs, sealed.pack_keys, strict=True):
+            if added.type in INDEXED_TYPES:
+                ref = PackRef(added.name, PackType(added.type), added.size, key)
+                with suppress(Damaged):
+                    segments += footer_segments(self._backend, self._keyring, ref)
         return segments
 
 

@@ -98,13 +98,16 @@ def make_state(
         position = read_position(txn)
         segments = _tail_segments(txn, packs, position, reread)
         kept, merged = _tiers(txn, packs, position.index_packs)
-        for ref in merged:
-            segments += read_segments(backend, keyring, ref)
+        try:
+            segments += [segment for ref in merged for segment in read_segments(backend, keyring, ref)]
+        except Damaged:
+            # One of them can't be read: they stay as they are until a repair makes new ones.
+            kept, merged = position.index_packs, []
         names, rows = merged_rows(segments)
         indexes = list(index_packs(keyring, names, rows, randomness))
         current = kept + [pack.added.name for pack in indexes]
-        chunks = (encode_state(part) for part in _parts(txn, packs, position, keyring, current))
-        state = list(pack_up(keyring, PackType.STATE, chunks, randomness))
+        parts = state_parts(txn, packs, position, keyring, current)
+        state = list(pack_up(keyring, PackType.STATE, parts, randomness))
     return NewState(position.next_slot, state, indexes, current, frozenset(ref.sha256 for ref in merged))
 
 
@@ -152,6 +155,21 @@ def _tiers(txn: ReadTransaction, packs: PackTable, names: list[bytes]) -> tuple[
         else:
             kept += [name for _, name, _ in members]
     return kept, merged
+
+
+def state_parts(
+    txn: ReadTransaction, packs: PackTable, position: Position, keyring: Keyring, current: list[bytes]
+) -> Iterator[bytes]:
+    """Yield the encoded parts of the state of everything the index has applied.
+
+    Args:
+        txn: One view of the index.
+        packs: Its pack table.
+        position: Its position in that view.
+        keyring: Gives the store's id.
+        current: Names of the index packs that hold every chunk location.
+    """
+    return (encode_state(part) for part in _parts(txn, packs, position, keyring, current))
 
 
 def _parts(

@@ -25,11 +25,15 @@ from artifactstore.store import (
     IndexInfo,
     KeySlot,
     LogEntry,
+    Names,
+    Problem,
     ProjectInfo,
     PullPlan,
     PullSummary,
     PushPlan,
     PushSummary,
+    RepairPlan,
+    RepairSummary,
     StoreInfo,
     Version,
 )
@@ -183,7 +187,8 @@ def record_line(record: LogEntry) -> str:
 def check_lines(report: CheckReport) -> Iterator[str]:
     """What a check found and what it looked at."""
     for problem in report.problems:
-        yield f"{problem.kind}: {printable(problem.object)}: {printable(problem.message)}"
+        yield from problem_lines(problem)
+    yield from _apart_lines(report)
     looked_at = ", ".join(
         (
             count_text(report.records, "record"),
@@ -193,8 +198,79 @@ def check_lines(report: CheckReport) -> Iterator[str]:
             f"{size_text(report.bytes_read)} read",
         )
     )
+    if report.packs_read_before:
+        looked_at += f", {count_text(report.packs_read_before, 'pack')} read before this run was cut"
     found = "no damage" if report.ok else count_text(len(report.problems), "problem")
     yield f"found {found} ({looked_at})"
+
+
+def problem_lines(problem: Problem) -> Iterator[str]:
+    """What is wrong, whom it concerns, and what to do."""
+    yield f"{problem.kind}: {printable(problem.object)}: {printable(problem.message)}"
+    if problem.versions.total:
+        yield f"  missing in {_names(problem.versions)}"
+    for path in problem.paths.shown:
+        yield f"    {printable(path)}"
+    if problem.paths.total > len(problem.paths.shown):
+        yield f"    and {problem.paths.total - len(problem.paths.shown):,} more paths"
+    if problem.next_step:
+        yield f"  next: {problem.next_step}"
+
+
+def repair_plan_lines(plan: RepairPlan) -> Iterator[str]:
+    """What a repair would do, and what is left after it."""
+    if plan.refused:
+        yield f"nothing can be done: {plan.refused}"
+    elif plan.is_empty:
+        yield "there is nothing to repair"
+    for pack in plan.take_out:
+        yield f"would take out of use: {pack.object} ({printable(pack.reason)})"
+    if plan.save:
+        chunks = count_text(sum(pack.survivors for pack in plan.save), "chunk")
+        yield f"would store anew: {chunks} that can still be read from {count_text(len(plan.save), 'broken pack')}"
+    if plan.take_back:
+        yield f"would take back into use: {count_text(len(plan.take_back), 'pack')} found whole again"
+    if plan.new_state:
+        yield "would write a new state and new index packs, since newcomers can't start from those that are there"
+    if plan.tiles:
+        yield f"would write: {count_text(len(plan.tiles), 'tile')} of the tree over the log"
+    if plan.beyond:
+        yield "what is left after it:"
+    for problem in plan.beyond:
+        yield from problem_lines(problem)
+
+
+def repair_lines(done: RepairSummary) -> Iterator[str]:
+    """What a repair did."""
+    yield (
+        f"took {count_text(done.taken_out, 'pack')} out of use and {done.taken_back:,} back,"
+        f" stored {size_text(done.saved_bytes)} anew"
+    )
+    if done.new_state or done.tiles:
+        state = ["a new state"] if done.new_state else []
+        yield f"wrote {' and '.join(state + ([count_text(done.tiles, 'tile')] if done.tiles else []))}"
+    if done.problems_left:
+        yield f"{count_text(done.problems_left, 'problem')} left, as told above"
+
+
+def _apart_lines(report: CheckReport) -> Iterator[str]:
+    """What is told and is no damage."""
+    if report.packs_out_of_use:
+        yield f"{count_text(report.packs_out_of_use, 'pack')} out of use, as a record says"
+    if report.orphans.names.total:
+        count = count_text(report.orphans.names.total, "pack")
+        size = size_text(report.orphans.size_bytes)
+        yield f"{count} ({size}) that no record names: of a push that was cut, or that is still running"
+    if report.foreign is None:
+        yield "objects that no record names were not looked for: listing is forbidden"
+    elif report.foreign.names.total:
+        count = count_text(report.foreign.names.total, "object")
+        yield f"{count} that no record names, and that count for nothing: {_names(report.foreign.names)}"
+
+
+def _names(names: Names) -> str:
+    more = names.total - len(names.shown)
+    return printable(", ".join(names.shown) + (f" and {more:,} more" if more else ""))
 
 
 def index_lines(index: IndexInfo) -> Iterator[str]:

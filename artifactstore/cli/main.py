@@ -19,6 +19,7 @@ COMPLETION_VARIABLE = "_ARTIFACTSTORE_COMPLETE"
 _STORES = "artifactstore.cli.store_commands"
 _TRANSFER = "artifactstore.cli.transfer_commands"
 _READING = "artifactstore.cli.reading_commands"
+_CARE = "artifactstore.cli.care_commands"
 _NAMES = "artifactstore.cli.name_commands"
 _DELETION = "artifactstore.cli.deletion_commands"
 
@@ -35,7 +36,8 @@ COMMANDS = {
     "delete": CommandSource(_DELETION, "delete", "Hide versions, until they are brought back."),
     "undelete": CommandSource(_DELETION, "undelete", "Bring deleted versions back."),
     "log": CommandSource(_STORES, "log", "Show the records of the store, newest first."),
-    "check": CommandSource(_STORES, "check", "Look for damage in the store."),
+    "check": CommandSource(_CARE, "check", "Look for damage in the store."),
+    "repair": CommandSource(_CARE, "repair", "Mend what can be mended; say what heals the rest."),
     "info": CommandSource(_STORES, "info", "Show what the store holds and how small it is kept."),
     "index": CommandSource(
         "artifactstore.cli.index_commands", "index", "Show or rebuild this client's index."

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
+import click
+
 from artifactstore.cli.asking import ask_passphrase
 from artifactstore.cli.options import CommonOptions, Limits
 from artifactstore.cli.rendering import json_line, json_text, printable
@@ -125,6 +127,21 @@ class Session:
     def summary(self, document: Mapping[str, object], lines: Iterable[str]) -> None:
         """Print what the command did; --quiet keeps it to itself."""
         self.result(document, () if self.options.quiet else lines)
+
+    def lines(self, lines: Iterable[str]) -> None:
+        """Print what a person is to read before the command goes on; with --json it is part of the document."""
+        if not self.options.as_json:
+            sys.stdout.writelines(f"{line}\n" for line in lines)
+            sys.stdout.flush()
+
+    def confirmed(self, question: str, *, yes: bool) -> bool:
+        """Whether the user wants it: by --yes, or asked on a terminal; where nobody can be asked, it is not done."""
+        if yes:
+            return True
+        if self.options.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            self.notice("nothing was changed; repeat it with --yes to act", always=True)
+            return False
+        return click.confirm(question, err=True)
 
     def notice(self, text: str, *, always: bool = False) -> None:
         """Print a sentence on standard error, once; --quiet hides it unless `always`."""

@@ -13,11 +13,16 @@ from artifactstore.store import (
     IndexInfo,
     KeySlot,
     LogEntry,
+    Names,
+    Objects,
+    Problem,
     ProjectInfo,
     PullPlan,
     PullSummary,
     PushPlan,
     PushSummary,
+    RepairPlan,
+    RepairSummary,
     StoreInfo,
     Version,
 )
@@ -177,16 +182,68 @@ def check_shape(report: CheckReport) -> Shape:
     """What a check looked at and found."""
     return {
         "ok": report.ok,
-        "problems": [
-            {"kind": problem.kind, "object": problem.object, "message": problem.message}
-            for problem in report.problems
-        ],
+        "problems": [problem_shape(problem) for problem in report.problems],
         "records": report.records,
         "packs": report.packs,
         "versions": report.versions,
+        "versions_hurt": report.versions_hurt,
         "chunks": report.chunks,
         "bytes_read": report.bytes_read,
+        "packs_read_before": report.packs_read_before,
+        "packs_out_of_use": report.packs_out_of_use,
+        "orphans": _objects_shape(report.orphans),
+        "foreign": None if report.foreign is None else _objects_shape(report.foreign),
     }
+
+
+def problem_shape(problem: Problem) -> Shape:
+    """One thing that is wrong."""
+    return {
+        "kind": problem.kind,
+        "object": problem.object,
+        "message": problem.message,
+        "part": problem.part,
+        "versions": names_shape(problem.versions),
+        "paths": names_shape(problem.paths),
+        "next_step": problem.next_step,
+    }
+
+
+def repair_plan_shape(plan: RepairPlan) -> Shape:
+    """What a repair would do, and what is beyond it."""
+    return {
+        "refused": plan.refused,
+        "take_out": [
+            {"object": pack.object, "part": pack.part, "reason": pack.reason} for pack in plan.take_out
+        ],
+        "take_back": len(plan.take_back),
+        "chunks_to_save": sum(pack.survivors for pack in plan.save),
+        "new_state": plan.new_state,
+        "tiles": len(plan.tiles),
+        "beyond": [problem_shape(problem) for problem in plan.beyond],
+    }
+
+
+def repair_shape(done: RepairSummary) -> Shape:
+    """What a repair did."""
+    return {
+        "taken_out": done.taken_out,
+        "taken_back": done.taken_back,
+        "saved_bytes": done.saved_bytes,
+        "packs_added": done.packs_added,
+        "new_state": done.new_state,
+        "tiles": done.tiles,
+        "problems_left": done.problems_left,
+    }
+
+
+def names_shape(names: Names) -> Shape:
+    """The first of some names, and how many there are."""
+    return {"shown": list(names.shown), "total": names.total}
+
+
+def _objects_shape(objects: Objects) -> Shape:
+    return {**names_shape(objects.names), "size_bytes": objects.size_bytes}
 
 
 def index_shape(index: IndexInfo) -> Shape:

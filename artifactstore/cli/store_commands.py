@@ -1,10 +1,10 @@
-"""Commands about the store as a whole: `init`, `log`, `check`, `info`."""
+"""Commands about the store as a whole: `init`, `log`, `info`."""
 
 import sys
 
 import click
 
-from artifactstore.cli.options import CommonOptions, Limits, common_options, example, limit_options
+from artifactstore.cli.options import CommonOptions, common_options, example
 
 
 @click.command(epilog=example("artifactstore init /mnt/backup/store", "artifactstore init s3://bucket/store"))
@@ -50,38 +50,6 @@ def log(options: CommonOptions, limit: int | None) -> None:
             write_json_listing(sys.stdout, {}, "records", map(record_shape, records))
         else:
             sys.stdout.writelines(f"{record_line(record)}\n" for record in records)
-
-
-@click.command(epilog=example("artifactstore check", "artifactstore check --sample 5"))
-@click.option("--read-data", is_flag=True, help="Read, decrypt and verify the packs themselves.")
-@click.option(
-    "--sample",
-    type=click.FloatRange(min=0, max=100, min_open=True),
-    metavar="PERCENT",
-    help="Read only so many of the packs, taken at random; implies --read-data.",
-)
-@limit_options
-@common_options
-def check(options: CommonOptions, limits: Limits, read_data: bool, sample: float | None) -> int:
-    """Look for damage in the store: records, keys, manifests and packs.
-
-    Exits with 1 when there is any. Without --read-data the packs' names and sizes are checked, not their
-    bytes.
-    """
-    from artifactstore.cli.lines import check_lines
-    from artifactstore.cli.session import Session
-    from artifactstore.cli.shapes import check_shape
-
-    session = Session(options)
-    with session.open_store(limits) as store:
-        report = store.check(
-            read_data=read_data or sample is not None,
-            sample_percent=100.0 if sample is None else sample,
-            progress=session.progress,
-        )
-    tell = session.summary if report.ok else session.result  # damage is told even with --quiet
-    tell(check_shape(report), check_lines(report))
-    return 0 if report.ok else 1
 
 
 @click.command(epilog=example("artifactstore info --store /mnt/backup/store"))

@@ -9,7 +9,7 @@ from artifactstore.compression import compress
 from artifactstore.content.put import CidKeys
 from artifactstore.crypto.hashing import keyed_blake3
 from artifactstore.errors import Damaged
-from artifactstore.format.limits import KEY_BYTES, PACK_BYTES_TARGET, TAG_BYTES
+from artifactstore.format.limits import CID_PREFIX_BYTES, KEY_BYTES, PACK_BYTES_TARGET, TAG_BYTES
 from artifactstore.format.pack import PackType
 from artifactstore.format.segment import (
     ROW,
@@ -19,9 +19,11 @@ from artifactstore.format.segment import (
     encode_fan_out,
     split_rows,
 )
-from artifactstore.pack.reader import BlobOpener, PackRef, read_whole
+from artifactstore.pack.reader import BlobOpener, PackRef, read_contents, read_whole
 from artifactstore.pack.writer import FinishedPack, OpenPack
 
+# Whose chunks the index knows: the others are read whole.
+INDEXED_TYPES: Final = (PackType.DATA, PackType.PAGE, PackType.LIST)
 # 24 MiB of rows: with its footer an index pack always fits one pack.
 INDEX_ROWS_MAX: Final = 1 << 19
 _LEVEL: Final = 3
@@ -113,6 +115,19 @@ def read_all(backend: Backend, keys: CidKeys, pack: PackRef) -> list[bytes]:
             raise Damaged(f"{pack.name}: a chunk is not the one its cid names", object=pack.name)
         found.append(part)
     return found
+
+
+def footer_segments(backend: Backend, keys: CidKeys, pack: PackRef) -> list[Segment]:
+    """The index rows of a pack's chunks, by its own footer: the same that the index holds of it.
+
+    Raises:
+        Damaged: The pack is missing, or its footer was altered.
+    """
+    rows = sorted(
+        ROW.pack(chunk.cid[:CID_PREFIX_BYTES], 0, chunk.ordinal, *chunk.blob, chunk.start, chunk.length)
+        for chunk in read_contents(backend, keys.store_id, pack)
+    )
+    return [decode_segment(segment, pack.name) for _, segment in split_rows([pack.sha256], rows)]
 
 
 def read_segments(backend: Backend, keys: CidKeys, pack: PackRef) -> list[Segment]:

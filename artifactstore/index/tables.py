@@ -29,6 +29,7 @@ ALIASES: Final = "aliases"
 PENDING: Final = "pending"
 DAMAGED: Final = "damaged"
 SLOTS: Final = "slots"
+READ: Final = "read"
 TABLES: Final = (
     META,
     CHUNKS,
@@ -41,9 +42,10 @@ TABLES: Final = (
     PENDING,
     DAMAGED,
     SLOTS,
+    READ,
 )
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 _POSITION: Final = b"position"
 _FACTS: Final = b"facts"
 
@@ -237,6 +239,14 @@ def locations(txn: ReadTransaction, cid: bytes) -> list[Location]:
     if len(found) > 1 and (damaged := damaged_numbers(txn)):
         found.sort(key=lambda location: location.pack in damaged)
     return found
+
+
+def rows_in(txn: ReadTransaction, pack: int) -> Iterator[tuple[bytes, Location]]:
+    """The chunks of one pack as (first 16 bytes of the cid, location), found by a look at all that there are."""
+    for prefix, value in txn.scan(CHUNKS):
+        for tail in ROW_TAIL.iter_unpack(value):
+            if tail[0] == pack:
+                yield bytes(prefix), Location(*tail)
 
 
 def mark_damaged(txn: WriteTransaction, names: Iterable[bytes], slot: int) -> None:

@@ -68,8 +68,12 @@ class Log:
         self._slots = Slots(backend)
         self._tiles = Tiles(backend, keyring.store_id)
 
-    def follow(self, applier: Applier) -> Position:
+    def follow(self, applier: Applier, *, from_start: bool = False) -> Position:
         """Apply every record that the applier has not seen; return its position at the head.
+
+        Args:
+            applier: Where records go.
+            from_start: Where nothing is applied yet, begin with record 0 and not with the newest state.
 
         Raises:
             Damaged: A record is missing, or the roots don't chain.
@@ -77,7 +81,7 @@ class Log:
             NewerStore: A record needs a newer release.
         """
         position, expected = applier.position(), 0
-        if position.next_slot == 0:
+        if position.next_slot == 0 and not from_start:
             head = self._start(applier)
             position = applier.position()
             expected = max(0, head - position.next_slot)
@@ -204,3 +208,7 @@ class Log:
             else:
                 return True
         return False
+
+    def write_tile(self, name: str) -> None:
+        """Write a tile anew from the records, or from the tiles below it."""
+        self._tiles.write(name)

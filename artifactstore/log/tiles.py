@@ -48,6 +48,18 @@ class Tiles:
             [] if isinstance(answer, ArtifactStoreError) else decode_data_tile(answer) for answer in answers
         ]
 
+    def write(self, name: str) -> None:
+        """Write a tile anew, from the records or from the tiles below it.
+
+        Raises:
+            Damaged: A record that it is made from is missing.
+        """
+        _, level, number = name.split("/")
+        if level == "data":
+            self._write_data(int(number))
+        else:
+            self._write_hashes(int(level), int(number))
+
     def write_completed(self, slot: int) -> None:
         """Write the tiles that a slot, which this client has just filled, completes."""
         try:
@@ -55,9 +67,7 @@ class Tiles:
                 self._write_data((slot + 1) // DATA_TILE_WIDTH - 1)
             size, level = slot + 1, 0
             while size % TILE_WIDTH == 0:
-                number = size // TILE_WIDTH - 1
-                hashes = self._leaves(number) if level == 0 else self._roots(level, number)
-                self._backend.put(tile_name(level, number), b"".join(hashes))
+                self._write_hashes(level, size // TILE_WIDTH - 1)
                 size //= TILE_WIDTH
                 level += 1
         except ArtifactStoreError:
@@ -68,6 +78,10 @@ class Tiles:
         tile = encode_data_tile(self._valid(range(number * DATA_TILE_WIDTH, (number + 1) * DATA_TILE_WIDTH)))
         if tile is not None:
             self._backend.put(data_tile_name(number), tile)
+
+    def _write_hashes(self, level: int, number: int) -> None:
+        hashes = self._leaves(number) if level == 0 else self._roots(level, number)
+        self._backend.put(tile_name(level, number), b"".join(hashes))
 
     def _leaves(self, number: int) -> list[bytes]:
         slots = range(number * TILE_WIDTH, (number + 1) * TILE_WIDTH)

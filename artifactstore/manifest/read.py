@@ -77,28 +77,24 @@ class Span(NamedTuple):
     length: int
 
 
-def entries(
-    getter: Getter, manifest: Manifest, on_page: Callable[[bytes], None] | None = None
-) -> Iterator[StoredEntry]:
+def entries(getter: Getter, manifest: Manifest) -> Iterator[StoredEntry]:
     """Yield a version's entries in path order, each checked.
 
     Args:
         getter: Reads pages.
         manifest: The version's root.
-        on_page: Called with the cid of each page that is read.
 
     Raises:
         Damaged: A page is missing, or contradicts its parent.
         HostileManifest: An entry has a path that no honest writer produces.
     """
-    root = _root(manifest)
-    guard = _Guard()
-    for identity, content in _walk(getter, root, on_page):
+    guard = PathGuard()
+    for identity, content in _walk(getter, root_node(manifest)):
         guard.check(identity)
         yield StoredEntry(identity, content)
 
 
-class _Node(NamedTuple):
+class Node(NamedTuple):
     """What stands above a page says of it; `first` is None for the root, which has nothing to say of paths."""
 
     cid: bytes
@@ -109,28 +105,26 @@ class _Node(NamedTuple):
     first: str | None
 
 
-def _root(manifest: Manifest) -> _Node:
-    return _Node(manifest.cid, manifest.level, manifest.digest, manifest.size, manifest.entries, None)
+def root_node(manifest: Manifest) -> Node:
+    """What a version says of its root page."""
+    return Node(manifest.cid, manifest.level, manifest.digest, manifest.size, manifest.entries, None)
 
 
-def _walk(
-    getter: Getter, node: _Node, on_page: Callable[[bytes], None] | None
-) -> Iterator[tuple[Identity, Content]]:
-    page = _page(getter, node)
-    if on_page is not None:
-        on_page(node.cid)
+def _walk(getter: Getter, node: Node) -> Iterator[tuple[Identity, Content]]:
+    page = read_page(getter, node)
     if page.level == 0:
         yield from zip(page.identities, page.contents, strict=True)
         return
     for identity, content in zip(page.identities, page.contents, strict=True):
-        yield from _walk(getter, _child(page, identity, content), on_page)
+        yield from _walk(getter, child_node(page, identity, content))
 
 
-def _child(page: Page, identity: Identity, content: Content) -> _Node:
-    return _Node(content.cids, page.level - 1, identity[3], identity[2], content.sizes[0], identity[0])
+def child_node(page: Page, identity: Identity, content: Content) -> Node:
+    """What a page says of one below it."""
+    return Node(content.cids, page.level - 1, identity[3], identity[2], content.sizes[0], identity[0])
 
 
-def _page(getter: Getter, node: _Node) -> Page:
+def read_page(getter: Getter, node: Node) -> Page:
     """Read one page and hold it against what its parent says of it.
 
     A page below another has entries, and begins with the path that the other says: since paths rise, no page can
@@ -151,21 +145,30 @@ def _page(getter: Getter, node: _Node) -> Page:
     return page
 
 
-class _Guard:
-    """Refuses paths across a whole walk: order, collisions by file and folder, by case and form, forbidden names."""
+class PathGuard:
+    """Refuses paths across a whole walk: order, collisions by file and folder, by case and form, forbidden names.
+
+    Attributes:
+        last: The entry that was checked last.
+    """
 
     def __init__(self) -> None:
-        self._last: Identity | None = None
+        self.last: Identity | None = None
         # The folders that are open, each with the hashes of its names so far, folded.
         self._folders: list[tuple[str, set[int]]] = [("", set())]
         self._remembered = 0
 
     def check(self, identity: Identity) -> None:
+        """Refuse an entry that can't stand after the last one.
+
+        Raises:
+            HostileManifest: It can't.
+        """
         path = identity[0]
         problem = path_problem(path)
         if problem:
             raise HostileManifest(f"the manifest holds {path!r}: {problem}", path=path)
-        last = self._last
+        last = self.last
         if last is not None:
             if path_order(path) <= path_order(last[0]):
                 raise HostileManifest(f"the manifest holds {path!r} out of order", path=path)
@@ -174,7 +177,16 @@ class _Guard:
                     f"the manifest holds {last[0]!r} both as an entry and as a folder of {path!r}", path=path
                 )
         self._refuse_alike(path)
-        self._last = identity
+        self.last = identity
+
+    def pass_over(self, first: Identity, last: Identity) -> None:
+        """Take entries as checked that were checked among each other before.
+
+        Raises:
+            HostileManifest: They can't stand after the last one.
+        """
+        self.check(first)
+        self.last = last
 
     def _refuse_alike(self, path: str) -> None:
         """Refuse a name, of the path or of a folder on its way, that differs from a sibling by case or form only.
@@ -210,21 +222,21 @@ class _Guard:
 
 def find_entry(getter: Getter, manifest: Manifest, path: str) -> StoredEntry | None:
     """The entry at `path`, reading one page a level."""
-    node = _root(manifest)
+    node = root_node(manifest)
     order = path_order(path)
     while True:
-        page = _page(getter, node)
+        page = read_page(getter, node)
         if page.level == 0:
             for identity, content in zip(page.identities, page.contents, strict=True):
                 if identity[0] == path:
-                    _Guard().check(identity)
+                    PathGuard().check(identity)
                     return StoredEntry(identity, content)
             return None
-        chosen: _Node | None = None
+        chosen: Node | None = None
         for identity, content in zip(page.identities, page.contents, strict=True):
             if path_order(identity[0]) > order:
                 break
-            chosen = _child(page, identity, content)
+            chosen = child_node(page, identity, content)
         if chosen is None:
             return None
         node = chosen

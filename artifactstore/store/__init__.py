@@ -1,6 +1,8 @@
 """The front door of the library: `Store`, and what it hands back."""
 
-from artifactstore.maintenance.check import CheckReport, Problem
+from artifactstore.maintenance.findings import BrokenPack, CheckReport, Names, Objects, Problem
+from artifactstore.maintenance.repair import RepairSummary
+from artifactstore.maintenance.repair_plan import RepairPlan
 from artifactstore.store.results import (
     ArtifactInfo,
     DeletionPlan,
@@ -18,18 +20,23 @@ from artifactstore.store.version import Entry, PushSummary, Version
 
 __all__ = [
     "ArtifactInfo",
+    "BrokenPack",
     "CheckReport",
     "DeletionPlan",
     "Entry",
     "IndexInfo",
     "KeySlot",
     "LogEntry",
+    "Names",
+    "Objects",
     "Problem",
     "ProjectInfo",
     "PullPlan",
     "PullSummary",
     "PushPlan",
     "PushSummary",
+    "RepairPlan",
+    "RepairSummary",
     "Store",
     "StoreInfo",
     "Version",

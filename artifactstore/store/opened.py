@@ -11,6 +11,7 @@ from artifactstore.backend.probe import probe
 from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.get import ChunkReader
+from artifactstore.content.put import ChunkWriter
 from artifactstore.errors import NoSuchArtifact
 from artifactstore.executors import Executors
 from artifactstore.format.operations import Operation
@@ -106,6 +107,17 @@ class OpenStore:
         outcome = self._parts.committer.commit([operation]).outcomes[0]
         if outcome.skipped:
             raise NoSuchArtifact(f"nothing was changed: {outcome.skipped}")
+
+    def _chunk_writer(self, executors: Executors) -> ChunkWriter:
+        parts = self._parts
+        return ChunkWriter(
+            parts.backend,
+            parts.environment,
+            parts.keyring,
+            executors,
+            self._randomness,
+            level=self._access.compression_level,
+        )
 
     def _before_writing(self) -> None:
         """Refuse who may only read, and test the backend's promise before this client's first write to it."""

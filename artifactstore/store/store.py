@@ -8,7 +8,6 @@ from typing import Any, BinaryIO
 from artifactstore.catalog.rows import get_version
 from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
-from artifactstore.content.put import ChunkWriter
 from artifactstore.errors import PreconditionFailed
 from artifactstore.executors import Executors, threads
 from artifactstore.ids import parse_artifact_name
@@ -328,16 +327,8 @@ class Store(Deleting, Upkeep):
         parts = self._parts
         if self._chunker is None:
             self._chunker = Chunker(parts.keyring.chunker_seed())
-        writer = ChunkWriter(
-            parts.backend,
-            parts.environment,
-            parts.keyring,
-            executors,
-            self._randomness,
-            level=self._access.compression_level,
-        )
         return Pipeline(
-            writer,
+            self._chunk_writer(executors),
             self._chunker,
             parts.committer,
             parts.environment,

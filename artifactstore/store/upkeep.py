@@ -2,7 +2,12 @@
 
 from collections.abc import Iterator
 
-from artifactstore.maintenance.check import Checker, CheckReport
+from artifactstore.errors import Damaged, RolledBack
+from artifactstore.maintenance.check import Checker
+from artifactstore.maintenance.findings import CheckReport
+from artifactstore.maintenance.pack_check import Reading
+from artifactstore.maintenance.repair import Repairer, RepairParts, RepairSummary
+from artifactstore.maintenance.repair_plan import RepairPlan, plan_repair
 from artifactstore.progress import Progress
 from artifactstore.store import listing
 from artifactstore.store.opened import OpenStore
@@ -19,16 +24,28 @@ class Upkeep(OpenStore):
         return listing.log_entries(self._parts.log, position.next_slot, limit)
 
     def check(
-        self, *, read_data: bool = False, sample_percent: float = 100.0, progress: Progress | None = None
+        self,
+        *,
+        read_data: bool = False,
+        sample_percent: float = 100.0,
+        restart: bool = False,
+        progress: Progress | None = None,
     ) -> CheckReport:
         """Check that everything the store promises is there and whole.
+
+        Reading packs is a run that may be cut; the next check with `read_data` and the same percentage goes on with
+        what was not read yet.
 
         Args:
             read_data: Read packs whole, and open every chunk in them.
             sample_percent: How many of the packs to read, by chance.
+            restart: Read from the start although an earlier run was cut.
             progress: Told what happens; the store's own when None.
+
+        Raises:
+            RolledBack: The log is not the one that this client has seen.
         """
-        self._refresh()
+        failures = self._followed()
         parts = self._parts
         with self._make_executors() as executors:
             checker = Checker(
@@ -36,14 +53,66 @@ class Upkeep(OpenStore):
                 parts.keyring,
                 parts.environment,
                 parts.packs,
-                parts.log,
-                parts.reader,
                 executors,
+                self._clock,
+                self._randomness,
                 progress or self._progress,
             )
-            return checker.run(
-                read_data=read_data, sample_percent=sample_percent, randomness=self._randomness
+            return checker.run(Reading(sample_percent if read_data else 0.0, restart), failures)
+
+    def plan_repair(
+        self,
+        *,
+        read_data: bool = False,
+        sample_percent: float = 100.0,
+        restart: bool = False,
+        progress: Progress | None = None,
+    ) -> RepairPlan:
+        """Check the store, and say what `repair` would do about what was found; nothing is written.
+
+        Args:
+            read_data: As for `check`. Damage within packs shows only where they are read.
+            sample_percent: As for `check`.
+            restart: As for `check`.
+            progress: As for `check`.
+
+        Raises:
+            RolledBack: The log is not the one that this client has seen.
+        """
+        report = self.check(
+            read_data=read_data, sample_percent=sample_percent, restart=restart, progress=progress
+        )
+        return plan_repair(report)
+
+    def repair(self, plan: RepairPlan, *, progress: Progress | None = None) -> RepairSummary:
+        """Do what a plan says.
+
+        Args:
+            plan: From `plan_repair` of this very store object.
+            progress: Told what happens; the store's own when None.
+
+        Raises:
+            Damaged: The log is not whole, so nothing may be written.
+            PreconditionFailed: The store has changed so that the plan no longer holds.
+        """
+        self._before_writing()
+        parts, watcher = self._parts, progress or self._progress
+        with self._make_executors() as executors:
+            repairer = Repairer(
+                RepairParts(
+                    parts.backend,
+                    parts.keyring,
+                    parts.environment,
+                    parts.packs,
+                    parts.log,
+                    parts.committer,
+                    self._chunk_writer(executors),
+                    executors,
+                    self._randomness,
+                    watcher,
+                )
             )
+            return repairer.run(plan)
 
     def rebuild_index(self, progress: Progress | None = None) -> None:
         """Delete this client's index and build it again from the log."""
@@ -72,3 +141,28 @@ class Upkeep(OpenStore):
             probed_ns=self._probed_ns(),
             key_file=self.key_file,
         )
+
+    def _followed(self) -> list[Damaged]:
+        """Follow the log as far as it goes, and return why it goes no further.
+
+        A newcomer that can't start from the last state replays the log from its first record.
+
+        Raises:
+            RolledBack: The log is not the one that this client has seen.
+        """
+        try:
+            self._refresh()
+        except RolledBack:
+            raise
+        except Damaged as error:
+            if self._parts.catalog.position().next_slot:
+                return [error]
+        else:
+            return []
+        # What was taken over of the state is in the way of a replay.
+        self._parts = with_empty_index(self._access, self._parts, self._clock, self._randomness)
+        try:
+            self._parts.log.follow(self._parts.catalog, from_start=True)
+        except Damaged as error:
+            return [error]
+        return []

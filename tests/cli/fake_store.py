@@ -24,6 +24,7 @@ from artifactstore.errors import (
 )
 from artifactstore.ids import parse_artifact_name, parse_reference
 from artifactstore.keyring.keyfile import create_key_file
+from artifactstore.maintenance.findings import Names, Objects
 
 NOW_NS = 1_767_621_802_123_456_000  # 2026-01-05T14:03:22.123456Z
 
@@ -107,6 +108,10 @@ class Problem(NamedTuple):
     kind: str
     object: str
     message: str
+    part: str = "pack"
+    versions: Names = Names()
+    paths: Names = Names()
+    next_step: str = ""
 
 
 class CheckReport(NamedTuple):
@@ -114,8 +119,13 @@ class CheckReport(NamedTuple):
     records: int = 2
     packs: int = 1
     versions: int = 1
+    versions_hurt: int = 0
     chunks: int = 3
     bytes_read: int = 0
+    packs_read_before: int = 0
+    packs_out_of_use: int = 0
+    orphans: Objects = Objects()
+    foreign: Objects | None = Objects()
 
     @property
     def ok(self) -> bool:
@@ -394,7 +404,7 @@ class Store:
         self._operate()
         yield from self.records[::-1][:limit]
 
-    def check(self, *, read_data: bool, sample_percent: float, progress: Any) -> CheckReport:
+    def check(self, *, read_data: bool, sample_percent: float, restart: bool, progress: Any) -> CheckReport:
         return CheckReport(self.problems, bytes_read=int(sample_percent) if read_data else 0)
 
     def rebuild_index(self, progress: Any = None) -> None:
