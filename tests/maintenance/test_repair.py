@@ -115,7 +115,8 @@ def test_of_a_flipped_bit_only_its_own_blob_is_lost(small: Small) -> None:
     report = small.store.check(read_data=True)
     problem = only(report)
     assert (problem.object, problem.versions.total) == (name, 2)
-    assert 0 < problem.paths.total < 5
+    # Which blob comes first in a pack is up to the threads; it is never all there is.
+    assert 0 < problem.paths.total < sum(len(list(one.files())) for one in small.store.versions("p/a"))
     plan, done = mended(small.store)
     (broken,) = plan.save
     assert broken.survivors > 0
