@@ -128,13 +128,12 @@ class Deleting(Naming):
         return versions
 
     def _change(self, operations: Sequence[Delete | Undelete]) -> None:
-        self._before_writing()
-        for outcome in self._parts.committer.commit(operations).outcomes:
-            if outcome.skipped:
-                raise PreconditionFailed(
-                    f"not everything was changed, since another writer was faster: {outcome.skipped}",
-                    next_step="look at what is there now with `artifactstore ls`, then try again",
-                )
+        skipped = self._commit(operations)
+        if skipped:
+            raise PreconditionFailed(
+                f"not everything was changed, since another writer was faster: {skipped}",
+                next_step="look at what is there now with `artifactstore ls`, then try again",
+            )
 
 
 def _by_artifact(versions: Sequence[Version]) -> list[tuple[ArtifactName, list[int]]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from artifactstore.errors import NoSuchArtifact
 from artifactstore.format.operations import Alias, Tag
 from artifactstore.ids import check_name, parse_artifact_name, parse_reference
 from artifactstore.store import listing
@@ -55,7 +56,7 @@ class Naming(OpenStore):
         version = self.version(ref)
         artifact = parse_artifact_name(version.artifact)
         wanted = [movable_alias(name) for name in names]
-        self._commit(Alias(artifact.project, artifact.name, version.number, wanted))
+        self._name(Alias(artifact.project, artifact.name, version.number, wanted))
         return self.version(version.qualified_name)
 
     def remove_aliases(self, artifact: str, names: Iterable[str]) -> None:
@@ -70,7 +71,7 @@ class Naming(OpenStore):
         with self._parts.environment.read() as txn:
             for name in wanted:
                 listing.resolve(self, txn, reference._replace(alias=name, number=None, digest_prefix=None))
-        self._commit(Alias(reference.artifact.project, reference.artifact.name, None, wanted))
+        self._name(Alias(reference.artifact.project, reference.artifact.name, None, wanted))
 
     def add_tags(self, ref: str, labels: Iterable[str]) -> Version:
         """Put labels on a version."""
@@ -83,5 +84,10 @@ class Naming(OpenStore):
     def _tag(self, ref: str, add: list[str], remove: list[str]) -> Version:
         version = self.version(ref)
         artifact = parse_artifact_name(version.artifact)
-        self._commit(Tag(artifact.project, artifact.name, version.number, add, remove))
+        self._name(Tag(artifact.project, artifact.name, version.number, add, remove))
         return self.version(version.qualified_name)
+
+    def _name(self, operation: Alias | Tag) -> None:
+        skipped = self._commit([operation])
+        if skipped:
+            raise NoSuchArtifact(f"nothing was changed: {skipped}")

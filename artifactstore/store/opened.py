@@ -1,7 +1,7 @@
 """What every part of a store's front door stands on: the open parts, following the log, committing, closing."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,6 @@ from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.get import ChunkReader
 from artifactstore.content.put import ChunkWriter
-from artifactstore.errors import NoSuchArtifact
 from artifactstore.executors import Executors
 from artifactstore.format.operations import Operation
 from artifactstore.index.tables import META
@@ -102,11 +101,11 @@ class OpenStore:
     def _refresh(self) -> None:
         self._parts.log.follow(self._parts.catalog)
 
-    def _commit(self, operation: Operation) -> None:
+    def _commit(self, operations: Sequence[Operation]) -> str:
+        """Apply operations in one record; return why the first that did not apply did not, empty when all did."""
         self._before_writing()
-        outcome = self._parts.committer.commit([operation]).outcomes[0]
-        if outcome.skipped:
-            raise NoSuchArtifact(f"nothing was changed: {outcome.skipped}")
+        outcomes = self._parts.committer.commit(operations).outcomes
+        return next((outcome.skipped for outcome in outcomes if outcome.skipped), "")
 
     def _chunk_writer(self, executors: Executors) -> ChunkWriter:
         parts = self._parts
