@@ -42,6 +42,26 @@ def inline() -> Executors:
     return Executors(executor, executor, 1)
 
 
+class _Pool(ThreadPoolExecutor):
+    """Threads, which a fork does not copy: a child would wait for ever for what it gives to its copy of the pool."""
+
+    def __init__(self, width: int, name: str) -> None:
+        super().__init__(width, thread_name_prefix=name)
+        self._process = os.getpid()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run `fn` on a thread.
+
+        Raises:
+            RuntimeError: This process was forked since the pool was made.
+        """
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                "this process was forked in the middle of an operation: begin anew in the child"
+            )
+        return super().submit(fn, *args, **kwargs)
+
+
 @contextmanager
 def threads(*, width: int | None = None, io_width: int = 4) -> Iterator[Executors]:
     """Pools of threads that live as long as the `with` block; when it fails, tasks that wait are dropped.
@@ -51,8 +71,8 @@ def threads(*, width: int | None = None, io_width: int = 4) -> Iterator[Executor
         io_width: Threads for the backend.
     """
     width = width or _processors()
-    cpu = ThreadPoolExecutor(width, thread_name_prefix="artifactstore-cpu")
-    io = ThreadPoolExecutor(io_width, thread_name_prefix="artifactstore-io")
+    cpu = _Pool(width, "artifactstore-cpu")
+    io = _Pool(io_width, "artifactstore-io")
     try:
         yield Executors(cpu, io, width)
     except BaseException:

@@ -39,6 +39,7 @@ from artifactstore.errors import (
     ObjectMissing,
     UntrustedBackend,
 )
+from artifactstore.forks import renewed_in_children
 
 # macOS's fsync leaves the data in the drive's cache; this command is what reaches the medium there.
 _FULL_FSYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
@@ -73,8 +74,13 @@ class LocalBackend(Backend):
         self._randomness = randomness or SystemRandomness()
         # Folders whose own entry in their parent this process has fsynced: one fsync each, not one per put.
         self._durable_folders: set[str] = {""}
-        self._tidy_lock = threading.Lock()
         self._tidied = False
+        self.renew()
+        renewed_in_children(self)
+
+    def renew(self) -> None:
+        """In a child of a fork: make the lock anew."""
+        self._tidy_lock = threading.Lock()
 
     def create(self, name: str, data: Buffer) -> None:
         """Make an object that must not exist yet, all or nothing, durable on return."""

@@ -18,6 +18,7 @@ from artifactstore.backend.base import Backend, Buffer, ObjectInfo
 from artifactstore.backend.wrapping import WrapperBackend, sleep_unless
 from artifactstore.clock import Clock, Randomness
 from artifactstore.errors import ArtifactStoreError, ConnectionLost, Throttled
+from artifactstore.forks import renewed_in_children
 
 T = TypeVar("T")
 _Passing: TypeAlias = tuple[type[Throttled | ConnectionLost], ...]
@@ -48,6 +49,11 @@ class RetryingBackend(WrapperBackend):
         self._clock = clock
         self._randomness = randomness
         self._closed = threading.Event()
+        self.renew()
+        renewed_in_children(self)
+
+    def renew(self) -> None:
+        """In a child of a fork: begin with full patience."""
         self._lock = threading.Lock()
         self._answered = False
         self._failing_since_s: float | None = None

@@ -10,6 +10,7 @@ from typing import TypeVar
 from artifactstore.backend.base import Backend, Buffer, ObjectInfo
 from artifactstore.clock import Clock
 from artifactstore.errors import ArtifactStoreError, ConnectionLost
+from artifactstore.forks import renewed_in_children
 
 T = TypeVar("T")
 # A wait is cut into such pieces, so that closing the backend ends it soon.
@@ -99,6 +100,11 @@ class _Rate:
         self._clock = clock
         self._closed = closed
         self._url = url
+        self.renew()
+        renewed_in_children(self)
+
+    def renew(self) -> None:
+        """In a child of a fork: begin with nothing spent."""
         self._lock = threading.Lock()
         self._paid_until_s = float("-inf")
 

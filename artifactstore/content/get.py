@@ -13,6 +13,7 @@ from artifactstore.backend.base import Backend
 from artifactstore.content.put import CidKeys
 from artifactstore.crypto.hashing import keyed_blake3
 from artifactstore.errors import Damaged, ObjectMissing, TruncatedRead
+from artifactstore.forks import renewed_in_children
 from artifactstore.format.limits import BLOB_RAW_BYTES_MAX, TAG_BYTES
 from artifactstore.format.pack import PackType
 from artifactstore.format.segment import Location
@@ -52,6 +53,11 @@ class ChunkReader:
         self._packs = packs
         self._store_id = keys.store_id
         self._cid_keys = {kind: keys.cid_key(kind.name.lower()) for kind in PackType}
+        self.renew()
+        renewed_in_children(self)
+
+    def renew(self) -> None:
+        """In a child of a fork: begin with empty caches."""
         self._lock = threading.Lock()
         self._openers: OrderedDict[int, tuple[PackRef, BlobOpener]] = OrderedDict()
         self._blobs: OrderedDict[tuple[int, int], bytes] = OrderedDict()

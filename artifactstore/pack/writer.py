@@ -6,6 +6,7 @@ lock. An open pack is dropped on fork, crash or retry; it is never resumed.
 
 import contextlib
 import mmap as mmap_module
+import os
 import threading
 from collections.abc import Callable, Sequence
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
@@ -80,6 +81,7 @@ class OpenPack:
         self._type = pack_type
         self._key = key
         self._aead = Aead(key)
+        self._process = os.getpid()
         self._target = target_bytes
         self._view = _mapped(min(PACK_BYTES_MAX, target_bytes + target_bytes // 2 + (4 << 20)))
         header = encode_header(store_id, pack_type)
@@ -95,7 +97,13 @@ class OpenPack:
     def reserve(
         self, length: int, raw_length: int, codec: int, chunks: Sequence[tuple[bytes, int]]
     ) -> _Reserved | None:
-        """Give out the next ordinal and room for `length` sealed bytes, or None when the pack is full."""
+        """Give out the next ordinal and room for `length` sealed bytes, or None when the pack is full.
+
+        Raises:
+            RuntimeError: The pack is the parent's, which gives the same ordinals to other bytes (invariant 14).
+        """
+        if os.getpid() != self._process:
+            raise RuntimeError("this process was forked in the middle of a push: begin it anew in the child")
         overhead = _FOOTER_BYTES_PER_CHUNK * (len(self._cids) + len(chunks))
         overhead += _FOOTER_BYTES_PER_BLOB * (len(self._blobs) + 1) + END.size + TAG_BYTES
         if self._blobs and (
