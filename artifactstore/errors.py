@@ -9,7 +9,8 @@ and a next step that a person can take. The tree::
     │                             NoSuchEntry, Deleted
     ├── ConflictError         4   DestinationExists, StoreExists, ForeignContents, NewerStore, SourceChanged,
     │                             InvalidSource, PathCollision, PreconditionFailed, UntrustedBackend
-    ├── AccessError           5   KeyMissing, WrongKey, KeyExposed, KeyDamaged, PermissionRefused
+    ├── AccessError           5   KeyMissing, WrongKey, KeyExposed, KeyDamaged, CacheShared,
+    │                             PermissionRefused
     ├── Damaged               6   RolledBack, HostileManifest
     └── BackendError          7   ObjectMissing, ObjectExists, ObjectTooLarge, TruncatedRead, StorageFull,
                                   Throttled, ConnectionLost, UntrustedServer
@@ -256,6 +257,13 @@ class KeyDamaged(AccessError):
 
     kind = "key-damaged"
     advice = "restore it from your backup with `artifactstore key restore BACKUP`"
+
+
+class CacheShared(AccessError):
+    """The cache directory is another user's, or others may write to it; its index names files in clear."""
+
+    kind = "cache-shared"
+    advice = "set ARTIFACTSTORE_CACHE_DIR to a folder of your own, or take it from the others (chmod go-w)"
 
 
 class PermissionRefused(AccessError):

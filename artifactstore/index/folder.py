@@ -94,7 +94,7 @@ def storage_full(path: Path, reason: str) -> StorageFull:
     """The error for a disk that has no space for the index."""
     return StorageFull(
         f"no space is left for the index in {path}",
-        next_step="free some space there, or choose another folder with --cache-dir",
+        next_step="free some space there, or choose another folder with ARTIFACTSTORE_CACHE_DIR",
         path=str(path),
         reason=reason,
     )

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from artifactstore.errors import CacheShared
+
 MOUNT_TABLE: Final = Path("/proc/self/mountinfo")
 # Mount points, not files, bound this: a table longer than that is not read further.
 MOUNTS_MAX: Final = 100_000
@@ -92,6 +94,28 @@ def index_folder(
     return IndexFolder(
         wanted,
         f"the cache directory {cache} is on {kind} and there is no local space: use it from one machine only",
+    )
+
+
+def refuse_shared(cache_dir: str | os.PathLike[str]) -> None:
+    """Refuse a cache directory that others can change: who replaces an index there decides what a client believes.
+
+    Raises:
+        CacheShared: It belongs to another user, or its group or everybody may write to it.
+    """
+    try:
+        found = Path(cache_dir).stat()
+    except OSError:
+        return
+    owner, mode = found.st_uid, stat.S_IMODE(found.st_mode)
+    if owner != os.geteuid():
+        problem = f"belongs to another user (uid {owner})"
+    elif mode & 0o022:
+        problem = f"may be written to by others (mode {mode:04o})"
+    else:
+        return
+    raise CacheShared(
+        f"the cache directory {cache_dir} {problem}", path=str(cache_dir), uid=owner, mode=f"{mode:04o}"
     )
 
 

@@ -40,7 +40,7 @@ from artifactstore.format.operations import Parameters
 from artifactstore.format.record import RecordType, decode_frame, slot_name
 from artifactstore.index.environment import Environment, destroy
 from artifactstore.index.header import IndexBroken
-from artifactstore.index.places import index_folder
+from artifactstore.index.places import index_folder, refuse_shared
 from artifactstore.index.tables import (
     LAYOUT,
     TABLES,
@@ -183,7 +183,9 @@ def create_parts(access: Access, clock: Clock, randomness: Randomness, executors
         StoreExists: There is one already.
         ForeignContents: Something else is there.
         UntrustedBackend: Two writers can create one object there.
+        CacheShared: Others can change the cache directory.
     """
+    refuse_shared(access.cache_dir)
     backend = _backend(access, clock, randomness, make=True)
     refuse_occupied(backend)
     if not access.single_writer:
@@ -220,7 +222,9 @@ def open_parts(
         WrongKey: The key opens no slot of it.
         RolledBack: Another store lies there than the one expected.
         NewerStore: It is of a format that this release does not know.
+        CacheShared: Others can change the cache directory.
     """
+    refuse_shared(access.cache_dir)
     backend = _backend(access, clock, randomness, make=False)
     found, keys, record = _identity(backend)
     known = pinned(access.cache_dir, access.url)
