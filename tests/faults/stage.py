@@ -30,6 +30,7 @@ CALLS = (
     *("mkdir", "mkdirat", "unlink", "unlinkat", "rmdir", "chmod", "fchmod", "fchmodat"),
 )
 KILLED = -9
+EXIT_NOT_BEGUN = 99
 _PR_SET_PTRACER = 0x59616D61
 _ANYONE = -1
 _CALL = re.compile(r"(?:\d+ +)?([a-z0-9]+)\(")
@@ -225,7 +226,11 @@ def _serve(folder: Path) -> None:
         child = os.fork()
         if not child:
             os.close(opening)
-            _perform(words, folder, waiting)
+            try:
+                _perform(words, folder, waiting)
+            finally:
+                # What can't even begin must not go on as a second server.
+                os._exit(EXIT_NOT_BEGUN)
         os.close(waiting)
         sys.stdin.buffer.readline()
         os.close(opening)
