@@ -35,7 +35,7 @@ ARTIFACTS = ["soak/one", "soak/two", "soak/three"]
 EPOCH_S = 20.0
 SIZE_BYTES_MAX = 256 << 10
 # One of two hundred requests meets each of these, or about one of thirty meets any.
-WEATHER = tuple(Rule(fault, probability=0.005, delay_s=0.5) for fault in Fault)
+WEATHER = tuple(Rule(fault, probability=0.005, delay_s=0.5) for fault in Fault if fault is not Fault.EXPIRED)
 STORM = (Rule(Fault.SLOW_DOWN, probability=0.9), *WEATHER)
 STORM_EVERY_S, STORM_S = 60.0, 5.0
 KILL_EVERY_S = 3.0
