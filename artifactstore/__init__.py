@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from artifactstore.errors import ArtifactStoreError
     from artifactstore.progress import Progress
     from artifactstore.store import (
+        AdoptPlan,
         ArtifactInfo,
         BrokenPack,
         CheckReport,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AdoptPlan",
     "ArtifactInfo",
     "ArtifactStoreError",
     "BrokenPack",

@@ -287,7 +287,7 @@ class RolledBack(Damaged):
     """The log is shorter than, or differs from, what this client has seen."""
 
     kind = "rolled-back"
-    advice = "find out who restored or replaced the store's objects; do not write to it before"
+    advice = "find out who set the store back; `artifactstore adopt` shows what is lost, and goes on with what is there"
 
 
 class HostileManifest(Damaged):

@@ -1,4 +1,4 @@
-"""Commands that look after a store: `check`, `repair`."""
+"""Commands that look after a store: `check`, `repair`, `adopt`."""
 
 import click
 
@@ -84,7 +84,8 @@ def repair(
             progress=session.progress,
         )
         session.progress.finish()
-        session.lines(repair_plan_lines(plan))
+        if not options.quiet or plan.beyond or not plan.is_empty:
+            session.lines(repair_plan_lines(plan))
         act = not (plan.is_empty or plan.refused or dry_run) and session.confirmed(
             "repair the store?", yes=yes
         )
@@ -94,3 +95,34 @@ def repair(
         () if done is None else repair_lines(done),
     )
     return 1 if plan.beyond or not (act or plan.is_empty) else 0
+
+
+@click.command(epilog=example("artifactstore adopt", "artifactstore adopt --yes"))
+@click.option("--dry-run", is_flag=True, help="Show what is lost, and write nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Go on with what is there without asking.")
+@common_options
+def adopt(options: CommonOptions, dry_run: bool, yes: bool) -> int:
+    """Go on with a store that was set back, for example restored from an old copy.
+
+    Every client that has seen more of the log refuses such a store. This shows what this client has seen and the
+    store does not have any more; if you agree, a record says so, and this client forgets it. What is lost is not
+    brought back: push it again. Exits with 1 when there was something to agree to and you did not.
+    """
+    from artifactstore.cli.lines import adopt_lines
+    from artifactstore.cli.session import Session
+    from artifactstore.cli.shapes import adopt_shape
+
+    session = Session(options)
+    with session.open_store() as store:
+        plan = store.plan_adopt()
+        if not options.quiet or plan.needed:
+            session.lines(adopt_lines(plan))
+        act = (
+            plan.needed
+            and not dry_run
+            and session.confirmed("forget what is lost, and go on with what is there?", yes=yes)
+        )
+        if act:
+            store.adopt(plan)
+    session.summary({"plan": adopt_shape(plan), "adopted": act}, ["adopted"] if act else ())
+    return 0 if act or not plan.needed else 1

@@ -18,6 +18,7 @@ from artifactstore.cli.rendering import (
 )
 from artifactstore.ids import LATEST
 from artifactstore.store import (
+    AdoptPlan,
     ArtifactInfo,
     CheckReport,
     DeletionPlan,
@@ -251,6 +252,24 @@ def repair_lines(done: RepairSummary) -> Iterator[str]:
         yield f"wrote {' and '.join(state + ([count_text(done.tiles, 'tile')] if done.tiles else []))}"
     if done.problems_left:
         yield f"{count_text(done.problems_left, 'problem')} left, as told above"
+
+
+def adopt_lines(plan: AdoptPlan) -> Iterator[str]:
+    """What a client has seen and the bucket does not have."""
+    if not plan.needed:
+        yield "the log is the one that this client has seen: there is nothing to adopt"
+        return
+    yield f"this client has seen {count_text(plan.slots_known, 'record')}, the bucket has {plan.slots_found:,}"
+    for words, names in (
+        ("lost", plan.lost),
+        ("there with other content", plan.replaced),
+        ("deleted once, and back", plan.come_back),
+    ):
+        if names.total:
+            yield f"{words}: {_names(names)}"
+    if plan.lost_packs:
+        packs, size = count_text(plan.lost_packs, "pack"), size_text(plan.lost_bytes)
+        yield f"{packs} ({size}) are no longer of the store: push what they held again"
 
 
 def _apart_lines(report: CheckReport) -> Iterator[str]:

@@ -38,6 +38,7 @@ COMMANDS = {
     "log": CommandSource(_STORES, "log", "Show the records of the store, newest first."),
     "check": CommandSource(_CARE, "check", "Look for damage in the store."),
     "repair": CommandSource(_CARE, "repair", "Mend what can be mended; say what heals the rest."),
+    "adopt": CommandSource(_CARE, "adopt", "Go on with a store that was set back, knowing what is lost."),
     "info": CommandSource(_STORES, "info", "Show what the store holds and how small it is kept."),
     "index": CommandSource(
         "artifactstore.cli.index_commands", "index", "Show or rebuild this client's index."

@@ -6,6 +6,7 @@ A shape only ever gains names; a name that is there keeps its meaning.
 from artifactstore.cli.rendering import iso_time
 from artifactstore.cli.session import CreatedStore
 from artifactstore.store import (
+    AdoptPlan,
     ArtifactInfo,
     CheckReport,
     DeletionPlan,
@@ -234,6 +235,20 @@ def repair_shape(done: RepairSummary) -> Shape:
         "new_state": done.new_state,
         "tiles": done.tiles,
         "problems_left": done.problems_left,
+    }
+
+
+def adopt_shape(plan: AdoptPlan) -> Shape:
+    """What a client has seen and the bucket does not have."""
+    return {
+        "needed": plan.needed,
+        "slots_known": plan.slots_known,
+        "slots_found": plan.slots_found,
+        "lost": names_shape(plan.lost),
+        "replaced": names_shape(plan.replaced),
+        "come_back": names_shape(plan.come_back),
+        "lost_packs": plan.lost_packs,
+        "lost_bytes": plan.lost_bytes,
     }
 
 

@@ -1,5 +1,6 @@
 """The front door of the library: `Store`, and what it hands back."""
 
+from artifactstore.maintenance.adopt import AdoptPlan
 from artifactstore.maintenance.findings import BrokenPack, CheckReport, Names, Objects, Problem
 from artifactstore.maintenance.repair import RepairSummary
 from artifactstore.maintenance.repair_plan import RepairPlan
@@ -19,6 +20,7 @@ from artifactstore.store.store import Store
 from artifactstore.store.version import Entry, PushSummary, Version
 
 __all__ = [
+    "AdoptPlan",
     "ArtifactInfo",
     "BrokenPack",
     "CheckReport",

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 from artifactstore.backend.base import Backend
@@ -255,6 +257,21 @@ def with_empty_index(access: Access, parts: Parts, clock: Clock, randomness: Ran
     parts.environment.close()
     destroy(path)
     return _wire(access, parts.backend, parts.keyring, clock, randomness)
+
+
+@contextmanager
+def without_memory(access: Access, parts: Parts, clock: Clock, randomness: Randomness) -> Iterator[Parts]:
+    """The same open store for a `with` block, as a client sees it that has never seen it before."""
+    access.cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="adopting-", dir=access.cache_dir) as folder:
+        fresh = _wire(
+            access._replace(cache_dir=Path(folder)), parts.backend, parts.keyring, clock, randomness
+        )
+        try:
+            yield fresh
+        finally:
+            fresh.environment.close()
+            destroy(fresh.environment.path)
 
 
 def refuse_occupied(backend: Backend) -> None:

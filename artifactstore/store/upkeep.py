@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 
-from artifactstore.errors import Damaged, RolledBack
+import msgspec
+
+from artifactstore.errors import Damaged, PreconditionFailed, RolledBack
+from artifactstore.maintenance.adopt import AdoptPlan, acknowledge, plan_adopt
 from artifactstore.maintenance.check import Checker
 from artifactstore.maintenance.findings import CheckReport
 from artifactstore.maintenance.pack_check import Reading
@@ -11,7 +14,7 @@ from artifactstore.maintenance.repair_plan import RepairPlan, plan_repair
 from artifactstore.progress import Progress
 from artifactstore.store import listing
 from artifactstore.store.opened import OpenStore
-from artifactstore.store.opening import with_empty_index
+from artifactstore.store.opening import with_empty_index, without_memory
 from artifactstore.store.results import IndexInfo, LogEntry, StoreInfo
 
 
@@ -113,6 +116,55 @@ class Upkeep(OpenStore):
                 )
             )
             return repairer.run(plan)
+
+    def plan_adopt(self) -> AdoptPlan:
+        """Say what this client has seen and the bucket does not have any more; nothing is written.
+
+        The bucket's log is replayed from its first record, so that nothing is taken for granted in it.
+
+        Raises:
+            Damaged: The bucket's log is not whole in itself.
+        """
+        try:
+            self._refresh()
+        except Damaged:
+            pass
+        else:
+            slots = self._parts.catalog.position().next_slot
+            return AdoptPlan(needed=False, slots_known=slots, slots_found=slots)
+        with without_memory(self._access, self._parts, self._clock, self._randomness) as fresh:
+            fresh.log.follow(fresh.catalog, from_start=True)
+            return plan_adopt(self._parts.environment, fresh.environment, self._parts.packs)
+
+    def adopt(self, plan: AdoptPlan) -> None:
+        """Acknowledge a bucket that was set back: say so in a record, and go on with what its log says.
+
+        This client forgets what it has seen beyond it. A member who may only read forgets, and writes no record.
+
+        Args:
+            plan: From `plan_adopt`.
+
+        Raises:
+            PreconditionFailed: The bucket lacks more, or other things, than the plan says.
+            Damaged: The bucket's log is not whole in itself.
+        """
+        if not plan.needed:
+            return
+        with without_memory(self._access, self._parts, self._clock, self._randomness) as fresh:
+            position = fresh.log.follow(fresh.catalog, from_start=True)
+            now = plan_adopt(self._parts.environment, fresh.environment, self._parts.packs)
+            if msgspec.structs.replace(now, slots_found=plan.slots_found) != plan:
+                raise PreconditionFailed(
+                    "the bucket lacks other things by now than the plan says", next_step="plan it anew"
+                )
+            if position.next_slot < plan.slots_found:
+                raise PreconditionFailed("the log was set back once more", next_step="plan it anew")
+            if fresh.keyring.signing_key is not None:
+                self._before_writing()
+                acknowledge(fresh.committer, plan)
+        # Only now: whoever is cut before it still knows what there is to acknowledge.
+        self._parts = with_empty_index(self._access, self._parts, self._clock, self._randomness)
+        self._refresh()
 
     def rebuild_index(self, progress: Progress | None = None) -> None:
         """Delete this client's index and build it again from the log."""

@@ -1,17 +1,23 @@
 """Check finds what is wrong and names it: packs, records, keys, manifests, the log's length; and says nothing else."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from artifactstore import Store
+from artifactstore.backend.base import Backend
 from artifactstore.errors import ArtifactStoreError, Damaged, RolledBack
+from artifactstore.executors import inline
 from artifactstore.format.limits import RECORD_BYTES_MAX
+from artifactstore.format.pack import PackedChunk
 from artifactstore.format.page import Content, Kind
 from artifactstore.format.record import slot_name
 from artifactstore.index.tables import CHUNKS
-from artifactstore.maintenance.check import CheckReport
+from artifactstore.maintenance import pack_check
+from artifactstore.maintenance.findings import CheckReport
+from artifactstore.pack.reader import PackRef
 from tests.stores import RudeWriter, make_store, noise, reopened, state_of, write_tree
 
 
@@ -280,3 +286,86 @@ def test_a_lost_connection_is_an_error_and_no_finding(store: Store) -> None:
     except ArtifactStoreError as error:
         kinds = {error.kind}
     assert kinds == {"connection-lost"}
+
+
+# --- reading that is cut ------------------------------------------------------------------------------------------
+
+
+class Metered:
+    """Counts the packs that are read whole, and may cut a check after some of them."""
+
+    def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.read: list[str] = []
+        self.cut_after = 1 << 30
+        real = pack_check.read_whole
+
+        def counted(backend: Backend, store_id: bytes, pack: PackRef) -> tuple[memoryview, list[PackedChunk]]:
+            if len(self.read) >= self.cut_after:
+                raise KeyboardInterrupt
+            self.read.append(pack.name)
+            return real(backend, store_id, pack)
+
+        monkeypatch.setattr(pack_check, "read_whole", counted)
+        store._make_executors = lambda: contextlib.nullcontext(inline())  # so that it is cut at one place
+
+    def reads(self, act: Callable[[], CheckReport]) -> tuple[list[str], CheckReport | None]:
+        self.read = []
+        try:
+            return self.read, act()
+        except KeyboardInterrupt:
+            return self.read, None
+
+
+@pytest.fixture
+def metered(store: Store, monkeypatch: pytest.MonkeyPatch) -> Metered:
+    return Metered(store, monkeypatch)
+
+
+def test_a_check_that_was_cut_goes_on_where_it_stood(store: Store, metered: Metered) -> None:
+    """What was read and found whole is not read again; the next run after a whole one reads all."""
+    metered.cut_after = 3
+    first, cut = metered.reads(lambda: store.check(read_data=True))
+    assert (len(first), cut) == (3, None)
+    metered.cut_after = 1 << 30
+    rest, report = metered.reads(lambda: store.check(read_data=True))
+    assert sorted(first + rest) == packs(store)
+    assert report is not None
+    assert (report.ok, report.packs_read_before) == (True, 3)
+    again, report = metered.reads(lambda: store.check(read_data=True))
+    assert sorted(again) == packs(store)
+    assert report is not None
+    assert report.packs_read_before == 0
+
+
+def test_a_check_may_be_started_over(store: Store, metered: Metered) -> None:
+    """`restart` reads all of them, and so does another percentage."""
+    for changes in ({"restart": True}, {"sample_percent": 99.9999}):
+        metered.cut_after = 3
+        metered.reads(lambda: store.check(read_data=True, restart=True))
+        metered.cut_after = 1 << 30
+        read, _ = metered.reads(lambda changes=changes: store.check(read_data=True, **changes))
+        assert sorted(read) == packs(store)
+
+
+def test_a_sample_that_was_cut_reads_the_rest_of_the_same_sample(store: Store, metered: Metered) -> None:
+    """The second part asks for the packs that the first would have read."""
+    metered.cut_after = 1
+    first, _ = metered.reads(lambda: store.check(read_data=True, sample_percent=60))
+    metered.cut_after = 1 << 30
+    rest, report = metered.reads(lambda: store.check(read_data=True, sample_percent=60))
+    assert report is not None
+    assert report.packs_read_before == len(first)
+    assert not set(first) & set(rest)
+    assert len(first) + len(rest) <= len(packs(store))
+
+
+def test_what_is_broken_is_read_again(store: Store, metered: Metered) -> None:
+    """A pack that was found broken before the cut is found broken by the second part too."""
+    for name in packs(store)[:2]:
+        store._parts.backend.put(name, get(store, name)[:-1] + b"!")
+    metered.cut_after = 4
+    metered.reads(lambda: store.check(read_data=True))
+    metered.cut_after = 1 << 30
+    _, report = metered.reads(lambda: store.check(read_data=True))
+    assert report is not None
+    assert set(packs(store)[:2]) <= objects(report)
