@@ -164,17 +164,33 @@ class ChunkWriter:
             uploads = list(self._uploads)
         wait(uploads, timeout_s)
 
+    @property
+    def registrable_bytes(self) -> int:
+        """Bytes of the packs that `take_stored` would return."""
+        with self._lock:
+            self._collect()
+            return sum(pack.added.size for pack in self._done if pack.added.type == PackType.DATA)
+
     def take_stored(self) -> list[FinishedPack]:
         """Data packs that are stored by now, without waiting for any other.
 
         Packs of pages and chunk lists stay until `drain`, so that a list is never registered before what it lists.
         """
         with self._lock:
-            while self._uploads and self._uploads[0].done():
-                self._done.append(self._uploads.popleft().result())
+            self._collect()
             taken = [pack for pack in self._done if pack.added.type == PackType.DATA]
             self._done = [pack for pack in self._done if pack.added.type != PackType.DATA]
         return taken
+
+    def _collect(self) -> None:
+        """Set finished uploads aside; one that failed stays, for whoever waits for it. The lock is held."""
+        left: deque[Future[FinishedPack]] = deque()
+        for future in self._uploads:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._done.append(future.result())
+            else:
+                left.append(future)
+        self._uploads = left
 
     def registered(self, packs: Sequence[FinishedPack]) -> None:
         """Forget the claims on the chunks of these packs: they are in the index now."""

@@ -1,8 +1,8 @@
 """Push: files → chunks → packs → manifest → one record.
 
 Read top to bottom: found files become entries in path order, unchanged ones from the stat cache without being read;
-entries become pages; packs that are stored already are registered by a pending record every 256 MiB, so that an
-interrupted push pays for little twice; the commit is the only point at which a version exists.
+entries become pages; packs that are stored already are registered by pending records, so that an interrupted push
+pays for 256 MiB twice at most; the commit is the only point at which a version exists.
 """
 
 import os
@@ -40,7 +40,10 @@ from artifactstore.transfer.ingest import (
 )
 from artifactstore.transfer.scan import Found
 
+# What a push that was cut short may have to upload again, at most.
 PENDING_BYTES: Final = 256 << 20
+# Due at half of it: while a record is claimed, or a file's next segment is read, a few packs more are stored.
+_DUE_SHARE: Final = 2
 # Chunks not yet registered are remembered in memory, so their number is bounded too.
 PENDING_CHUNKS: Final = 1 << 16
 # An advisory list, in every state for good: a push of terabytes names its first packs only.
@@ -155,7 +158,7 @@ class Pusher:
         self._registered = list(begun.packs)
         with pipeline.environment.read() as txn:
             self._damaged = frozenset(damaged_packs(txn))
-        self._pending_bytes, self._pending_chunks = PENDING_BYTES, PENDING_CHUNKS
+        self._pending_chunks = PENDING_CHUNKS
         self._files_read = self._bytes_read = 0
 
     @property
@@ -296,10 +299,10 @@ class Pusher:
 
     def _pending_if_due(self) -> None:
         """Register the packs stored so far, when there are enough of them that losing them would hurt."""
-        stored = self._parts.writer.stored
-        if stored.pack_bytes >= self._pending_bytes or stored.chunks >= self._pending_chunks:
-            self._pending_bytes = stored.pack_bytes + PENDING_BYTES
-            self._pending_chunks = stored.chunks + PENDING_CHUNKS
+        writer = self._parts.writer
+        chunks = writer.stored.chunks
+        if writer.registrable_bytes >= PENDING_BYTES // _DUE_SHARE or chunks >= self._pending_chunks:
+            self._pending_chunks = chunks + PENDING_CHUNKS
             self._register_stored()
 
     def _register_stored(self) -> None:

@@ -20,11 +20,14 @@ import pytest
 from artifactstore.backend.remote import FsspecBackend
 from artifactstore.clock import Clock
 from artifactstore.errors import ArtifactStoreError, BackendError, ConnectionLost, ObjectExists
+from artifactstore.format.limits import PACK_BYTES_TARGET
 from artifactstore.store.store import Store
 from artifactstore.testing import invariants
 from artifactstore.testing.history import Recorder, read_journal, read_log
 from artifactstore.testing.linearizability import Landed, assert_follows_log
 from artifactstore.testing.proxy import Fault, FaultProxy, Rule
+from artifactstore.transfer.ingest import BATCH_BYTES
+from artifactstore.transfer.push import PENDING_BYTES
 from tests.servers import BUCKET, Server
 from tests.stores import FakeClock, noise
 
@@ -32,6 +35,7 @@ PUTS = frozenset({"PUT"})
 GETS = frozenset({"GET"})
 DELAY_S = 0.4
 A_MINUTE_S = 60.0
+PACKS = 34
 
 # What passes by itself; credentials that expired don't, and a push that meets them has a test of its own.
 PASSING = [fault for fault in Fault if fault is not Fault.EXPIRED]
@@ -283,3 +287,48 @@ def test_a_wrong_endpoint_is_an_error_sooner(wire: Wire) -> None:
             wire.open("new", endpoint=endpoint, clock=clock)
     assert endpoint in str(caught.value)
     assert clock.waited_s <= 15
+
+
+def orphans_bytes(store: Store) -> int:
+    """Bytes of packs that are stored and that no record names: what was uploaded in vain."""
+    store.projects()
+    parts = store._parts
+    with parts.environment.read() as txn:
+        named = {
+            f"packs/{name[:2]}/{name}" for pack in parts.packs.all(txn) for name in [pack.added.name.hex()]
+        }
+    return sum(info.size_bytes for info in parts.backend.list("packs/") if info.name not in named)
+
+
+@pytest.mark.parametrize("passing", [3, 17, 30])
+def test_a_cut_push_uploads_at_most_one_interval_twice(
+    wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passing: int, deep: bool
+) -> None:
+    """The network dies after some packs: what no pending record has named yet is all that the next push sends again."""
+    scale = 1 if deep else 512
+    pack_bytes, interval_bytes = PACK_BYTES_TARGET // scale, PENDING_BYTES // scale
+    monkeypatch.setattr("artifactstore.content.put.PACK_BYTES_TARGET", pack_bytes)
+    monkeypatch.setattr("artifactstore.transfer.push.PENDING_BYTES", interval_bytes)
+    monkeypatch.setattr("artifactstore.transfer.push.BATCH_BYTES", BATCH_BYTES // scale)
+    artifact, source = wire.artifact(), tmp_path / "source"
+    source.mkdir()
+    for number in range(4 * PACKS):
+        (source / f"{number:03}").write_bytes(noise(pack_bytes // 4, seed=1000 * passing + number))
+    with wire.direct() as store:
+        before_bytes = orphans_bytes(store)
+    with wire.open("mine", clock=FakeClock()) as store:
+        wire.proxy.inject(Rule(Fault.CUT_BEFORE, PUTS, "/packs/", skip=passing))
+        dying = started(
+            lambda: until(lambda: wire.proxy.injected) or wire.proxy.inject(Rule(Fault.CUT_BEFORE))
+        )
+        with pytest.raises(ConnectionLost):
+            store.push([source], artifact)
+        dying.join()
+        wire.proxy.inject()
+        made = store.push([source], artifact)
+    with wire.direct() as store:
+        twice_bytes = orphans_bytes(store) - before_bytes
+    assert made.push is not None
+    assert twice_bytes <= interval_bytes
+    # What was registered is not sent again.
+    assert (made.push.new_bytes < 4 * PACKS * (pack_bytes // 4)) == (passing * pack_bytes > interval_bytes)
