@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from artifactstore.store import (
         AdoptPlan,
         ArtifactInfo,
+        AuditReport,
         BrokenPack,
         CheckReport,
         DeletionPlan,
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
         Store,
         StoreInfo,
         Version,
+        audit,
     )
 
 __all__ = [
     "AdoptPlan",
     "ArtifactInfo",
     "ArtifactStoreError",
+    "AuditReport",
     "BrokenPack",
     "CheckReport",
     "DeletionPlan",
@@ -58,6 +61,7 @@ __all__ = [
     "Store",
     "StoreInfo",
     "Version",
+    "audit",
 ]
 
 _HOMES = {

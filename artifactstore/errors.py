@@ -11,7 +11,7 @@ and a next step that a person can take. The tree::
     │                             InvalidSource, PathCollision, PreconditionFailed, UntrustedBackend
     ├── AccessError           5   KeyMissing, WrongKey, KeyExposed, KeyDamaged, CacheShared,
     │                             PermissionRefused
-    ├── Damaged               6   RolledBack, HostileManifest
+    ├── Damaged               6   RolledBack, HostileManifest, StillThere, InvalidEvidence
     └── BackendError          7   ObjectMissing, ObjectExists, ObjectTooLarge, TruncatedRead, StorageFull,
                                   Throttled, ConnectionLost, UntrustedServer
 """
@@ -295,6 +295,20 @@ class HostileManifest(Damaged):
 
     kind = "hostile-manifest"
     advice = "do not use this version; ask who pushed it"
+
+
+class StillThere(Damaged):
+    """An object that was given up for deletion is there, although a record says that it is gone."""
+
+    kind = "still-there"
+    advice = "whoever has a key deletes it again with `artifactstore gc`"
+
+
+class InvalidEvidence(Damaged):
+    """A receipt or a checkpoint is cut, altered, or of another store or log."""
+
+    kind = "invalid-evidence"
+    advice = "don't rely on it; ask whoever gave it to you for another, and tell them why"
 
 
 # --- 7: the backend or a disk failed ---------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from artifactstore.ids import LATEST
 from artifactstore.store import (
     AdoptPlan,
     ArtifactInfo,
+    AuditReport,
     CheckReport,
     DeletionPlan,
     Entry,
@@ -202,6 +203,30 @@ def check_lines(report: CheckReport) -> Iterator[str]:
     if report.packs_read_before:
         looked_at += f", {count_text(report.packs_read_before, 'pack')} read before this run was cut"
     found = "no damage" if report.ok else count_text(len(report.problems), "problem")
+    yield f"found {found} ({looked_at})"
+
+
+def audit_lines(report: AuditReport) -> Iterator[str]:
+    """What an audit found and what it looked at."""
+    for problem in report.problems:
+        yield from problem_lines(problem)
+    if report.unerased.names.total:
+        names = report.unerased.names
+        yield f"condemned, and still there since nobody has erased them yet: {_names(names)}"
+    if report.unnamed is not None and report.unnamed.names.total:
+        yield f"named by no record: {_names(report.unnamed.names)}"
+    yield f"store {report.store_id}"
+    yield f"generation {report.generation}, last record {time_text(report.time_ns)}, root {report.root}"
+    looked_at = ", ".join(
+        (
+            count_text(report.records, "record"),
+            count_text(report.packs, "pack"),
+            count_text(report.chunks, "chunk"),
+            f"{count_text(report.condemned, 'name')} condemned",
+            f"{size_text(report.bytes_read)} read",
+        )
+    )
+    found = "nothing wrong" if report.ok else count_text(len(report.problems), "problem")
     yield f"found {found} ({looked_at})"
 
 

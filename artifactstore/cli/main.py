@@ -22,6 +22,7 @@ _READING = "artifactstore.cli.reading_commands"
 _CARE = "artifactstore.cli.care_commands"
 _NAMES = "artifactstore.cli.name_commands"
 _DELETION = "artifactstore.cli.deletion_commands"
+_AUDIT = "artifactstore.cli.audit_commands"
 
 COMMANDS = {
     "init": CommandSource(_STORES, "init", "Make a store, and a key file if you have none."),
@@ -38,6 +39,7 @@ COMMANDS = {
     "log": CommandSource(_STORES, "log", "Show the records of the store, newest first."),
     "check": CommandSource(_CARE, "check", "Look for damage in the store."),
     "repair": CommandSource(_CARE, "repair", "Mend what can be mended; say what heals the rest."),
+    "audit": CommandSource(_AUDIT, "audit", "Check a store from outside, without a key."),
     "adopt": CommandSource(_CARE, "adopt", "Go on with a store that was set back, knowing what is lost."),
     "info": CommandSource(_STORES, "info", "Show what the store holds and how small it is kept."),
     "index": CommandSource(

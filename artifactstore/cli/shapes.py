@@ -8,6 +8,7 @@ from artifactstore.cli.session import CreatedStore
 from artifactstore.store import (
     AdoptPlan,
     ArtifactInfo,
+    AuditReport,
     CheckReport,
     DeletionPlan,
     Entry,
@@ -194,6 +195,27 @@ def check_shape(report: CheckReport) -> Shape:
         "packs_out_of_use": report.packs_out_of_use,
         "orphans": _objects_shape(report.orphans),
         "foreign": None if report.foreign is None else _objects_shape(report.foreign),
+    }
+
+
+def audit_shape(report: AuditReport) -> Shape:
+    """What an audit looked at and found."""
+    return {
+        "ok": report.ok,
+        "store": report.store_id,
+        "problems": [problem_shape(problem) for problem in report.problems],
+        "records": report.records,
+        "root": report.root,
+        "generation": report.generation,
+        "time": iso_time(report.time_ns),
+        "packs": report.packs,
+        "pack_bytes": report.pack_bytes,
+        "chunks": report.chunks,
+        "bytes_read": report.bytes_read,
+        "condemned": report.condemned,
+        "unerased": _objects_shape(report.unerased),
+        "unnamed": None if report.unnamed is None else _objects_shape(report.unnamed),
+        "checkpoint": report.checkpoint,
     }
 
 

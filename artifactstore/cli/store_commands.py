@@ -32,8 +32,13 @@ def init(options: CommonOptions, url: str | None) -> None:
 
 @click.command(epilog=example("artifactstore log -n 10"))
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="COUNT", help="Only the newest so many.")
+@click.option(
+    "--checkpoint",
+    is_flag=True,
+    help="Print instead how long the log is and its root, signed, as a C2SP note.",
+)
 @common_options
-def log(options: CommonOptions, limit: int | None) -> None:
+def log(options: CommonOptions, limit: int | None, checkpoint: bool) -> None:
     """Show the records of the store, newest first.
 
     Each record says when it was written (by its writer's clock), which slot key its writer claims, and what
@@ -44,7 +49,12 @@ def log(options: CommonOptions, limit: int | None) -> None:
     from artifactstore.cli.session import Session
     from artifactstore.cli.shapes import record_shape
 
-    with Session(options).open_store() as store:
+    session = Session(options)
+    with session.open_store() as store:
+        if checkpoint:
+            note = store.checkpoint()
+            session.result({"checkpoint": note}, [note.rstrip("\n")])
+            return
         records = store.log(limit=limit)
         if options.as_json:
             write_json_listing(sys.stdout, {}, "records", map(record_shape, records))

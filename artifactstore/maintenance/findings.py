@@ -171,6 +171,23 @@ class Some:
         return Names(tuple(self._first), self._total)
 
 
+class Pile:
+    """Objects as they are found: names as `Some` keeps them, and their bytes."""
+
+    def __init__(self) -> None:
+        self._names = Some()
+        self._size_bytes = 0
+
+    def add(self, name: str, size_bytes: int) -> None:
+        """Count an object."""
+        self._names.add(name)
+        self._size_bytes += size_bytes
+
+    def objects(self) -> Objects:
+        """What was found."""
+        return Objects(self._names.names(), self._size_bytes)
+
+
 def some(names: Iterable[str]) -> Names:
     """The first few of some distinct names."""
     found = Some()

@@ -13,7 +13,7 @@ from artifactstore.format.record import slot_name
 from artifactstore.format.tile import DATA_TILE_WIDTH, TILE_WIDTH, data_tile_name, tile_name
 from artifactstore.index.environment import Environment
 from artifactstore.index.tables import PACK_NAMES, Position
-from artifactstore.maintenance.findings import Objects, Some
+from artifactstore.maintenance.findings import Objects, Pile
 from artifactstore.pack.names import pack_name
 
 # Left by writers and by tests of the backend.
@@ -23,25 +23,12 @@ _PACK: Final = re.compile(r"packs/[0-9a-f]{2}/([0-9a-f]{64})")
 _LEVELS_MAX: Final = 8
 
 
-class _Pile:
-    def __init__(self) -> None:
-        self._names = Some()
-        self._size = 0
-
-    def add(self, name: str, size_bytes: int) -> None:
-        self._names.add(name)
-        self._size += size_bytes
-
-    def objects(self) -> Objects:
-        return Objects(self._names.names(), self._size)
-
-
 def unnamed_objects(
     backend: Backend, environment: Environment, position: Position
 ) -> tuple[Objects, Objects | None]:
     """Orphaned packs, and other objects that no record names; None for these where listing is forbidden."""
     known = {f"keys/{digest.hex()}" for digest in position.keys}
-    orphans, foreign = _Pile(), _Pile()
+    orphans, foreign = Pile(), Pile()
     try:
         for info in backend.list(""):
             name = info.name

@@ -1,9 +1,11 @@
-"""The front door of the library: `Store`, and what it hands back."""
+"""The front door of the library: `Store` and what it hands back, and `audit`, which needs no key."""
 
 from artifactstore.maintenance.adopt import AdoptPlan
+from artifactstore.maintenance.audit import AuditReport
 from artifactstore.maintenance.findings import BrokenPack, CheckReport, Names, Objects, Problem
 from artifactstore.maintenance.repair import RepairSummary
 from artifactstore.maintenance.repair_plan import RepairPlan
+from artifactstore.store.auditing import audit
 from artifactstore.store.results import (
     ArtifactInfo,
     DeletionPlan,
@@ -22,6 +24,7 @@ from artifactstore.store.version import Entry, PushSummary, Version
 __all__ = [
     "AdoptPlan",
     "ArtifactInfo",
+    "AuditReport",
     "BrokenPack",
     "CheckReport",
     "DeletionPlan",
@@ -42,4 +45,5 @@ __all__ = [
     "Store",
     "StoreInfo",
     "Version",
+    "audit",
 ]

@@ -188,7 +188,7 @@ def create_parts(access: Access, clock: Clock, randomness: Randomness, executors
         CacheShared: Others can change the cache directory.
     """
     refuse_shared(access.cache_dir)
-    backend = _backend(access, clock, randomness, make=True)
+    backend = backend_of(access, clock, randomness, make=True)
     refuse_occupied(backend)
     if not access.single_writer:
         probe(backend, randomness, executors)
@@ -227,8 +227,8 @@ def open_parts(
         CacheShared: Others can change the cache directory.
     """
     refuse_shared(access.cache_dir)
-    backend = _backend(access, clock, randomness, make=False)
-    found, keys, record = _identity(backend)
+    backend = backend_of(access, clock, randomness, make=False)
+    found, keys, record = identity_of(backend)
     known = pinned(access.cache_dir, access.url)
     expected = bytes.fromhex(store_id) if store_id else known
     if expected is not None and expected != found:
@@ -291,7 +291,8 @@ def refuse_occupied(backend: Backend) -> None:
             )
 
 
-def _backend(access: Access, clock: Clock, randomness: Randomness, *, make: bool) -> Backend:
+def backend_of(access: Access, clock: Clock, randomness: Randomness, *, make: bool) -> Backend:
+    """The backend of a store, with what this client puts around it: retries, and limits where there are any."""
     backend = open_backend(access.url, storage_options=access.storage_options, make=make)
     if access.wrap_backend is not None:
         backend = access.wrap_backend(backend)
@@ -302,7 +303,7 @@ def _backend(access: Access, clock: Clock, randomness: Randomness, *, make: bool
     return backend
 
 
-def _identity(backend: Backend) -> tuple[bytes, list[bytes], bytes]:
+def identity_of(backend: Backend) -> tuple[bytes, list[bytes], bytes]:
     """The store's id, the names of its `keys/` objects, and record 0 that says so, verified against itself."""
     where = slot_name(0)
     try:

@@ -1,4 +1,6 @@
-"""Which store this client saw at a URL, so that another one does not take its place without a word.
+"""Which store this client saw at a URL, and what its last audit saw of the log.
+
+So another store, or an older copy, does not take its place without a word.
 
 A pin is replaced whole or not at all and is durable before the store is used: a crash leaves the pin before it. What
 is not an id counts as no pin.
@@ -15,6 +17,7 @@ from artifactstore.backend.local import make_folders, sync_file, sync_folder
 from artifactstore.crypto.hashing import blake3
 
 _FOLDER: Final = "pins"
+_CHECKPOINT: Final = ".checkpoint"
 _STORE_ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -35,6 +38,25 @@ def pin(cache_dir: Path, url: str, store_id: bytes) -> None:
     with contextlib.suppress(OSError):
         make_folders(path.parent, mode=0o700)
         replace_file(path, store_id.hex().encode())
+        sync_folder(str(path.parent))
+
+
+def seen(cache_dir: Path, url: str) -> str | None:
+    """The text of the checkpoint that this client's last audit of the URL left."""
+    try:
+        return _path(cache_dir, url).with_suffix(_CHECKPOINT).read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return None
+
+
+def remember_seen(cache_dir: Path, url: str, checkpoint: str) -> None:
+    """Remember what an audit saw; a cache that can't be written remembers nothing."""
+    path = _path(cache_dir, url).with_suffix(_CHECKPOINT)
+    if seen(cache_dir, url) == checkpoint:
+        return
+    with contextlib.suppress(OSError):
+        make_folders(path.parent, mode=0o700)
+        replace_file(path, checkpoint.encode())
         sync_folder(str(path.parent))
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import msgspec
 
 from artifactstore.errors import Damaged, PreconditionFailed, RolledBack
+from artifactstore.log.checkpoint import Checkpoint, sign_note
+from artifactstore.log.merkle import root_of
 from artifactstore.maintenance.adopt import AdoptPlan, acknowledge, plan_adopt
 from artifactstore.maintenance.check import Checker
 from artifactstore.maintenance.findings import CheckReport
@@ -25,6 +27,18 @@ class Upkeep(OpenStore):
         """Yield the log's slots, newest first."""
         position = self._parts.log.follow(self._parts.catalog)
         return listing.log_entries(self._parts.log, position.next_slot, limit)
+
+    def checkpoint(self) -> str:
+        """How long the log is and its Merkle root, as a C2SP signed note.
+
+        Raises:
+            PermissionRefused: This member may only read, and can't sign.
+        """
+        position = self._parts.log.follow(self._parts.catalog)
+        keyring = self._parts.keyring
+        return sign_note(
+            Checkpoint(keyring.store_id, position.next_slot, root_of(position.frontier)), keyring.signer()
+        )
 
     def check(
         self,

@@ -1,0 +1,102 @@
+"""Auditing a store from outside: no key, no index, nothing but its URL and what the auditor remembers of it."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
+from artifactstore.errors import InvalidEvidence, RolledBack
+from artifactstore.log.checkpoint import Checkpoint, read_note
+from artifactstore.maintenance.audit import Auditor, AuditReport, Known
+from artifactstore.progress import Progress, Quiet
+from artifactstore.store.opening import access_to, backend_of, identity_of
+from artifactstore.store.pins import pin, pinned, remember_seen, seen
+
+_LAST_AUDIT: Final = "this client's last audit"
+
+
+def audit(
+    url: str | os.PathLike[str],
+    *,
+    store_id: str | None = None,
+    checkpoint: str | None = None,
+    read_data: bool = False,
+    cache_dir: Path | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+    randomness: Randomness | None = None,
+) -> AuditReport:
+    """Check what can be checked of a store without a key: its log, and that the objects are there which should be.
+
+    It needs to read the bucket, and writes nothing to it. What it saw of the log is remembered in `cache_dir`, so that
+    the next audit notices when an older copy of the bucket was put in its place.
+
+    Args:
+        url: Where the store lies.
+        store_id: The id that it must have, as hex; None to take what this client saw there first.
+        checkpoint: A checkpoint that its log must agree with: a signed note, or the text of one.
+        read_data: Read every live pack whole, and hold its bytes against its name.
+        cache_dir: Where this client remembers what it saw.
+        storage_options: How the backend is reached.
+        progress: Told what happens.
+        clock: Time.
+        randomness: Randomness.
+
+    Raises:
+        NoSuchStore: There is none.
+        RolledBack: Another store lies there than the one expected.
+        InvalidEvidence: The checkpoint is none, or of another store.
+        NewerStore: A record needs a newer release.
+    """
+    access = access_to(url, cache_dir=cache_dir, storage_options=storage_options)
+    time = clock or SystemClock()
+    backend = backend_of(access, time, randomness or SystemRandomness(), make=False)
+    try:
+        found, _, _ = identity_of(backend)
+        expected = bytes.fromhex(store_id) if store_id else pinned(access.cache_dir, access.url)
+        if expected is not None and expected != found:
+            raise RolledBack(
+                f"another store lies at {backend.url} than this client knows",
+                next_step="if it was replaced on purpose, name its new id: --store-id or store_id=",
+                expected=expected.hex(),
+                found=found.hex(),
+            )
+        known = []
+        if checkpoint is not None:
+            known.append(Known(_checked(checkpoint, found), "the checkpoint"))
+        last = seen(access.cache_dir, access.url)
+        if last is not None:
+            known.extend(_remembered(last, found))
+        report = Auditor(backend, found, time, progress or Quiet()).run(known, read_data=read_data)
+        pin(access.cache_dir, access.url, found)
+        if not any(problem.part == "log" for problem in report.problems):
+            remember_seen(access.cache_dir, access.url, report.checkpoint)
+    finally:
+        backend.close()
+    return report
+
+
+def _checked(text: str, store_id: bytes) -> Checkpoint:
+    """The checkpoint that somebody gave this client.
+
+    Whether the store signed it does not matter: it is held against the log, and a wrong one makes an audit fail.
+    """
+    note = read_note(text, "the checkpoint")
+    if note.checkpoint.store_id != store_id:
+        raise InvalidEvidence(
+            "the checkpoint is of another store",
+            expected=store_id.hex(),
+            found=note.checkpoint.store_id.hex(),
+        )
+    return note.checkpoint
+
+
+def _remembered(text: str, store_id: bytes) -> list[Known]:
+    """What the last audit left; of another store, or spoilt by a crash, it says nothing."""
+    try:
+        checkpoint = read_note(text, _LAST_AUDIT).checkpoint
+    except InvalidEvidence:
+        return []
+    return [Known(checkpoint, _LAST_AUDIT)] if checkpoint.store_id == store_id else []
