@@ -18,7 +18,7 @@ from artifactstore.format.limits import INLINE_INDEX_BYTES_MAX
 from artifactstore.format.operations import Operation, Parameters, Sealed
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import Certificate, Clear, RecordType, StateNamed
-from artifactstore.format.segment import ROW, split_rows
+from artifactstore.format.segment import ROW, Segment, split_rows
 from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import PackTable, Position
 from artifactstore.keyring.keyring import Keyring
@@ -99,11 +99,12 @@ class Committer:
             state: A state that the record is to name; when None, one is made if it is due.
         """
         operation = self._randomness.token(OPERATION_BYTES)
-        registered, inline = self._with_index(packs)
+        registered, inline, own = self._with_index(packs)
         if state is None and kind is not RecordType.CREATE:
             state = self._state_if_due()
         if state is not None:
             registered = [*registered, *state.indexes, *state.state]
+            own |= {pack.added.name: None for pack in state.indexes if state.known}
         self._store(registered[len(packs) :])
 
         def make(position: Position) -> bytes:
@@ -125,16 +126,21 @@ class Committer:
             return make_record(clear, sealed, self._keyring, self._randomness)
 
         claim = self._log.begin if kind is RecordType.CREATE else self._log.claim
-        slot = claim(self._catalog, make)
+        with self._catalog.knowing(own):
+            slot = claim(self._catalog, make)
         return Committed(slot, self._catalog.outcomes(slot, operations))
 
-    def _with_index(self, packs: Sequence[FinishedPack]) -> tuple[list[FinishedPack], list[bytes]]:
-        """The packs to register, and inline segments: rows go into index packs when they are many."""
+    def _with_index(
+        self, packs: Sequence[FinishedPack]
+    ) -> tuple[list[FinishedPack], list[bytes], dict[bytes, Segment | None]]:
+        """(Packs to register, inline segments, rows of index packs): rows go into those when they are many."""
         names = [pack.added.name for pack in packs]
         rows = joined_rows(packs)
         if len(rows) * ROW.size + 64 * len(names) <= INLINE_INDEX_BYTES_MAX:
-            return list(packs), [segment for _, segment in split_rows(names, rows)]
-        return [*packs, *index_packs(self._keyring, names, rows, self._randomness)], []
+            return list(packs), [segment for _, segment in split_rows(names, rows)], {}
+        first, *rest = index_packs(self._keyring, names, rows, self._randomness)
+        own = {first.added.name: Segment(names, b"".join(rows)), **{pack.added.name: None for pack in rest}}
+        return [*packs, first, *rest], [], own
 
     def _state_if_due(self) -> NewState | None:
         if not state_due(self._catalog.position()):

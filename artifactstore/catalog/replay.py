@@ -1,11 +1,12 @@
 """The applier: replays records into the client index, in transactions that several processes may race for.
 
-A record registers packs, adds their chunk locations, and applies its operations, all in one transaction with the
-position it leads to: last state plus tail equals step by step.
+A record registers packs, adds the chunk locations that it holds, and applies its operations, all in one transaction
+with the position it leads to: last state plus tail equals step by step. Applying asks nothing of the backend: the index
+packs that a record registers are left unloaded (`index.partial`).
 """
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -14,13 +15,11 @@ from artifactstore.backend.base import Backend
 from artifactstore.catalog.apply import apply_operation, outcome_at
 from artifactstore.catalog.outcome import Cause, Outcome
 from artifactstore.catalog.state import load_state
-from artifactstore.content.packs import INDEXED_TYPES, footer_segments, read_segments
-from artifactstore.errors import Damaged
-from artifactstore.format.operations import Operation, Sealed
+from artifactstore.format.operations import Operation
 from artifactstore.format.pack import PackType
-from artifactstore.format.record import Clear
 from artifactstore.format.segment import Segment, decode_segment
 from artifactstore.index.environment import Environment, WriteTransaction
+from artifactstore.index.partial import set_unloaded, unloaded
 from artifactstore.index.tables import (
     PackTable,
     Position,
@@ -31,7 +30,6 @@ from artifactstore.index.tables import (
 from artifactstore.keyring.keyring import Keyring
 from artifactstore.log.merkle import append
 from artifactstore.log.records import Opened
-from artifactstore.pack.reader import PackRef
 
 _NOTICES_MAX: Final = 100
 
@@ -40,7 +38,7 @@ class Catalog:
     """Replays one store's log into one client index.
 
     Args:
-        backend: Where index packs and states lie.
+        backend: Where states lie.
         environment: The client index.
         packs: Its pack table.
         keyring: Opens states; gives the store's id.
@@ -62,6 +60,7 @@ class Catalog:
         self._packs = packs
         self._keyring = keyring
         self._notices = notices
+        self._own: dict[bytes, Segment | None] = {}
 
     def position(self) -> Position:
         """How much of the log is applied."""
@@ -73,9 +72,23 @@ class Catalog:
         with self._environment.read() as txn:
             return [outcome_at(txn, operation, slot) for operation in operations]
 
+    @contextmanager
+    def knowing(self, rows: Mapping[bytes, Segment | None]) -> Iterator[None]:
+        """While a record of this client is claimed: what the index packs that it registers hold.
+
+        Args:
+            rows: By name of an index pack the rows to add when it is applied; None where the index has them already.
+        """
+        self._own |= rows
+        try:
+            yield
+        finally:
+            for name in rows:
+                self._own.pop(name, None)
+
     def apply(self, records: Sequence[Opened]) -> None:
         """Apply neighbouring records; those before the position are passed over."""
-        prepared = [(record, self._segments(record)) for record in records]
+        prepared = [(record, _inline_segments(record)) for record in records]
         with self._environment.write() as txn:
             position = read_position(txn)
             for record, segments in prepared:
@@ -94,11 +107,18 @@ class Catalog:
         numbers = position.packs
         if clear is not None and sealed is not None:
             for added, key in zip(clear.packs, sealed.pack_keys, strict=True):
-                if self._packs.number_of(txn, added.name) is None:
-                    self._packs.add(txn, numbers, added, record.slot, key)
-                    numbers += 1
+                number = self._packs.number_of(txn, added.name)
+                if number is None:
+                    number = numbers
+                    self._packs.add(txn, number, added, record.slot, key)
+                # One that is known already was written by a process that loaded a newer state, under the same number.
+                numbers = max(numbers, number + 1)
             for segment in segments:
                 add_segment(txn, self._packs, segment)
+            self._note_index_packs(txn, [added.name for added in clear.packs if added.type == PackType.INDEX])
+            if sealed.index_packs is not None:
+                current = set(sealed.index_packs)
+                set_unloaded(txn, [name for name in unloaded(txn) if name in current])
             cause = Cause(record.slot, clear.time_ms, sealed.member)
             for operation in sealed.operations:
                 self._tell(record.slot, apply_operation(txn, operation, cause).skipped)
@@ -108,32 +128,22 @@ class Catalog:
         if skipped and len(self._notices) < _NOTICES_MAX:
             self._notices.append(f"an operation of record {slot} was skipped: {skipped}")
 
-    def _segments(self, record: Opened) -> list[Segment]:
-        """The index rows of a record's packs, inline or from its index packs; read outside the transaction."""
-        clear, sealed = record.clear, record.sealed
-        if clear is None or sealed is None:
-            return []
-        where = f"record {record.slot}"
-        segments = [decode_segment(data, where) for data in sealed.rows]
-        for added, key in zip(clear.packs, sealed.pack_keys, strict=True):
-            if added.type == PackType.INDEX:
-                ref = PackRef(added.name, PackType.INDEX, added.size, key)
-                try:
-                    segments += read_segments(self._backend, self._keyring, ref)
-                except Damaged as error:
-                    self._notices.append(f"{error.message}; the footers of the packs give the same")
-                    return segments + self._footers(clear, sealed)
-        return segments
+    def _note_index_packs(self, txn: WriteTransaction, names: Sequence[bytes]) -> None:
+        """Leave a record's index packs unloaded, but for those of which this very client has the rows."""
+        rest = unloaded(txn)
+        for name in names:
+            if name not in self._own:
+                rest.append(name)
+            elif (rows := self._own[name]) is not None:
+                add_segment(txn, self._packs, rows)
+        if names:
+            set_unloaded(txn, list(dict.fromkeys(rest)))
 
-    def _footers(self, clear: Clear, sealed: Sealed) -> list[Segment]:
-        """The index rows of a record's packs by their footers; of a pack that has lost its own there are none."""
-        segments: list[Segment] = []
-        for added, key in zip(clear.packs, sealed.pack_keys, strict=True):
-            if added.type in INDEXED_TYPES:
-                ref = PackRef(added.name, PackType(added.type), added.size, key)
-                with suppress(Damaged):
-                    segments += footer_segments(self._backend, self._keyring, ref)
-        return segments
+
+def _inline_segments(record: Opened) -> list[Segment]:
+    """The index rows that lie in the record itself."""
+    rows = [] if record.sealed is None else record.sealed.rows
+    return [decode_segment(data, f"record {record.slot}") for data in rows]
 
 
 def _after(position: Position, record: Opened, packs: int) -> Position:
@@ -141,10 +151,12 @@ def _after(position: Position, record: Opened, packs: int) -> Position:
     clear = record.clear
     names_state = clear is not None and clear.state is not None
     state_bytes, index_packs = position.state_bytes, position.index_packs
+    made = 0
     if clear is not None and record.sealed is not None:
-        made = [added.name for added in clear.packs if added.type == PackType.INDEX]
+        names = [added.name for added in clear.packs if added.type == PackType.INDEX]
+        made = len(names)
         index_packs = record.sealed.index_packs or index_packs + [
-            name for name in made if name not in index_packs
+            name for name in names if name not in index_packs
         ]
     if clear is not None and clear.state is not None:
         named = set(clear.state.packs)
@@ -160,6 +172,7 @@ def _after(position: Position, record: Opened, packs: int) -> Position:
         else position.state_prefix,
         keys=position.keys if clear is None else clear.keys,
         tail_bytes=0 if names_state else position.tail_bytes + record.size,
+        tail_index_packs=0 if names_state else position.tail_index_packs + made,
         state_bytes=state_bytes,
         packs=packs,
         index_packs=index_packs,

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from artifactstore.backend.base import PARALLEL_REQUESTS_MAX
 from artifactstore.format.coding import decoder_of, encode
 from artifactstore.format.operations import Manifest
 from artifactstore.ids import ArtifactName
@@ -148,6 +149,20 @@ def versions(txn: ReadTransaction, name: ArtifactName) -> Iterator[tuple[int, Ve
     """The versions of an artifact, oldest first."""
     for key, data in txn.scan(VERSIONS, artifact_key(name) + b"\0"):
         yield int.from_bytes(key[-8:], "big"), _decode_version(data, "index")
+
+
+def packs_named(txn: ReadTransaction, name: ArtifactName, number: int) -> list[bytes]:
+    """Packs that versions name, the likeliest to hold chunks of version `number` first.
+
+    Its own come first; where those are few, those of versions before it by turns from both ends: most of what a version
+    shares with the ones before it was added by the first of them or lately.
+    """
+    rows = [row for at, row in versions(txn, name) if at <= number]
+    named = list(rows.pop().packs) if rows else []
+    while rows and len(named) < PARALLEL_REQUESTS_MAX:
+        named += rows.pop().packs
+        named += rows.pop(0).packs if rows else []
+    return list(dict.fromkeys(named))
 
 
 def live_version(txn: ReadTransaction, name: ArtifactName, number: int | None) -> VersionRow | None:

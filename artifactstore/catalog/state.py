@@ -4,20 +4,30 @@ Last state plus tail equals step by step: a state holds the catalog's rows as ap
 their numbers, and names the index packs that hold every chunk location.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby, islice
+from itertools import accumulate, chain
 from typing import Final, NamedTuple
 
 from artifactstore.backend.base import Backend
 from artifactstore.clock import Randomness
-from artifactstore.content.packs import index_packs, merged_rows, pack_up, read_all, read_segments
+from artifactstore.content.packs import (
+    INDEX_ROWS_MAX,
+    fetch_whole,
+    index_packs,
+    merged_rows,
+    pack_up,
+    read_segments,
+    ref_of,
+)
 from artifactstore.errors import Damaged, NewerStore
-from artifactstore.format.limits import STATE_CHUNK_BYTES_TARGET
+from artifactstore.format.limits import SEGMENT_ROWS_MAX, STATE_CHUNK_BYTES_TARGET
 from artifactstore.format.pack import PackType
-from artifactstore.format.record import PackAdded, slot_name
+from artifactstore.format.record import slot_name
 from artifactstore.format.segment import Segment, decode_segment
 from artifactstore.format.state import StateHead, StatePack, StateRows, decode_head, decode_rows, encode_state
 from artifactstore.index.environment import Environment, ReadTransaction
+from artifactstore.index.partial import set_unloaded, unloaded
 from artifactstore.index.tables import (
     ALIASES,
     ARTIFACTS,
@@ -27,7 +37,7 @@ from artifactstore.index.tables import (
     VERSIONS,
     PackTable,
     Position,
-    add_segment,
+    StoredPack,
     read_position,
     write_position,
 )
@@ -41,11 +51,11 @@ _TABLES: Final = (ARTIFACTS, VERSIONS, ALIASES, PENDING, DAMAGED, SLOTS)
 _TAIL_BYTES_MIN: Final = 64 << 10
 # What a new client reads of a log, data tiles or not, is bounded in requests too.
 _TAIL_RECORDS_MAX: Final = 4096
+# Whoever has no index looks into each index pack that the tail registers.
+_TAIL_INDEX_PACKS_MAX: Final = 16
 _PACK_ROWS: Final = 512
 # Index packs of like size are merged when this many stand side by side.
-_TIER_WIDTH: Final = 8
-# Of at most 4,096 rows each.
-_SEGMENTS_PER_TRANSACTION: Final = 12
+_TIER_WIDTH: Final = 4
 
 
 class NewState(NamedTuple):
@@ -57,6 +67,7 @@ class NewState(NamedTuple):
         indexes: New index packs that it relies on.
         index_packs: Names of all index packs that are current with it.
         merged: Names of those that it merged into new ones.
+        known: Whether this client's index has the rows of the new ones.
     """
 
     prefix: int
@@ -64,13 +75,16 @@ class NewState(NamedTuple):
     indexes: list[FinishedPack]
     index_packs: list[bytes]
     merged: frozenset[bytes]
+    known: bool
 
 
 def state_due(position: Position) -> bool:
     """Whether the next record should name a new state."""
     records = position.next_slot - position.state_prefix
-    return records >= _TAIL_RECORDS_MAX or position.tail_bytes > max(
-        _TAIL_BYTES_MIN, position.state_bytes // 2
+    return (
+        records >= _TAIL_RECORDS_MAX
+        or position.tail_index_packs >= _TAIL_INDEX_PACKS_MAX
+        or position.tail_bytes > max(_TAIL_BYTES_MIN, position.state_bytes // 2)
     )
 
 
@@ -98,17 +112,19 @@ def make_state(
         position = read_position(txn)
         segments = _tail_segments(txn, packs, position, reread)
         kept, merged = _tiers(txn, packs, position.index_packs)
+        gone = frozenset(ref.sha256 for ref in merged)
         try:
-            segments += [segment for ref in merged for segment in read_segments(backend, keyring, ref)]
+            names, rows = merged_rows(chain(segments, read_segments(backend, keyring, merged)))
         except Damaged:
             # One of them can't be read: they stay as they are until a repair makes new ones.
-            kept, merged = position.index_packs, []
-        names, rows = merged_rows(segments)
+            kept, gone = position.index_packs, frozenset()
+            names, rows = merged_rows(segments)
         indexes = list(index_packs(keyring, names, rows, randomness))
         current = kept + [pack.added.name for pack in indexes]
         parts = state_parts(txn, packs, position, keyring, current)
         state = list(pack_up(keyring, PackType.STATE, parts, randomness))
-    return NewState(position.next_slot, state, indexes, current, frozenset(ref.sha256 for ref in merged))
+        known = gone.isdisjoint(unloaded(txn))
+    return NewState(position.next_slot, state, indexes, current, gone, known)
 
 
 def _tail_segments(
@@ -136,25 +152,33 @@ def _tail_segments(
 
 
 def _tiers(txn: ReadTransaction, packs: PackTable, names: list[bytes]) -> tuple[list[bytes], list[PackRef]]:
-    """Split the current index packs into (names that stay, packs to merge): whole tiers that grew too wide."""
-    sized: list[tuple[int, bytes, PackRef]] = []
+    """Split the current index packs into (names that stay, packs to merge).
+
+    Of a tier that grew too wide, the oldest are merged, as many as one index pack holds. Those of the widest tiers
+    are not: no two of them fit into one.
+    """
+    tiers: dict[int, list[StoredPack]] = {}
     for name in names:
         number = packs.number_of(txn, name)
         stored = None if number is None else packs.get(txn, number)
         if stored is None:
             raise Damaged(f"index pack {name.hex()} is not registered", object=name.hex())
-        # A segment of 4,096 rows is one chunk.
-        tier = max(0, (stored.added.count - 1).bit_length() - 1)
-        sized.append((tier, name, PackRef(name, PackType.INDEX, stored.added.size, stored.key)))
-    kept: list[bytes] = []
-    merged: list[PackRef] = []
-    for _, group in groupby(sorted(sized, key=lambda item: item[0]), key=lambda item: item[0]):
-        members = list(group)
-        if len(members) >= _TIER_WIDTH:
-            merged += [ref for _, _, ref in members]
-        else:
-            kept += [name for _, name, _ in members]
-    return kept, merged
+        tiers.setdefault((_segments_in(stored) - 1).bit_length(), []).append(stored)
+    merged: list[StoredPack] = []
+    room = INDEX_ROWS_MAX // SEGMENT_ROWS_MAX
+    for _, members in sorted(tiers.items()):
+        sizes = list(accumulate(map(_segments_in, members)))
+        fitting = bisect_right(sizes, room)
+        if len(members) >= _TIER_WIDTH and fitting > 1:
+            merged += members[:fitting]
+            room -= sizes[fitting - 1]
+    gone = {pack.added.name for pack in merged}
+    return [name for name in names if name not in gone], [ref_of(pack) for pack in merged]
+
+
+def _segments_in(index_pack: StoredPack) -> int:
+    """A segment is one chunk, and the fan-out another."""
+    return max(1, index_pack.added.count - 1)
 
 
 def state_parts(
@@ -215,44 +239,43 @@ def load_state(
 ) -> None:
     """Fill an empty index from the state that a record names.
 
+    Its index packs stay unloaded, and chunks are looked up in them one by one until somebody needs them all.
+
     Raises:
-        Damaged: The state or an index pack of it is missing, altered, or not what the record names.
+        Damaged: The state is missing, altered, or not what the record names.
     """
     clear, sealed = named_in.clear, named_in.sealed
     if clear is None or clear.state is None or sealed is None:
         raise Damaged(f"record {named_in.slot} names no state, or does not open")
     keys = {added.name: (added, key) for added, key in zip(clear.packs, sealed.pack_keys, strict=True)}
-    chunks: list[bytes] = []
+    refs: list[PackRef] = []
     for name in clear.state.packs:
         if name not in keys:
             raise Damaged(f"record {named_in.slot} names a state pack that it does not register")
         added, key = keys[name]
-        chunks += read_all(backend, keyring, PackRef(name, PackType.STATE, added.size, key))
+        refs.append(PackRef(name, PackType.STATE, added.size, key))
     where = f"the state of record {named_in.slot}"
-    head = decode_head(chunks[0], where)
+    first, *rest = (chunk for _, chunks in fetch_whole(backend, keyring, refs) for chunk in chunks)
+    head = decode_head(first, where)
     if head.store_id != keyring.store_id or head.prefix != clear.state.prefix or head.prefix > named_in.slot:
         raise Damaged(f"{where} is of another store or prefix")
     unknown = sorted(set(head.features) - KNOWN_FEATURES)
     if unknown:
         raise NewerStore(f"{where} needs {', '.join(unknown)}", features=unknown)
-    parts = [decode_rows(chunk, where) for chunk in chunks[1:]]
+    parts = [decode_rows(chunk, where) for chunk in rest]
+    index = {name for name, (added, _) in keys.items() if added.type == PackType.INDEX}
     for part in parts:
-        keys |= {row.added.name: (row.added, row.key) for row in part.packs}
-    segments = _segments(backend, keyring, head.index_packs, keys, where)
-    _fill(environment, packs, parts, segments, _position(head))
+        index |= {row.added.name for row in part.packs if row.added.type == PackType.INDEX}
+    for name in head.index_packs:
+        if name not in index:
+            raise Damaged(f"{where} names index pack {name.hex()}, which nothing registers")
+    _fill(environment, packs, parts, _position(head))
 
 
-def _fill(
-    environment: Environment,
-    packs: PackTable,
-    parts: Sequence[StateRows],
-    segments: Iterable[Segment],
-    position: Position,
-) -> None:
-    """Write a state's rows in small transactions, the position in the last.
+def _fill(environment: Environment, packs: PackTable, parts: Sequence[StateRows], position: Position) -> None:
+    """Write a state's rows in two transactions, the position in the last.
 
-    What a transaction dirties is anonymous memory. A fill that is cut leaves the position at the start, and the next
-    one writes the same rows again.
+    A fill that is cut leaves the position at the start, and the next one writes the same rows again.
     """
     with environment.write() as txn:
         if read_position(txn).next_slot:
@@ -260,38 +283,14 @@ def _fill(
         for part in parts:
             for row in part.packs:
                 packs.add(txn, row.number, row.added, row.slot, row.key)
-    # Versions come last: none is known before the places of its chunks are.
-    for batch in _batches(segments):
-        with environment.write() as txn:
-            for segment in batch:
-                add_segment(txn, packs, segment)
     with environment.write() as txn:
         if read_position(txn).next_slot:
             return
         for part in parts:
             if part.rows and part.table in _TABLES:
                 txn.put_many(part.table, part.rows)
+        set_unloaded(txn, position.index_packs)
         write_position(txn, position)
-
-
-def _batches(segments: Iterable[Segment]) -> Iterator[list[Segment]]:
-    rest = iter(segments)
-    while batch := list(islice(rest, _SEGMENTS_PER_TRANSACTION)):
-        yield batch
-
-
-def _segments(
-    backend: Backend,
-    keyring: Keyring,
-    names: list[bytes],
-    keys: dict[bytes, tuple[PackAdded, bytes]],
-    where: str,
-) -> Iterator[Segment]:
-    for name in names:
-        if name not in keys:
-            raise Damaged(f"{where} names index pack {name.hex()}, which nothing registers")
-        added, key = keys[name]
-        yield from read_segments(backend, keyring, PackRef(name, PackType.INDEX, added.size, key))
 
 
 def _position(head: StateHead) -> Position:
@@ -305,6 +304,7 @@ def _position(head: StateHead) -> Position:
         keys=head.keys,
         generation=head.generation,
         tail_bytes=0,
+        tail_index_packs=0,
         state_bytes=0,
         packs=head.packs,
         index_packs=head.index_packs,

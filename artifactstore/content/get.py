@@ -6,20 +6,21 @@ is passed over for the next one; only when none is left is the chunk `Damaged`.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from artifactstore.backend.base import Backend
+from artifactstore.backend.base import Backend, ByteRange, answer_of
+from artifactstore.content.locate import Locator
 from artifactstore.content.put import CidKeys
 from artifactstore.crypto.hashing import keyed_blake3
-from artifactstore.errors import Damaged, ObjectMissing, TruncatedRead
+from artifactstore.errors import ArtifactStoreError, Damaged, ObjectMissing, TruncatedRead
 from artifactstore.forks import renewed_in_children
 from artifactstore.format.limits import BLOB_RAW_BYTES_MAX, TAG_BYTES
 from artifactstore.format.pack import PackType
 from artifactstore.format.segment import Location
 from artifactstore.index.environment import Environment
-from artifactstore.index.tables import PackTable, locations
-from artifactstore.pack.ranges import Range
+from artifactstore.index.tables import PackTable
+from artifactstore.pack.ranges import Range, coalesce
 from artifactstore.pack.reader import BlobOpener, PackRef
 
 _BLOB_CACHE_BYTES: Final = 16 << 20
@@ -43,13 +44,22 @@ class ChunkReader:
         environment: The client index.
         packs: Packs by number, with their keys.
         keys: Gives store id and cid keys.
+        locator: Finds chunks.
 
     Thread-safe.
     """
 
-    def __init__(self, backend: Backend, environment: Environment, packs: PackTable, keys: CidKeys) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        environment: Environment,
+        packs: PackTable,
+        keys: CidKeys,
+        locator: Locator,
+    ) -> None:
         self._backend = backend
         self._environment = environment
+        self._locator = locator
         self._packs = packs
         self._store_id = keys.store_id
         self._cid_keys = {kind: keys.cid_key(kind.name.lower()) for kind in PackType}
@@ -70,12 +80,10 @@ class ChunkReader:
             Damaged: The index knows none for one of them.
         """
         found: list[Location] = []
-        with self._environment.read() as txn:
-            for cid in cids:
-                known = locations(txn, cid)
-                if not known:
-                    raise _lost(cid)
-                found.append(known[0])
+        for cid, known in zip(cids, self._locator.locations(cids), strict=True):
+            if not known:
+                raise _lost(cid)
+            found.append(known[0])
         return found
 
     def read(self, kind: PackType, cid: bytes) -> bytes:
@@ -84,44 +92,85 @@ class ChunkReader:
         Raises:
             Damaged: No location gives it.
         """
-        with self._environment.read() as txn:
-            known = locations(txn, cid)
+        known = self._locator.locations([cid])[0]
         failure: Damaged | None = None
-        for location in known:
-            try:
-                return self._read_at(kind, cid, location)
-            except Damaged as error:
-                failure = error
+        for look_further in (True, False):
+            for location in known:
+                try:
+                    return self._read_at(kind, cid, location)
+                except Damaged as error:
+                    failure = error
+            if failure is not None and look_further:
+                known = [at for at in self._locator.further_locations(cid) if at not in known]
         raise failure or _lost(cid)
+
+    def read_many(self, kind: PackType, cids: Sequence[bytes]) -> list[bytes]:
+        """The bytes of a few chunks, asked for together; they are in memory at once.
+
+        Raises:
+            Damaged: No location gives one of them.
+        """
+        found: dict[bytes, bytes] = {}
+        wanted: dict[int, list[Wanted]] = {}
+        for cid, at in zip(cids, self.locate(cids), strict=True):
+            if self._cached(at) is not None:
+                found[cid] = self.read(kind, cid)
+            else:
+                wanted.setdefault(at.pack, []).append(Wanted(cid, at))
+        planned = [(pack, *each) for pack, group in wanted.items() for each in plan_ranges(group)]
+        answers = self.fetch([(pack, span) for pack, span, _ in planned])
+
+        def sink(cid: bytes, chunk: memoryview) -> None:
+            found[cid] = bytes(chunk)
+
+        for (pack, span, held), data in zip(planned, answers, strict=True):
+            self.open_range(kind, pack, span, data, held, sink, keep=True)
+        return [found[cid] for cid in cids]
 
     def matches(self, kind: PackType, cid: bytes, data: bytes) -> bool:
         """Whether these bytes are the chunk of that cid."""
         return keyed_blake3(self._cid_keys[kind], data) == cid
 
-    def read_range(
+    def fetch(self, ranges: Sequence[tuple[int, Range]]) -> Sequence[bytes | ArtifactStoreError]:
+        """Fetch ranges of packs together; in place of one that did not come stands the error.
+
+        Args:
+            ranges: (Number of the pack, range of it).
+        """
+        asked = []
+        for pack, span in ranges:
+            ref, _ = self._opener(pack)
+            _refuse_longer(ref, span.length)
+            asked.append(ByteRange(ref.name, span.start, span.length))
+        return self._backend.get_ranges(asked)
+
+    def open_range(
         self,
         kind: PackType,
         pack: int,
         span: Range,
+        fetched: bytes | ArtifactStoreError,
         wanted: Sequence[Wanted],
         sink: Callable[[bytes, memoryview], None],
+        *,
+        keep: bool = False,
     ) -> None:
-        """Fetch one range of a pack and give each wanted chunk in it to `sink`, verified.
+        """Give each wanted chunk in a range to `sink`, verified.
 
         Args:
             kind: Type of the chunks.
             pack: The pack's number.
-            span: The range, from `coalesce`.
+            span: The range.
+            fetched: What came of it; where the pack is gone or cut, each chunk is read from wherever else it lies.
             wanted: Chunks in it, sorted by location.
             sink: Called with (cid, bytes); the bytes are valid during the call only.
+            keep: Whether the opened blobs go into the cache, for chunks that are read in small parts.
         """
-        ref, opener = self._opener(pack)
-        _refuse_longer(ref, span.length)
-        try:
-            data = memoryview(self._backend.get_range(ref.name, span.start, span.length))
-        except (ObjectMissing, TruncatedRead):
+        if isinstance(fetched, ObjectMissing | TruncatedRead):
             self._one_by_one(kind, wanted, sink)
             return
+        ref, opener = self._opener(pack)
+        data = memoryview(answer_of(fetched))
         ordinal, raw = -1, memoryview(b"")
         key = self._cid_keys[kind]
         for cid, at in wanted:
@@ -129,8 +178,10 @@ class ChunkReader:
                 if at.ordinal != ordinal:
                     start = at.offset - span.start
                     sealed = data[start : start + at.length]
-                    raw = memoryview(opener.open(sealed, at.ordinal, at.codec, at.raw_length))
-                    ordinal = at.ordinal
+                    blob = opener.open(sealed, at.ordinal, at.codec, at.raw_length)
+                    raw, ordinal = memoryview(blob), at.ordinal
+                    if keep:
+                        self._remember(at, blob)
                 chunk = raw[at.start : at.start + at.span]
                 if keyed_blake3(key, chunk) != cid:
                     raise _wrong(ref, at)
@@ -198,6 +249,22 @@ class ChunkReader:
             while self._blob_bytes > _BLOB_CACHE_BYTES:
                 _, dropped = self._blobs.popitem(last=False)
                 self._blob_bytes -= len(dropped)
+
+
+def plan_ranges(wanted: list[Wanted]) -> Iterator[tuple[Range, list[Wanted]]]:
+    """Ranges of one pack that hold the wanted chunks, neighbours in one, each with its chunks by location."""
+    wanted.sort(key=_by_place)
+    at = 0
+    for span in coalesce((one.location.offset, one.location.length) for one in wanted):
+        end = at
+        while end < len(wanted) and wanted[end].location.offset < span.start + span.length:
+            end += 1
+        yield span, wanted[at:end]
+        at = end
+
+
+def _by_place(wanted: Wanted) -> tuple[int, int]:
+    return wanted.location.offset, wanted.location.start
 
 
 def _lost(cid: bytes) -> Damaged:

@@ -1,16 +1,22 @@
 """Whole packs of what is read before any index can help: index segments and states."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeVar
 
-from artifactstore.backend.base import Backend
+from artifactstore.backend.base import PARALLEL_REQUESTS_MAX, Backend
 from artifactstore.clock import Randomness
 from artifactstore.compression import compress
 from artifactstore.content.put import CidKeys
 from artifactstore.crypto.hashing import keyed_blake3
 from artifactstore.errors import Damaged
-from artifactstore.format.limits import CID_PREFIX_BYTES, KEY_BYTES, PACK_BYTES_TARGET, TAG_BYTES
-from artifactstore.format.pack import PackType
+from artifactstore.format.limits import (
+    CID_PREFIX_BYTES,
+    KEY_BYTES,
+    PACK_BYTES_MAX,
+    PACK_BYTES_TARGET,
+    TAG_BYTES,
+)
+from artifactstore.format.pack import PackedChunk, PackType
 from artifactstore.format.segment import (
     ROW,
     Segment,
@@ -19,11 +25,16 @@ from artifactstore.format.segment import (
     encode_fan_out,
     split_rows,
 )
-from artifactstore.pack.reader import BlobOpener, PackRef, read_contents, read_whole
+from artifactstore.index.tables import StoredPack
+from artifactstore.pack.reader import BlobOpener, PackRef, open_whole, read_contents
 from artifactstore.pack.writer import FinishedPack, OpenPack
+
+T = TypeVar("T")
 
 # Whose chunks the index knows: the others are read whole.
 INDEXED_TYPES: Final = (PackType.DATA, PackType.PAGE, PackType.LIST)
+# Of whole packs that are fetched together.
+FETCHED_BYTES_MAX: Final = 32 << 20
 # 24 MiB of rows: with its footer an index pack always fits one pack.
 INDEX_ROWS_MAX: Final = 1 << 19
 _LEVEL: Final = 3
@@ -93,28 +104,38 @@ def merged_rows(segments: Iterable[Segment]) -> tuple[list[bytes], list[bytes]]:
     return list(numbers), sorted(rows)
 
 
-def read_all(backend: Backend, keys: CidKeys, pack: PackRef) -> list[bytes]:
-    """Every chunk of a pack, in order, each verified against its cid.
+def ref_of(stored: StoredPack) -> PackRef:
+    """What opens a registered pack."""
+    return PackRef(stored.added.name, PackType(stored.added.type), stored.added.size, stored.key)
+
+
+def chunks_of(
+    data: memoryview, start: int, chunks: Iterable[PackedChunk], keys: CidKeys, pack: PackRef
+) -> Iterator[bytes]:
+    """Open chunks one by one, each verified against its cid.
+
+    Args:
+        data: The part of the pack that holds their blobs.
+        start: Where in the pack that part begins.
+        chunks: Some of the pack's, those of one blob side by side.
+        keys: Gives store id and cid keys.
+        pack: The pack.
 
     Raises:
-        Damaged: The pack is missing or was altered.
+        Damaged: A blob was altered.
     """
-    data, chunks = read_whole(backend, keys.store_id, pack)
     opener = BlobOpener(keys.store_id, pack)
     key = keys.cid_key(pack.type.name.lower())
-    found: list[bytes] = []
     ordinal, raw = -1, b""
     for chunk in chunks:
         if chunk.ordinal != ordinal:
             ordinal, blob = chunk.ordinal, chunk.blob
-            raw = opener.open(
-                data[blob.offset : blob.offset + blob.length], ordinal, blob.codec, blob.raw_length
-            )
+            at = blob.offset - start
+            raw = opener.open(data[at : at + blob.length], ordinal, blob.codec, blob.raw_length)
         part = raw[chunk.start : chunk.start + chunk.length]
         if keyed_blake3(key, part) != chunk.cid:
             raise Damaged(f"{pack.name}: a chunk is not the one its cid names", object=pack.name)
-        found.append(part)
-    return found
+        yield part
 
 
 def footer_segments(backend: Backend, keys: CidKeys, pack: PackRef) -> list[Segment]:
@@ -123,21 +144,73 @@ def footer_segments(backend: Backend, keys: CidKeys, pack: PackRef) -> list[Segm
     Raises:
         Damaged: The pack is missing, or its footer was altered.
     """
-    rows = sorted(
-        ROW.pack(chunk.cid[:CID_PREFIX_BYTES], 0, chunk.ordinal, *chunk.blob, chunk.start, chunk.length)
-        for chunk in read_contents(backend, keys.store_id, pack)
-    )
+    rows = footer_rows(read_contents(backend, keys.store_id, pack))
     return [decode_segment(segment, pack.name) for _, segment in split_rows([pack.sha256], rows)]
 
 
-def read_segments(backend: Backend, keys: CidKeys, pack: PackRef) -> list[Segment]:
-    """The segments of an index pack; its last chunk is their fan-out.
+def footer_rows(chunks: Iterable[PackedChunk]) -> list[bytes]:
+    """The sorted index rows of one pack's chunks, with pack number 0."""
+    return sorted(
+        ROW.pack(chunk.cid[:CID_PREFIX_BYTES], 0, chunk.ordinal, *chunk.blob, chunk.start, chunk.length)
+        for chunk in chunks
+    )
+
+
+def fetch_whole(
+    backend: Backend, keys: CidKeys, packs: Sequence[PackRef]
+) -> Iterator[tuple[PackRef, Iterator[bytes]]]:
+    """Fetch whole packs, several together, and yield each with its chunks in order, verified.
+
+    Packs of at most 32 MiB together are in memory, or a single larger one.
 
     Raises:
-        Damaged: The pack is missing, was altered, or its fan-out does not fit its segments.
+        Damaged: A pack is missing or was altered.
     """
-    *parts, fan_out = read_all(backend, keys, pack)
-    segments = [decode_segment(part, pack.name) for part in parts]
-    if [segment.rows[:16] for segment in segments] != decode_fan_out(fan_out, pack.name):
-        raise Damaged(f"{pack.name}: the fan-out does not fit the segments", object=pack.name)
-    return segments
+    for lot in lots(packs, lambda pack: pack.size, FETCHED_BYTES_MAX):
+        fetched = list(backend.get_many([pack.name for pack in lot], limit_bytes=PACK_BYTES_MAX))
+        for at, pack in enumerate(lot):
+            data, chunks = open_whole(fetched[at], keys.store_id, pack)
+            yield pack, chunks_of(data, 0, chunks, keys, pack)
+
+
+def lots(items: Iterable[T], size_of: Callable[[T], int], bytes_max: int) -> Iterator[list[T]]:
+    """Split what is to be fetched into lots that are asked for together and fit into memory together."""
+    lot: list[T] = []
+    total = 0
+    for item in items:
+        size = size_of(item)
+        if lot and (total + size > bytes_max or len(lot) == PARALLEL_REQUESTS_MAX):
+            yield lot
+            lot, total = [], 0
+        lot.append(item)
+        total += size
+    if lot:
+        yield lot
+
+
+def segments_of(chunks: Iterable[bytes], where: str) -> Iterator[Segment]:
+    """The segments among an index pack's chunks; the last chunk is their fan-out.
+
+    Raises:
+        Damaged: One is malformed, or the fan-out does not fit them.
+    """
+    firsts: list[bytes] = []
+    last: bytes | None = None
+    for chunk in chunks:
+        if last is not None:
+            segment = decode_segment(last, where)
+            firsts.append(segment.rows[:CID_PREFIX_BYTES])
+            yield segment
+        last = chunk
+    if firsts != decode_fan_out(last or b"", where):
+        raise Damaged(f"{where}: the fan-out does not fit the segments", object=where)
+
+
+def read_segments(backend: Backend, keys: CidKeys, packs: Sequence[PackRef]) -> Iterator[Segment]:
+    """The segments of index packs, pack by pack.
+
+    Raises:
+        Damaged: A pack is missing, was altered, or its fan-out does not fit its segments.
+    """
+    for pack, chunks in fetch_whole(backend, keys, packs):
+        yield from segments_of(chunks, pack.name)

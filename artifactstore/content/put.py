@@ -6,7 +6,7 @@ backend, and the cids claimed since the last `drain`.
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, wait
 from typing import Final, NamedTuple, Protocol
 
@@ -23,7 +23,7 @@ from artifactstore.format.limits import (
 )
 from artifactstore.format.pack import PackType
 from artifactstore.index.environment import Environment
-from artifactstore.index.tables import known_chunks
+from artifactstore.index.tables import holders, known_chunks, pack_names
 from artifactstore.pack.writer import FinishedPack, PackSink
 
 # Packs waiting for the backend; each holds its 32 MiB.
@@ -89,6 +89,7 @@ class ChunkWriter:
         self._level = level
         self._lock = threading.Lock()
         self._claimed: set[bytes] = set()
+        self._used: set[int] = set()
         self._uploads: deque[Future[FinishedPack]] = deque()
         self._done: list[FinishedPack] = []
         self._chunks = self._raw_bytes = self._pack_bytes = self._packs = 0
@@ -129,6 +130,8 @@ class ChunkWriter:
         New neighbours are compressed together, up to 256 KiB raw a blob: solid frames of small text files take
         0.120 of the bytes where one frame a file takes 0.286.
         """
+        if kind is not PackType.DATA:
+            self.note_used([chunk.cid for chunk in chunks])
         fresh = self._claim(chunks)
         sink = self._sinks[kind]
         run: list[Chunk] = []
@@ -148,6 +151,17 @@ class ChunkWriter:
                 self._chunks += len(fresh)
                 self._raw_bytes += total
         return total
+
+    def note_used(self, cids: Iterable[bytes]) -> None:
+        """Remember the packs that hold these pages or lists, as far as they are known already."""
+        found = holders(self._environment, cids)
+        with self._lock:
+            self._used.update(number for number in found if number is not None)
+
+    def used(self) -> list[bytes]:
+        """Names of the packs that `note_used` has met, oldest first."""
+        with self._environment.read() as txn:
+            return pack_names(txn, sorted(self._used))
 
     def drain(self) -> list[FinishedPack]:
         """Close all open packs, wait until every pack is stored, and return those since the last drain."""

@@ -30,6 +30,7 @@ PENDING: Final = "pending"
 DAMAGED: Final = "damaged"
 SLOTS: Final = "slots"
 READ: Final = "read"
+FOOTERS: Final = "footers"
 TABLES: Final = (
     META,
     CHUNKS,
@@ -43,6 +44,7 @@ TABLES: Final = (
     DAMAGED,
     SLOTS,
     READ,
+    FOOTERS,
 )
 
 LAYOUT: Final = 3
@@ -63,6 +65,7 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
         keys: Names of the current `keys/` objects.
         generation: The current generation.
         tail_bytes: Bytes of the records since the last state's prefix.
+        tail_index_packs: Index packs that those records registered.
         state_bytes: Bytes of the last state.
         packs: Packs registered so far; the next one gets this number.
         index_packs: Names of the current index packs, oldest first.
@@ -78,13 +81,14 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
     keys: list[bytes]
     generation: int
     tail_bytes: int
+    tail_index_packs: int
     state_bytes: int
     packs: int
     index_packs: list[bytes]
     parameters: Parameters | None
 
 
-START: Final = Position(0, [], b"", None, 0, None, [], 0, 0, 0, 0, [], None)
+START: Final = Position(0, [], b"", None, 0, None, [], 0, 0, 0, 0, 0, [], None)
 
 
 class Facts(msgspec.Struct, array_like=True, frozen=True):
@@ -272,6 +276,20 @@ def damaged_numbers(txn: ReadTransaction) -> frozenset[int]:
         return frozenset()
     rows = txn.get_many(PACK_NAMES, [bytes(name) for name, _ in txn.scan(DAMAGED)])
     return frozenset(int.from_bytes(number, "big") for _, number in rows)
+
+
+def holders(environment: Environment, cids: Iterable[bytes]) -> list[int | None]:
+    """For each chunk the number of a pack that holds it and is not damaged, or None; one transaction for all."""
+    with environment.read() as txn:
+        damaged = damaged_numbers(txn)
+        found = [(at.pack for at in locations(txn, cid) if at.pack not in damaged) for cid in cids]
+        return [next(packs, None) for packs in found]
+
+
+def pack_names(txn: ReadTransaction, numbers: Iterable[int]) -> list[bytes]:
+    """Names of the packs with these numbers."""
+    rows = [txn.get(PACKS, number.to_bytes(4, "big")) for number in numbers]
+    return [_decode_pack(row, "index").sha256 for row in rows if row is not None]
 
 
 def known_chunks(environment: Environment, cids: Iterable[bytes]) -> list[bool]:

@@ -10,6 +10,7 @@ from typing import Final
 from artifactstore.backend.base import Backend
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.get import ChunkReader
+from artifactstore.content.locate import Locator
 from artifactstore.errors import ArtifactStoreError, Damaged
 from artifactstore.executors import Executors
 from artifactstore.index.environment import Environment
@@ -44,6 +45,7 @@ class Checker:
         keyring: Verifies and opens.
         environment: The client index, which has followed the log.
         packs: Its pack table.
+        locator: Completes the index.
         executors: `io` reads packs.
         clock: Dates the marks of packs that were read.
         randomness: Chooses a sample.
@@ -56,6 +58,7 @@ class Checker:
         keyring: Keyring,
         environment: Environment,
         packs: PackTable,
+        locator: Locator,
         executors: Executors,
         clock: Clock,
         randomness: Randomness,
@@ -65,6 +68,7 @@ class Checker:
         self._keyring = keyring
         self._environment = environment
         self._packs = packs
+        self._locator = locator
         self._progress = progress
         self._pack_check = PackCheck(
             backend, keyring, environment, packs, executors, clock, randomness, progress
@@ -77,6 +81,8 @@ class Checker:
             reading: Which packs to read whole.
             failures: Why the log could not be followed to its head.
         """
+        # Every location is held against the packs.
+        self._locator.complete()
         with self._environment.read() as txn:
             position = read_position(txn)
         log = LogCheck(self._backend, self._keyring, self._environment, position, self._progress)
@@ -84,7 +90,7 @@ class Checker:
         packs = self._pack_check
         packs.run(reading, log.in_use)
         # A reader of its own: a blob that another operation has opened says nothing of what lies on the backend.
-        reader = ChunkReader(self._backend, self._environment, self._packs, self._keyring)
+        reader = ChunkReader(self._backend, self._environment, self._packs, self._keyring, self._locator)
         versions = VersionCheck(
             reader, self._environment, self._packs, packs.broken, packs.suspect, self._progress
         ).run()

@@ -9,10 +9,11 @@ from itertools import groupby
 from typing import NamedTuple
 
 from artifactstore.backend.base import Backend
+from artifactstore.content.packs import ref_of
 from artifactstore.crypto.hashing import keyed_blake3
 from artifactstore.errors import Damaged, ObjectMissing, ObjectTooLarge
 from artifactstore.format.limits import CID_PREFIX_BYTES, PACK_BYTES_MAX
-from artifactstore.format.pack import END, PackType, trailer_length
+from artifactstore.format.pack import END, trailer_length
 from artifactstore.format.segment import Location
 from artifactstore.index.environment import Environment
 from artifactstore.index.tables import StoredPack, rows_in
@@ -30,11 +31,6 @@ class FoundBlob(NamedTuple):
 
     ordinal: int
     chunks: list[tuple[bytes, memoryview]]
-
-
-def ref_of(pack: StoredPack) -> PackRef:
-    """A pack of the index as the pack reader takes it."""
-    return PackRef(pack.added.name, PackType(pack.added.type), pack.added.size, pack.key)
 
 
 def blobs_of(

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from artifactstore.backend.base import Backend
 from artifactstore.clock import Clock, Randomness
-from artifactstore.content.packs import INDEXED_TYPES
+from artifactstore.content.packs import INDEXED_TYPES, ref_of
 from artifactstore.crypto.hashing import keyed_blake3, sha256
 from artifactstore.errors import ArtifactStoreError, Damaged
 from artifactstore.executors import Executors
@@ -21,7 +21,7 @@ from artifactstore.index.environment import Environment
 from artifactstore.index.readmarks import ReadingRun, begin_run, end_run, mark_read, open_run, read_since
 from artifactstore.index.tables import PackTable, StoredPack, damaged_packs, locations
 from artifactstore.keyring.keyring import Keyring
-from artifactstore.maintenance.examination import blobs_of, ref_of
+from artifactstore.maintenance.examination import blobs_of
 from artifactstore.maintenance.findings import BrokenPack, Problem, problem_of
 from artifactstore.pack.reader import BlobOpener, PackRef, read_contents, read_whole
 from artifactstore.progress import Progress

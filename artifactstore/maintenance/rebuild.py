@@ -19,6 +19,7 @@ from artifactstore.content.packs import (
     index_packs,
     merged_rows,
     pack_up,
+    ref_of,
 )
 from artifactstore.errors import Damaged
 from artifactstore.executors import Executors
@@ -27,7 +28,6 @@ from artifactstore.format.segment import ROW, Segment, decode_segment, split_row
 from artifactstore.index.environment import Environment
 from artifactstore.index.tables import PackTable, StoredPack, read_position, rows_in
 from artifactstore.keyring.keyring import Keyring
-from artifactstore.maintenance.examination import ref_of
 from artifactstore.pack.writer import FinishedPack
 
 _FOOTERS_IN_FLIGHT: Final = 32
@@ -61,7 +61,8 @@ def rebuilt_state(
         current = [pack.added.name for pack in indexes]
         parts = state_parts(txn, packs, position, keyring, current)
         state = list(pack_up(keyring, PackType.STATE, parts, randomness))
-    return NewState(position.next_slot, state, indexes, current, frozenset(position.index_packs))
+    gone = frozenset(position.index_packs)
+    return NewState(position.next_slot, state, indexes, current, gone, known=False)
 
 
 def _segments(

@@ -4,8 +4,8 @@ Everything that a hostile writer with the key could have put there is refused he
 that no honest push makes, sizes that contradict each other, trees that are deeper than the format allows.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from artifactstore.errors import Damaged, HostileManifest
 from artifactstore.format.limits import CID_BYTES
@@ -28,12 +28,22 @@ from artifactstore.manifest.paths import fold, path_problem
 # Bounds the memory of a walk; names further apart in one folder are not compared. Hashes are salted by the process.
 _FOLDED_NAMES_MAX: Final = 1 << 18
 
+# Pages and list nodes that are read together; the first alone, as somebody waits for it and may have to look it up.
+_TOGETHER_AT_FIRST: Final = 1
+_TOGETHER_MAX: Final = 64
+
+T = TypeVar("T")
+
 
 class Getter(Protocol):
     """What reads a chunk, verified."""
 
     def read(self, kind: PackType, cid: bytes) -> bytes:
         """The bytes of one chunk."""
+        ...
+
+    def read_many(self, kind: PackType, cids: Sequence[bytes]) -> list[bytes]:
+        """The bytes of a few chunks, asked for together."""
         ...
 
 
@@ -111,12 +121,25 @@ def root_node(manifest: Manifest) -> Node:
 
 
 def _walk(getter: Getter, node: Node) -> Iterator[tuple[Identity, Content]]:
-    page = read_page(getter, node)
+    yield from _walk_page(getter, read_page(getter, node))
+
+
+def _walk_page(getter: Getter, page: Page) -> Iterator[tuple[Identity, Content]]:
     if page.level == 0:
         yield from zip(page.identities, page.contents, strict=True)
         return
-    for identity, content in zip(page.identities, page.contents, strict=True):
-        yield from _walk(getter, child_node(page, identity, content))
+    children = [child_node(page, *entry) for entry in zip(page.identities, page.contents, strict=True)]
+    for nodes in _ahead(children):
+        read = getter.read_many(PackType.PAGE, [node.cid for node in nodes])
+        for node, data in zip(nodes, read, strict=True):
+            yield from _walk_page(getter, open_page(node, data))
+
+
+def _ahead(nodes: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Split the nodes below one into those that are read together."""
+    yield nodes[:_TOGETHER_AT_FIRST]
+    for start in range(_TOGETHER_AT_FIRST, len(nodes), _TOGETHER_MAX):
+        yield nodes[start : start + _TOGETHER_MAX]
 
 
 def child_node(page: Page, identity: Identity, content: Content) -> Node:
@@ -125,13 +148,18 @@ def child_node(page: Page, identity: Identity, content: Content) -> Node:
 
 
 def read_page(getter: Getter, node: Node) -> Page:
-    """Read one page and hold it against what its parent says of it.
+    """Read one page and hold it against what its parent says of it."""
+    return open_page(node, getter.read(PackType.PAGE, node.cid))
+
+
+def open_page(node: Node, data: bytes) -> Page:
+    """Open a page that was read, and hold it against what its parent says of it.
 
     A page below another has entries, and begins with the path that the other says: since paths rise, no page can
     occur twice in one walk, however its parents are woven.
     """
     where = f"page {node.cid.hex()[:16]}…"
-    page = decode_page(getter.read(PackType.PAGE, node.cid), where)
+    page = decode_page(data, where)
     found = len(page.identities) if page.level == 0 else sum(content.sizes[0] for content in page.contents)
     first = page.identities[0][0] if page.identities else ""
     if (
@@ -270,20 +298,23 @@ def _spans(
     stop: int,
     on_list: Callable[[bytes], None] | None,
 ) -> Iterator[Span]:
+    overlapping: list[Span] = []
     for at, size in enumerate(sizes):
-        end = base + size
         if base >= stop:
-            return
-        if end > start:
-            cid = cids[at * CID_BYTES : (at + 1) * CID_BYTES]
-            if depth == 0:
-                yield Span(cid, base, size)
-            else:
-                if on_list is not None:
-                    on_list(cid)
-                node = decode_list(getter.read(PackType.LIST, cid), depth, size, f"list {cid.hex()[:16]}…")
-                yield from _spans(getter, depth - 1, node.cids, node.sizes, base, start, stop, on_list)
-        base = end
+            break
+        if base + size > start:
+            overlapping.append(Span(cids[at * CID_BYTES : (at + 1) * CID_BYTES], base, size))
+        base += size
+    if depth == 0:
+        yield from overlapping
+        return
+    for nodes in _ahead(overlapping):
+        read = getter.read_many(PackType.LIST, [span.cid for span in nodes])
+        for span, data in zip(nodes, read, strict=True):
+            if on_list is not None:
+                on_list(span.cid)
+            node = decode_list(data, depth, span.length, f"list {span.cid.hex()[:16]}…")
+            yield from _spans(getter, depth - 1, node.cids, node.sizes, span.start, start, stop, on_list)
 
 
 def kind_name(kind: int) -> str:

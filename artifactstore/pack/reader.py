@@ -3,14 +3,27 @@
 Invariant 15: wrong type, store, codec or position fails to open. Whoever opens a chunk recomputes its cid.
 """
 
-from typing import NamedTuple
+from functools import partial
+from typing import Final, NamedTuple
 
-from artifactstore.backend.base import Backend
+from artifactstore.backend.base import Backend, ByteRange, answer_of, outcome_of
 from artifactstore.compression import CodecError, decompress
 from artifactstore.crypto.aead import Aead, SealBroken, counter_nonce
 from artifactstore.crypto.hashing import sha256
-from artifactstore.errors import Damaged, ObjectMissing, ObjectTooLarge, TruncatedRead
-from artifactstore.format.limits import BLOB_RAW_BYTES_MAX, CID_PREFIX_BYTES, PACK_BYTES_MAX, TAG_BYTES
+from artifactstore.errors import (
+    ArtifactStoreError,
+    Damaged,
+    ObjectMissing,
+    ObjectTooLarge,
+    TruncatedRead,
+)
+from artifactstore.format.limits import (
+    BLOB_RAW_BYTES_MAX,
+    CID_BYTES,
+    CID_PREFIX_BYTES,
+    PACK_BYTES_MAX,
+    TAG_BYTES,
+)
 from artifactstore.format.pack import (
     END,
     FOOTER_NONCE,
@@ -25,6 +38,11 @@ from artifactstore.format.pack import (
     trailer_length,
 )
 from artifactstore.pack.names import pack_name
+
+# What MessagePack takes at most of a footer and trailer: a chunk's prefix in the trailer, its cid and length, and a
+# blob of its own; and once, the heads of the arrays, the tag and the trailer's end.
+_TAIL_BYTES_PER_CHUNK: Final = CID_PREFIX_BYTES + (CID_BYTES + 5) + (1 + 5 + 5 + 2 + 5)
+_TAIL_BYTES: Final = 1 + 5 + 5 + 5 + TAG_BYTES + END.size
 
 
 class PackRef(NamedTuple):
@@ -117,11 +135,26 @@ def read_whole(backend: Backend, store_id: bytes, pack: PackRef) -> tuple[memory
     Raises:
         Damaged: It is missing, cut, altered or of another store.
     """
+    return open_whole(outcome_of(partial(backend.get, pack.name, limit_bytes=PACK_BYTES_MAX)), store_id, pack)
+
+
+def open_whole(
+    fetched: bytes | ArtifactStoreError, store_id: bytes, pack: PackRef
+) -> tuple[memoryview, list[PackedChunk]]:
+    """Verify a pack that was asked for together with others, and return (bytes, chunks).
+
+    Args:
+        fetched: Its bytes, or the error that came instead.
+        store_id: The store's id.
+        pack: What it should be.
+
+    Raises:
+        Damaged: It is missing, cut, altered or of another store.
+    """
     name = pack.name
-    try:
-        data = memoryview(backend.get(name, limit_bytes=PACK_BYTES_MAX))
-    except (ObjectMissing, ObjectTooLarge, TruncatedRead) as error:
-        raise Damaged(f"{name} is missing or too large for a pack", object=name) from error
+    if isinstance(fetched, ObjectMissing | ObjectTooLarge | TruncatedRead):
+        raise Damaged(f"{name} is missing or too large for a pack", object=name) from fetched
+    data = memoryview(answer_of(fetched))
     if len(data) != pack.size or sha256(data) != pack.sha256:
         raise Damaged(
             f"{name} was cut or altered: its bytes do not hash to its name",
@@ -130,6 +163,50 @@ def read_whole(backend: Backend, store_id: bytes, pack: PackRef) -> tuple[memory
             found=len(data),
         )
     check_header(data, store_id, pack.type, name)
+    return data, _open_end(data, store_id, pack)
+
+
+def tail_range(pack: PackRef, count: int, extra: int = 0) -> ByteRange:
+    """The range at a pack's end that holds footer and trailer of `count` chunks, however they lie in blobs.
+
+    Args:
+        pack: The pack.
+        count: Its chunks, as registered.
+        extra: Bytes before the footer that are wanted too.
+    """
+    length = _TAIL_BYTES + count * _TAIL_BYTES_PER_CHUNK + extra
+    start = max(0, pack.size - length)
+    return ByteRange(pack.name, start, pack.size - start)
+
+
+def open_tail(
+    fetched: bytes | ArtifactStoreError, store_id: bytes, pack: PackRef
+) -> tuple[memoryview, list[PackedChunk]]:
+    """Open the footer in what `tail_range` fetched, and return (the bytes, the pack's chunks).
+
+    Raises:
+        Damaged: The pack is missing, cut or altered, or its footer is longer than any writer makes it.
+    """
+    tail = arrived(fetched, pack)
+    return tail, _open_end(tail, store_id, pack)
+
+
+def arrived(fetched: bytes | ArtifactStoreError, pack: PackRef) -> memoryview:
+    """A range of a pack that was asked for together with others.
+
+    Raises:
+        Damaged: The pack is missing or was cut short.
+    """
+    if isinstance(fetched, ObjectMissing | TruncatedRead):
+        raise Damaged(f"{pack.name} is missing or was cut short", object=pack.name) from fetched
+    return memoryview(answer_of(fetched))
+
+
+def _open_end(data: memoryview, store_id: bytes, pack: PackRef) -> list[PackedChunk]:
+    """Open footer and trailer at the end of `data`, which is a pack or the last part of one."""
+    name = pack.name
     trailer_bytes, footer_bytes = trailer_length(data[-END.size :], name)
     at = len(data) - trailer_bytes
-    return data, open_contents(data[at - footer_bytes : at], data[at:], store_id, pack)
+    if at < footer_bytes:
+        raise Damaged(f"{name} declares a footer longer than its chunks need", object=name)
+    return open_contents(data[at - footer_bytes : at], data[at:], store_id, pack)

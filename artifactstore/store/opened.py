@@ -8,12 +8,14 @@ from types import TracebackType
 from typing import Final, Self
 
 from artifactstore.backend.probe import probe
+from artifactstore.catalog.rows import get_version, packs_named
 from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.get import ChunkReader
 from artifactstore.content.put import ChunkWriter
 from artifactstore.executors import Executors
 from artifactstore.format.operations import Operation
+from artifactstore.ids import ArtifactName
 from artifactstore.index.tables import META
 from artifactstore.manifest.read import StoredEntry
 from artifactstore.progress import Progress, Quiet
@@ -72,11 +74,6 @@ class OpenStore:
         """Its slot keys: who can unlock it, and adding more."""
         return Members(self._parts, self._randomness, self._before_writing)
 
-    @property
-    def getter(self) -> ChunkReader:
-        """Reads chunks."""
-        return self._parts.reader
-
     def close(self) -> None:
         """Close the index and the backend; the store is not used afterwards."""
         self._parts.environment.close()
@@ -89,6 +86,17 @@ class OpenStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def getter_of(self, artifact: ArtifactName, number: int) -> ChunkReader:
+        """Reads chunks of a version, whose packs are looked at first where the index does not know them yet."""
+        parts = self._parts
+        with parts.environment.read() as txn:
+            row = get_version(txn, artifact, number)
+        if row is not None and not parts.locator.knows(row.manifest.cid):
+            with parts.environment.read() as txn:
+                names = packs_named(txn, artifact, number)
+            parts.locator.expect(names)
+        return parts.reader
 
     def open_entry(self, entry: StoredEntry) -> io.BufferedReader:
         """Open a file of one of the store's versions."""
@@ -109,6 +117,8 @@ class OpenStore:
 
     def _chunk_writer(self, executors: Executors) -> ChunkWriter:
         parts = self._parts
+        # What the index does not know is taken for new.
+        parts.locator.complete()
         return ChunkWriter(
             parts.backend,
             parts.environment,

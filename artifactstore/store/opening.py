@@ -18,6 +18,7 @@ from artifactstore.chunking.chunker import GENERAL, NORMALIZATION, WEIGHTS
 from artifactstore.clock import Clock, Randomness
 from artifactstore.config import default_key_file, load_settings
 from artifactstore.content.get import ChunkReader
+from artifactstore.content.locate import Locator
 from artifactstore.crypto.aead import Aead
 from artifactstore.crypto.derive import hkdf_sha256
 from artifactstore.crypto.hashing import sha256
@@ -116,6 +117,7 @@ class Parts(NamedTuple):
     packs: PackTable
     log: Log
     catalog: Catalog
+    locator: Locator
     reader: ChunkReader
     committer: Committer
     notices: list[str]
@@ -422,9 +424,10 @@ def _wire(
     packs = PackTable(Aead(hkdf_sha256(keyring.kek, salt=facts.salt, info=b"artifactstore index")))
     log = Log(backend, keyring, clock)
     catalog = Catalog(backend, environment, packs, keyring, notices)
-    reader = ChunkReader(backend, environment, packs, keyring)
+    locator = Locator(backend, environment, packs, keyring, notices)
+    reader = ChunkReader(backend, environment, packs, keyring, locator)
     committer = Committer(backend, environment, packs, keyring, log, catalog, clock, randomness)
-    return Parts(backend, keyring, environment, packs, log, catalog, reader, committer, notices)
+    return Parts(backend, keyring, environment, packs, log, catalog, locator, reader, committer, notices)
 
 
 def open_index(

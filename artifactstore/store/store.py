@@ -8,8 +8,10 @@ from typing import Any, BinaryIO
 from artifactstore.catalog.rows import get_version
 from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
+from artifactstore.content.get import ChunkReader
 from artifactstore.errors import PreconditionFailed
 from artifactstore.executors import Executors, threads
+from artifactstore.format.operations import Manifest
 from artifactstore.ids import parse_artifact_name
 from artifactstore.manifest.read import entries
 from artifactstore.progress import Progress
@@ -286,10 +288,10 @@ class Store(Deleting, Upkeep):
             DestinationExists: Something is there.
             Damaged: A chunk can't be read back whole.
         """
-        version, manifest = self._resolved(ref)
+        version, reader, manifest = self._resolved(ref)
         started = self._clock.monotonic_s()
         with self._make_executors() as executors:
-            parts = PullParts(self._parts.reader, executors, progress or self._progress)
+            parts = PullParts(reader, executors, progress or self._progress)
             done = pull(parts, manifest, os.fspath(destination), list(paths), overwrite=overwrite)
         seconds = self._clock.monotonic_s() - started
         return PullSummary(version, Path(destination), *done, seconds)
@@ -303,10 +305,8 @@ class Store(Deleting, Upkeep):
         overwrite: bool = False,
     ) -> PullPlan:
         """Say what a pull would write; nothing is fetched or written."""
-        version, manifest = self._resolved(ref)
-        plan = plan_pull(
-            entries(self._parts.reader, manifest), os.fspath(destination), list(paths), overwrite=overwrite
-        )
+        version, reader, manifest = self._resolved(ref)
+        plan = plan_pull(entries(reader, manifest), os.fspath(destination), list(paths), overwrite=overwrite)
         return PullPlan(version, *plan)
 
     # --- inside -----------------------------------------------------------------------------------------------
@@ -316,12 +316,13 @@ class Store(Deleting, Upkeep):
         folders = [self._parts.environment.path, Path(self.url)]
         return Apart([str(folder.resolve()) for folder in folders if folder.is_absolute()], self._notice)
 
-    def _resolved(self, ref: str) -> tuple[Version, Any]:
+    def _resolved(self, ref: str) -> tuple[Version, ChunkReader, Manifest]:
         version = self.version(ref)
+        name = parse_artifact_name(version.artifact)
         with self._parts.environment.read() as txn:
-            row = get_version(txn, parse_artifact_name(version.artifact), version.number)
+            row = get_version(txn, name, version.number)
         assert row is not None
-        return version, row.manifest
+        return version, self.getter_of(name, version.number), row.manifest
 
     def _pipeline(self, executors: Executors, progress: Progress) -> Pipeline:
         parts = self._parts

@@ -70,6 +70,7 @@ class Upkeep(OpenStore):
                 parts.keyring,
                 parts.environment,
                 parts.packs,
+                parts.locator,
                 executors,
                 self._clock,
                 self._randomness,
@@ -186,6 +187,7 @@ class Upkeep(OpenStore):
         watcher.start("rebuild")
         self._parts = with_empty_index(self._access, self._parts, self._clock, self._randomness)
         self._refresh()
+        self._parts.locator.complete()
         watcher.finish()
 
     def index_info(self) -> IndexInfo:
@@ -196,6 +198,7 @@ class Upkeep(OpenStore):
     def info(self) -> StoreInfo:
         """The store as a whole."""
         self._refresh()
+        self._parts.locator.complete()
         return listing.store_info(
             self._parts.environment,
             self._parts.packs,

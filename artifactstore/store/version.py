@@ -65,9 +65,8 @@ class PushSummary(msgspec.Struct, frozen=True):
 class Source(Protocol):
     """What a version reads its files through."""
 
-    @property
-    def getter(self) -> Getter:
-        """Reads pages and chunk lists."""
+    def getter_of(self, artifact: ArtifactName, number: int) -> Getter:
+        """Reads pages and chunk lists of a version."""
         ...
 
     def open_entry(self, entry: StoredEntry) -> io.BufferedReader:
@@ -98,6 +97,7 @@ class Version:
     ) -> None:
         self._source = source
         self._row = row
+        self._name = artifact
         self.artifact = str(artifact)
         self.number = number
         self.type = artifact_type
@@ -166,7 +166,7 @@ class Version:
 
     def files(self, path_glob: str | None = None) -> Iterator[Entry]:
         """Yield its entries in path order, all or those that a glob names, as for `pull`."""
-        found = entries(self._source.getter, self._row.manifest)
+        found = entries(self._source.getter_of(self._name, self.number), self._row.manifest)
         for entry in selected(found, [] if path_glob is None else [path_glob]):
             yield _entry(entry)
 
@@ -176,7 +176,8 @@ class Version:
         Raises:
             NoSuchEntry: It holds no file at `path`.
         """
-        entry = find_entry(self._source.getter, self._row.manifest, path)
+        getter = self._source.getter_of(self._name, self.number)
+        entry = find_entry(getter, self._row.manifest, path)
         if entry is None or entry.kind != Kind.FILE:
             what = "nothing" if entry is None else f"a {kind_name(entry.kind)}, not a file,"
             raise NoSuchEntry(f"{self.qualified_name} holds {what} at {path!r}", path=path)

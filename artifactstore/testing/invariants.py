@@ -51,7 +51,9 @@ def index_tables(parts: Parts) -> dict[str, Any]:
 
 
 def assert_same_index(one: Parts, other: Parts) -> None:
-    """Last state plus tail equals step by step: both indexes hold the same rows."""
+    """Last state plus tail equals step by step: both indexes hold the same rows, once each is complete."""
+    for parts in (one, other):
+        parts.locator.complete()
     first, second = index_tables(one), index_tables(other)
     for table, rows in first.items():
         assert rows == second[table], f"table {table} differs: {_difference(rows, second[table])}"

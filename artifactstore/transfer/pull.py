@@ -11,24 +11,33 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from io import FileIO
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from blake3 import blake3
 
-from artifactstore.content.get import ChunkReader, Wanted
-from artifactstore.errors import HostileManifest, NoSuchEntry
+from artifactstore.content.get import ChunkReader, Wanted, plan_ranges
+from artifactstore.errors import ArtifactStoreError, HostileManifest, NoSuchEntry
 from artifactstore.executors import Executors
 from artifactstore.format.operations import Manifest
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import Kind
 from artifactstore.manifest.read import Span, StoredEntry, entries, spans
-from artifactstore.pack.ranges import Range, coalesce
+from artifactstore.pack.ranges import Range
 from artifactstore.progress import Progress
 from artifactstore.transfer.ignore import parse_patterns
 from artifactstore.transfer.staging import made, move_into, publish, refuse_occupied, staging_of
 from artifactstore.transfer.target import Target, named, write_at
 
-_WINDOW_CHUNKS: Final = 8192
+# Chunks that are located together. The first windows are small: a client without an index looks each of them up, and
+# nothing can be fetched before.
+_WINDOW_CHUNKS_FIRST: Final = 1
+_WINDOW_GROWTH: Final = 16
+_WINDOW_CHUNKS_MAX: Final = 8192
+# Ranges that are fetched together by one thread for the backend, and bytes of ranges that are on their way or here and
+# not opened: at 50 ms an answer they carry a gigabyte a second.
+_LOT_RANGES_MAX: Final = 16
+_LOT_BYTES_MAX: Final = 16 << 20
+_FETCHED_BYTES_MAX: Final = 64 << 20
 _COMPARE_BYTES: Final = 1 << 20
 
 
@@ -65,6 +74,19 @@ class _Place(NamedTuple):
     offset: int
     mode: int
     digest: bytes | None
+
+
+class _Part(NamedTuple):
+    """One range of a pack, the chunks in it, and where the chunks of its window go."""
+
+    pack: int
+    span: Range
+    wanted: list[Wanted]
+    places: dict[bytes, list[_Place]]
+
+
+# The bytes that opening a part writes, and the bytes that were fetched for it.
+_Opening: TypeAlias = tuple[Future[int], int]
 
 
 def selected(found: Iterable[StoredEntry], globs: Sequence[str]) -> Iterator[StoredEntry]:
@@ -152,7 +174,12 @@ class _Puller:
         self._places: dict[bytes, list[_Place]] = {}
         self._planned = 0
         self._sizes: dict[bytes, int] = {}
-        self._futures: deque[Future[int]] = deque()
+        self._window = _WINDOW_CHUNKS_FIRST
+        self._lot: list[_Part] = []
+        self._lot_bytes = 0
+        self._lots: deque[Future[list[_Opening]]] = deque()
+        self._opening: deque[_Opening] = deque()
+        self._fetched_bytes = 0
         self._links: list[tuple[str, str]] = []
         self._moved: list[tuple[str, bool]] = []
         self._files = self._logical = self._written_files = self._written = self._kept = 0
@@ -166,10 +193,16 @@ class _Puller:
             return self._run(manifest, globs)
         except BaseException:
             # No worker may outlive the descriptors it writes through: their numbers are soon somebody else's.
-            for future in self._futures:
-                future.cancel()
-            wait(self._futures)
+            self._abandon()
             raise
+
+    def _abandon(self) -> None:
+        """Fetch no more, and write what has arrived, for the next try to find."""
+        for lot in self._lots:
+            lot.cancel()
+        wait(self._lots)
+        done = [lot.result() for lot in self._lots if not lot.cancelled() and lot.exception() is None]
+        wait([task for tasks in [self._opening, *done] for task, _ in tasks])
 
     def _run(self, manifest: Manifest, globs: Sequence[str]) -> _Done:
         progress = self._parts.progress
@@ -179,7 +212,7 @@ class _Puller:
             self._files += 1
             self._logical += entry.size if entry.kind == Kind.FILE else 0
             self._plan(entry)
-            if self._planned >= _WINDOW_CHUNKS:
+            if self._planned >= self._window:
                 self._fetch_window()
         if globs and not self._files:
             raise nothing_selected(globs)
@@ -231,7 +264,7 @@ class _Puller:
                 raise HostileManifest(
                     f"{entry.path!r} declares another size for a chunk than other files do", path=entry.path
                 )
-            if self._planned >= _WINDOW_CHUNKS and digest is None:
+            if self._planned >= self._window and digest is None:
                 self._fetch_window()
         self._parts.progress.advance(files=1)
 
@@ -279,6 +312,7 @@ class _Puller:
         """Fetch the chunks planned so far, pack by pack, in ranges; workers open and write them."""
         places, self._places, self._planned = self._places, {}, 0
         sizes, self._sizes = self._sizes, {}
+        self._window = min(self._window * _WINDOW_GROWTH, _WINDOW_CHUNKS_MAX)
         cids = list(places)
         by_pack: dict[int, list[Wanted]] = {}
         for cid, location in zip(cids, self._parts.reader.locate(cids), strict=True):
@@ -289,37 +323,59 @@ class _Puller:
                 )
             by_pack.setdefault(location.pack, []).append(Wanted(cid, location))
         for pack, wanted in by_pack.items():
-            wanted.sort(key=_by_place)
-            at = 0
-            for span in coalesce((one.location.offset, one.location.length) for one in wanted):
-                end = at
-                while end < len(wanted) and wanted[end].location.offset < span.start + span.length:
-                    end += 1
-                self._submit(pack, span, wanted[at:end], places)
-                at = end
+            for span, held in plan_ranges(wanted):
+                self._add_to_lot(_Part(pack, span, held, places))
+        self._submit_lot()
 
-    def _submit(
-        self, pack: int, span: Range, wanted: Sequence[Wanted], places: dict[bytes, list[_Place]]
-    ) -> None:
-        self._futures.append(self._parts.executors.cpu.submit(self._fetch, pack, span, wanted, places))
-        self._settle(self._parts.executors.width + 2)
+    def _add_to_lot(self, part: _Part) -> None:
+        if self._lot_bytes + part.span.length > _LOT_BYTES_MAX or len(self._lot) == _LOT_RANGES_MAX:
+            self._submit_lot()
+        self._lot.append(part)
+        self._lot_bytes += part.span.length
 
-    def _settle(self, allowed: int) -> None:
-        while len(self._futures) > allowed:
-            written = self._futures.popleft().result()
+    def _submit_lot(self) -> None:
+        """Have the lot fetched and opened, as soon as there is memory for it."""
+        if not self._lot:
+            return
+        lot, size = self._lot, self._lot_bytes
+        self._lot, self._lot_bytes = [], 0
+        self._settle(_FETCHED_BYTES_MAX - size)
+        self._lots.append(self._parts.executors.io.submit(self._fetch, lot))
+        self._fetched_bytes += size
+
+    def _fetch(self, lot: list[_Part]) -> list[_Opening]:
+        fetched = self._parts.reader.fetch([(part.pack, part.span) for part in lot])
+        submit = self._parts.executors.cpu.submit
+        return [
+            (submit(self._open, part, data), part.span.length)
+            for part, data in zip(lot, fetched, strict=True)
+        ]
+
+    def _settle(self, allowed_bytes: int) -> None:
+        """Wait until at most so many bytes are fetched and not opened; count what is done by now."""
+        while self._lots or self._opening:
+            if not self._opening:
+                if self._fetched_bytes <= allowed_bytes and not self._lots[0].done():
+                    return
+                self._opening += self._lots.popleft().result()
+                continue
+            task, size = self._opening[0]
+            if self._fetched_bytes <= allowed_bytes and not task.done():
+                return
+            written = task.result()
+            self._opening.popleft()
+            self._fetched_bytes -= size
             self._written += written
             self._parts.progress.advance(bytes=written)
 
-    def _fetch(
-        self, pack: int, span: Range, wanted: Sequence[Wanted], places: dict[bytes, list[_Place]]
-    ) -> int:
+    def _open(self, part: _Part, fetched: bytes | ArtifactStoreError) -> int:
         with _FileWriter(self._target) as writer:
 
-            def sink(cid: bytes, data: memoryview) -> None:
-                for place in places[cid]:
-                    writer.write(place, data)
+            def sink(cid: bytes, chunk: memoryview) -> None:
+                for place in part.places[cid]:
+                    writer.write(place, chunk)
 
-            self._parts.reader.read_range(PackType.DATA, pack, span, wanted, sink)
+            self._parts.reader.open_range(PackType.DATA, part.pack, part.span, fetched, part.wanted, sink)
             return writer.written
 
 
@@ -357,10 +413,6 @@ class _FileWriter:
         if self._handle >= 0:
             os.close(self._handle)
         self._handle, self._path = -1, ""
-
-
-def _by_place(wanted: Wanted) -> tuple[int, int]:
-    return wanted.location.offset, wanted.location.start
 
 
 def blake3_of(file: FileIO) -> bytes:

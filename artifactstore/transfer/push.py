@@ -19,7 +19,9 @@ from artifactstore.content.put import ChunkWriter
 from artifactstore.crypto.hashing import blake3
 from artifactstore.errors import ArtifactStoreError, PreconditionFailed
 from artifactstore.executors import Executors
+from artifactstore.format.limits import CID_BYTES
 from artifactstore.format.operations import Manifest, Operation, Pending, PendingDone, Push
+from artifactstore.format.pack import PackType
 from artifactstore.format.page import EMPTY, Content, Identity, Kind
 from artifactstore.format.record import RecordType
 from artifactstore.ids import ArtifactName
@@ -48,6 +50,7 @@ _DUE_SHARE: Final = 2
 PENDING_CHUNKS: Final = 1 << 16
 # An advisory list, in every state for good: a push of terabytes names its first packs only.
 _PACKS_NAMED_MAX: Final = 1024
+_PAGE_PACKS_NAMED_MAX: Final = 64
 _STAT_ROWS_MAX: Final = 8192
 _LOOKUPS_PER_TRANSACTION: Final = 512
 _PUSH_ID_BYTES: Final = 16
@@ -286,6 +289,9 @@ class Pusher:
             self._parts.progress.advance(bytes=size, files=len(reads), new_bytes=new_bytes)
 
     def _add(self, read: Read) -> None:
+        if read.content.depth:
+            cids = read.content.cids
+            self._parts.writer.note_used(cids[at : at + CID_BYTES] for at in range(0, len(cids), CID_BYTES))
         self._builder.add(read.identity, read.content)
         if read.stat_row is not None:
             self._stat_rows.append(read.stat_row)
@@ -347,7 +353,7 @@ class Pusher:
                 tags=request.tags,
                 new_bytes=stored.raw_bytes,
                 stored_bytes=stored.pack_bytes,
-                packs=[*self._registered, *(pack.added.name for pack in packs)][:_PACKS_NAMED_MAX],
+                packs=self._named(packs),
             )
         ]
         if self._push_id:
@@ -362,6 +368,13 @@ class Pusher:
         self._remember()
         assert outcome.number is not None
         return pushed._replace(number=outcome.number, created=outcome.created)
+
+    def _named(self, packs: Sequence[FinishedPack]) -> list[bytes]:
+        """What a client without an index should look into: packs of pages and lists, then those of the data."""
+        pages = [pack.added.name for pack in packs if pack.added.type != PackType.DATA]
+        data = [pack.added.name for pack in packs if pack.added.type == PackType.DATA]
+        used = self._parts.writer.used()[-_PAGE_PACKS_NAMED_MAX:]
+        return list(dict.fromkeys([*pages, *reversed(used), *self._registered, *data]))[:_PACKS_NAMED_MAX]
 
     def _refuse_new_damage(self, txn: ReadTransaction) -> None:
         """Invariant 1: what was left out because it was known must still be known at the very slot of the commit."""

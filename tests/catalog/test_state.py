@@ -8,7 +8,7 @@ from artifactstore import Store
 from artifactstore.catalog import state as state_module
 from artifactstore.errors import Damaged
 from artifactstore.format.pack import PackType
-from artifactstore.index.tables import ALIASES, ARTIFACTS, CHUNKS, PACKS, PENDING, VERSIONS, PackTable
+from artifactstore.index.tables import ALIASES, ARTIFACTS, CHUNKS, PENDING, VERSIONS
 from tests.stores import make_store, noise, read_tree, reopened, write_tree
 
 
@@ -55,6 +55,7 @@ def test_starting_from_a_state_equals_stepping_through(tmp_path: Path, store: St
     """Last state plus tail gives the very rows that every record one by one gives."""
     with reopened(tmp_path, store, cache="fresh") as other:
         other._refresh()
+        other._parts.locator.complete()
         assert contents(other) == contents(store)
         assert other.check(read_data=True).ok
         other.pull("p1/n:v3", tmp_path / "out")
@@ -88,12 +89,8 @@ def test_index_packs_are_merged_by_tier(store: Store) -> None:
     assert 1 <= len(position.index_packs) <= 16
 
 
-@pytest.mark.parametrize("how", ["missing", "altered", "cut"])
-@pytest.mark.parametrize("kind", [PackType.STATE, PackType.INDEX])
-def test_a_damaged_state_is_damage_and_not_half_a_store(
-    tmp_path: Path, store: Store, kind: PackType, how: str
-) -> None:
-    """A newcomer that can't read the state or an index pack of it says so and knows nothing."""
+def damage(store: Store, kind: PackType, how: str) -> list[str]:
+    """Do something to all packs of a type that count, and return their names."""
     parts = store._parts
     with parts.environment.read() as txn:
         current = set(parts.catalog.position().index_packs)
@@ -110,6 +107,13 @@ def test_a_damaged_state_is_damage_and_not_half_a_store(
             parts.backend.put(
                 name, data[:-5] if how == "cut" else data[:60] + bytes([data[60] ^ 1]) + data[61:]
             )
+    return names
+
+
+@pytest.mark.parametrize("how", ["missing", "altered", "cut"])
+def test_a_damaged_state_is_damage_and_not_half_a_store(tmp_path: Path, store: Store, how: str) -> None:
+    """A newcomer that can't read the state says so and knows nothing."""
+    names = damage(store, PackType.STATE, how)
     with reopened(tmp_path, store, cache="fresh") as other:
         with pytest.raises(Damaged) as caught:
             other.projects()
@@ -117,8 +121,20 @@ def test_a_damaged_state_is_damage_and_not_half_a_store(
         assert other._parts.catalog.position().next_slot == 0
         with other._parts.environment.read() as txn:
             assert list(txn.scan(VERSIONS)) == []
-    assert isinstance(parts.packs, PackTable)
-    assert PACKS == "packs"
+
+
+@pytest.mark.parametrize("how", ["missing", "altered", "cut"])
+def test_a_damaged_index_pack_stops_nobody(tmp_path: Path, store: Store, how: str) -> None:
+    """A newcomer finds in the footers what the index packs of a state no longer say; the check names them."""
+    names = damage(store, PackType.INDEX, how)
+    with reopened(tmp_path, store, cache="fresh") as other:
+        assert len(other.projects()) == 3
+        other.pull("p1/n:v0", tmp_path / "out")
+        pushed = other.push([tmp_path / "in"], "p1/n").push
+        assert pushed is not None
+        assert pushed.new_bytes == 0
+        report = other.check(read_data=True)
+        assert set(names) <= {problem.object for problem in report.problems}
 
 
 def test_an_index_can_be_rebuilt_at_any_time(store: Store) -> None:

@@ -33,7 +33,13 @@ def cids(store: Store) -> list[bytes]:
 
 def reader_of(store: Store, backend=None) -> ChunkReader:
     parts = store._parts
-    return ChunkReader(backend or parts.backend, parts.environment, parts.packs, parts.keyring)
+    return ChunkReader(backend or parts.backend, parts.environment, parts.packs, parts.keyring, parts.locator)
+
+
+def read_range(reader: ChunkReader, pack: int, span: Range, wanted: list[Wanted], sink) -> None:
+    """Fetch a range and open it, as a pull does."""
+    [data] = reader.fetch([(pack, span)])
+    reader.open_range(PackType.DATA, pack, span, data, wanted, sink)
 
 
 def rewrite(store: Store, cid: bytes, *found: Location) -> None:
@@ -111,8 +117,8 @@ def test_an_index_that_lies_gives_no_wrong_bytes(store: Store, cids: list[bytes]
     got: list[bytes] = []
     span = Range(lie.offset, lie.length, ((lie.offset, lie.length),))
     with pytest.raises(Damaged):
-        reader_of(store).read_range(
-            PackType.DATA, lie.pack, span, [Wanted(cids[3], lie)], lambda _, data: got.append(bytes(data))
+        read_range(
+            reader_of(store), lie.pack, span, [Wanted(cids[3], lie)], lambda _, data: got.append(bytes(data))
         )
     assert got == []
 
@@ -126,9 +132,7 @@ def test_another_location_is_taken_when_one_is_damaged(store: Store, cids: list[
     got = {}
     span = Range(good.offset, good.length, ((good.offset, good.length),))
     wanted = [Wanted(cid, where(store, cid)) for cid in cids]
-    reader.read_range(
-        PackType.DATA, good.pack, span, wanted, lambda cid, data: got.__setitem__(cid, bytes(data))
-    )
+    read_range(reader, good.pack, span, wanted, lambda cid, data: got.__setitem__(cid, bytes(data)))
     assert got == dict(zip(cids, DATA, strict=True))
 
 

@@ -7,11 +7,11 @@ import pytest
 from artifactstore import Store
 from artifactstore.clock import SystemRandomness
 from artifactstore.content.packs import (
+    fetch_whole,
     index_packs,
     joined_rows,
     merged_rows,
     pack_up,
-    read_all,
     read_segments,
 )
 from artifactstore.errors import Damaged
@@ -51,7 +51,7 @@ def test_chunks_come_back_in_order(store: Store) -> None:
     refs = stored(store, PackType.STATE, chunks)
     assert len(refs) == 2
     keyring, backend = store._parts.keyring, store._parts.backend
-    assert [chunk for ref in refs for chunk in read_all(backend, keyring, ref)] == chunks
+    assert [chunk for _, found in fetch_whole(backend, keyring, refs) for chunk in found] == chunks
 
 
 def test_nothing_is_no_pack(store: Store) -> None:
@@ -63,7 +63,7 @@ def test_the_wrong_type_is_damaged(store: Store) -> None:
     """A state can't be passed off as an index pack (invariant 15)."""
     (ref,) = stored(store, PackType.STATE, [b"x"])
     with pytest.raises(Damaged):
-        read_all(store._parts.backend, store._parts.keyring, ref._replace(type=PackType.INDEX))
+        list(fetch_whole(store._parts.backend, store._parts.keyring, [ref._replace(type=PackType.INDEX)]))
 
 
 def test_rows_become_segments_with_a_fan_out(store: Store) -> None:
@@ -73,9 +73,8 @@ def test_rows_become_segments_with_a_fan_out(store: Store) -> None:
     (pack,) = index_packs(keyring, PACKS, rows, SystemRandomness())
     assert pack.data is not None
     backend.put(pack.name, pack.data)
-    segments = read_segments(
-        backend, keyring, PackRef(pack.added.name, PackType.INDEX, pack.added.size, pack.key)
-    )
+    ref = PackRef(pack.added.name, PackType.INDEX, pack.added.size, pack.key)
+    segments = list(read_segments(backend, keyring, [ref]))
     assert len(segments) == 3
     names, merged = merged_rows(segments)
     assert names == [PACKS[1]]
@@ -88,14 +87,14 @@ def test_a_fan_out_that_does_not_fit_is_damaged(store: Store, fan_out: list[byte
     segment = encode_segment(PACKS[:1], rows_of(5))
     (ref,) = stored(store, PackType.INDEX, [segment, encode(fan_out)])
     with pytest.raises(Damaged):
-        read_segments(store._parts.backend, store._parts.keyring, ref)
+        list(read_segments(store._parts.backend, store._parts.keyring, [ref]))
 
 
 def test_an_index_pack_without_chunks_is_damaged(store: Store) -> None:
     """A fan-out alone names segments that are not there."""
     (ref,) = stored(store, PackType.INDEX, [encode([bytes(16)])])
     with pytest.raises(Damaged):
-        read_segments(store._parts.backend, store._parts.keyring, ref)
+        list(read_segments(store._parts.backend, store._parts.keyring, [ref]))
 
 
 def test_merging_keeps_each_row_once() -> None:

@@ -64,6 +64,7 @@ def test_a_state_is_of_one_moment(world: World, tmp_path: Path, monkeypatch: pyt
     """A record that another process applies to the same index meanwhile is in the state whole or not at all."""
     with world.client() as store:
         store.push([source(tmp_path, "first")], ARTIFACT)
+        store.push([source(tmp_path, "next")], ARTIFACT)
     monkeypatch.setattr("artifactstore.catalog.state._TAIL_BYTES_MIN", 0)
 
     def happening() -> None:
@@ -71,7 +72,7 @@ def test_a_state_is_of_one_moment(world: World, tmp_path: Path, monkeypatch: pyt
             patch.setattr("artifactstore.catalog.state._TAIL_BYTES_MIN", 1 << 30)
             other.push([source(tmp_path, "beside")], "project/beside")
 
-    # Nobody but the maker of a state reads a record again that the index has applied.
+    # Nobody but the maker of a state reads a record again that the index has applied, and is not its last.
     with closing(world.open(wrap=lambda inner: Beside(inner, slot_name(1), happening))) as store:
         store.push([source(tmp_path, "second")], ARTIFACT)
         assert [entry.operations for entry in store.log(limit=1)] == [("push project/data", "state")]

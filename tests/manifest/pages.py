@@ -43,6 +43,10 @@ class Shelf:
             raise Damaged(f"chunk {cid.hex()} has no location left")
         return self.chunks[cid]
 
+    def read_many(self, kind: PackType, cids: Iterable[bytes]) -> list[bytes]:
+        """Read several chunks."""
+        return [self.read(kind, cid) for cid in cids]
+
 
 def file_identity(path: str, data: bytes = b"", flags: int = 0) -> Identity:
     """The identity of a file."""

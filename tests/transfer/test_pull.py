@@ -215,10 +215,11 @@ def cut(store: Store, destination: Path, *, after: int, **options: object) -> in
 @pytest.fixture
 def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many small requests, so that a pull can be cut in the middle of a file."""
+    from artifactstore.content import get as get_module
     from artifactstore.pack import ranges
 
     monkeypatch.setattr(
-        pull_module, "coalesce", lambda blobs: ranges.coalesce(blobs, gap_max=0, range_max=64 << 10)
+        get_module, "coalesce", lambda blobs: ranges.coalesce(blobs, gap_max=0, range_max=64 << 10)
     )
 
 
@@ -273,7 +274,7 @@ def test_a_cut_overwrite_leaves_the_destination_as_it_was(tmp_path: Path, store:
 def test_a_planted_staging_folder_is_refused(tmp_path: Path, store: Store) -> None:
     """The staging folder's name can be guessed; a symlink there would lead the whole pull elsewhere."""
     outside = write_tree(tmp_path / "outside", {"a.txt": b"theirs"})
-    _, manifest = store._resolved("p/n")
+    _, _, manifest = store._resolved("p/n")
     Path(staging_of(str(tmp_path / "out"), manifest, [])).symlink_to(outside)
     with pytest.raises(DestinationExists):
         store.pull("p/n", tmp_path / "out")
@@ -283,7 +284,7 @@ def test_a_planted_staging_folder_is_refused(tmp_path: Path, store: Store) -> No
 def test_symlinks_of_a_cut_pull_lead_nowhere(tmp_path: Path, store: Store) -> None:
     """A symlink in a staging folder, in the place of a file or a folder, is not written through."""
     outside = write_tree(tmp_path / "outside", {"x": b"theirs", "er/x": b"theirs"})
-    _, manifest = store._resolved("p/n")
+    _, _, manifest = store._resolved("p/n")
     staging = Path(staging_of(str(tmp_path / "out"), manifest, []))
     write_tree(staging, {"sub/deep": str(outside)})
     with pytest.raises(DestinationExists):
@@ -316,7 +317,7 @@ def test_no_worker_outlives_a_pull_that_failed(tmp_path: Path, monkeypatch: pyte
         store.push([tmp_path / "in"], "p/n")
         monkeypatch.setattr(Target, "close", noting_close)
         monkeypatch.setattr(Target, "write_file", slow_write)
-        monkeypatch.setattr(pull_module, "coalesce", _one_by_one)
+        monkeypatch.setattr("artifactstore.content.get.coalesce", _one_by_one)
         with pytest.raises(Exception, match="Input/output"):
             store.pull("p/n", tmp_path / "out")
     assert not any(late)
@@ -330,7 +331,7 @@ def _one_by_one(blobs):
 
 def test_many_equal_files_are_fetched_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Places are counted, not chunks: a million copies of one file do not gather in memory."""
-    monkeypatch.setattr(pull_module, "_WINDOW_CHUNKS", 10)
+    monkeypatch.setattr(pull_module, "_WINDOW_CHUNKS_MAX", 10)
     write_tree(tmp_path / "in", {f"{number:03}": b"same" for number in range(100)})
     most = []
     fetch = pull_module._Puller._fetch_window
