@@ -190,9 +190,12 @@ def newest_live(
     return None
 
 
-def all_versions(txn: ReadTransaction) -> Iterator[tuple[ArtifactName, int, VersionRow]]:
-    """Every version of the store."""
-    for key, data in txn.scan(VERSIONS):
+def all_versions(
+    txn: ReadTransaction, *, after: tuple[ArtifactName, int] | None = None
+) -> Iterator[tuple[ArtifactName, int, VersionRow]]:
+    """Every version of the store, or those that follow one."""
+    start = b"" if after is None else _version_key(*after) + b"\0"
+    for key, data in txn.scan(VERSIONS, start=start):
         project, _, name = key[:-9].decode().partition("\0")
         yield ArtifactName(project, name), int.from_bytes(key[-8:], "big"), _decode_version(data, "index")
 

@@ -32,6 +32,9 @@ COMMANDS = {
     "show": CommandSource(_READING, "show", "Show a version: metadata, digest, sizes."),
     "files": CommandSource(_READING, "files", "List the files of a version."),
     "cat": CommandSource(_READING, "cat", "Write a file of a version to standard output."),
+    "find": CommandSource(
+        "artifactstore.cli.content_commands", "find", "Say where a file, or a part of it, is kept."
+    ),
     "alias": CommandSource(_NAMES, "alias", "Point aliases at a version, or remove them."),
     "tag": CommandSource(_NAMES, "tag", "Put labels on a version, or take them off."),
     "delete": CommandSource(_DELETION, "delete", "Hide versions, until they are brought back."),

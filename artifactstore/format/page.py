@@ -142,6 +142,19 @@ def decode_page(data: bytes, where: str) -> Page:
     return page
 
 
+def glance_page(data: bytes, level: int, where: str) -> Page:
+    """Parse a page only as far as who looks for something in it needs: nothing of its paths and sizes is checked.
+
+    Raises:
+        Damaged: It is malformed, or of another level than `level`.
+    """
+    page = _decode_page(data, where)
+    lonely = page.level and any(len(content.cids) != CID_BYTES for content in page.contents)
+    if page.level != level or lonely or len(page.contents) != len(page.identities):
+        raise Damaged(f"{where}: a page contradicts what stands above it", object=where)
+    return page
+
+
 def _check_entry(identity: Identity, content: Content, level: int, where: str) -> None:
     path, kind, size, digest, flags = identity
     good = kind in _KINDS and (kind == Kind.PAGE) == (level > 0) and (kind == Kind.FILE or not flags)
@@ -182,5 +195,17 @@ def decode_list(data: bytes, level: int, size: int, where: str) -> ListNode:
         or sum(node.sizes) != size
         or (level == 1 and max(node.sizes) > BLOB_RAW_BYTES_MAX)
     ):
+        raise Damaged(f"{where}: a chunk list contradicts its parent", object=where)
+    return node
+
+
+def glance_list(data: bytes, level: int, where: str) -> ListNode:
+    """Parse a chunk-list node only as far as who looks for a chunk in it needs: no size is checked.
+
+    Raises:
+        Damaged: It is malformed, or of another level than `level`.
+    """
+    node = _decode_list(data, where)
+    if node.level != level or len(node.cids) % CID_BYTES:
         raise Damaged(f"{where}: a chunk list contradicts its parent", object=where)
     return node

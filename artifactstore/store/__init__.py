@@ -2,6 +2,7 @@
 
 from artifactstore.maintenance.adopt import AdoptPlan
 from artifactstore.maintenance.audit import AuditReport
+from artifactstore.maintenance.find import FindReport, FoundFile, Place
 from artifactstore.maintenance.findings import BrokenPack, CheckReport, Names, Objects, Problem
 from artifactstore.maintenance.repair import RepairSummary
 from artifactstore.maintenance.repair_plan import RepairPlan
@@ -29,11 +30,14 @@ __all__ = [
     "CheckReport",
     "DeletionPlan",
     "Entry",
+    "FindReport",
+    "FoundFile",
     "IndexInfo",
     "KeySlot",
     "LogEntry",
     "Names",
     "Objects",
+    "Place",
     "Problem",
     "ProjectInfo",
     "PullPlan",

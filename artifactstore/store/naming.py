@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 
+from artifactstore.catalog.rows import get_version
+from artifactstore.content.get import ChunkReader
 from artifactstore.errors import NoSuchArtifact
-from artifactstore.format.operations import Alias, Tag
+from artifactstore.format.operations import Alias, Manifest, Tag
 from artifactstore.ids import check_name, parse_artifact_name, parse_reference
 from artifactstore.store import listing
 from artifactstore.store.opened import OpenStore
@@ -80,6 +82,15 @@ class Naming(OpenStore):
     def remove_tags(self, ref: str, labels: Iterable[str]) -> Version:
         """Take labels off a version."""
         return self._tag(ref, [], [check_name(label, "tag") for label in labels])
+
+    def _resolved(self, ref: str) -> tuple[Version, ChunkReader, Manifest]:
+        """The version that a reference names, what reads its pages, and its root."""
+        version = self.version(ref)
+        name = parse_artifact_name(version.artifact)
+        with self._parts.environment.read() as txn:
+            row = get_version(txn, name, version.number)
+        assert row is not None
+        return version, self.getter_of(name, version.number), row.manifest
 
     def _tag(self, ref: str, add: list[str], remove: list[str]) -> Version:
         version = self.version(ref)

@@ -115,6 +115,12 @@ class OpenStore:
         outcomes = self._parts.committer.commit(operations).outcomes
         return next((outcome.skipped for outcome in outcomes if outcome.skipped), "")
 
+    def _the_chunker(self) -> Chunker:
+        """Cuts files as this store does; made when first needed."""
+        if self._chunker is None:
+            self._chunker = Chunker(self._parts.keyring.chunker_seed())
+        return self._chunker
+
     def _chunk_writer(self, executors: Executors) -> ChunkWriter:
         parts = self._parts
         # What the index does not know is taken for new.

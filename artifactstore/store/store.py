@@ -5,18 +5,15 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from artifactstore.catalog.rows import get_version
-from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
-from artifactstore.content.get import ChunkReader
 from artifactstore.errors import PreconditionFailed
 from artifactstore.executors import Executors, threads
-from artifactstore.format.operations import Manifest
 from artifactstore.ids import parse_artifact_name
 from artifactstore.manifest.read import entries
 from artifactstore.progress import Progress
 from artifactstore.store import listing
 from artifactstore.store.deleting import Deleting
+from artifactstore.store.finding import Finding
 from artifactstore.store.opened import MakeExecutors
 from artifactstore.store.opening import (
     Access,
@@ -38,7 +35,7 @@ from artifactstore.transfer.push import Pipeline, Pusher
 from artifactstore.transfer.scan import Apart, scan
 
 
-class Store(Deleting, Upkeep):
+class Store(Deleting, Finding, Upkeep):
     """One store: a URL with one log, one key set and one dedup domain.
 
     Made by `Store.create` and `Store.open`; a context manager. Thread-safe: several threads may push, pull and read
@@ -316,21 +313,11 @@ class Store(Deleting, Upkeep):
         folders = [self._parts.environment.path, Path(self.url)]
         return Apart([str(folder.resolve()) for folder in folders if folder.is_absolute()], self._notice)
 
-    def _resolved(self, ref: str) -> tuple[Version, ChunkReader, Manifest]:
-        version = self.version(ref)
-        name = parse_artifact_name(version.artifact)
-        with self._parts.environment.read() as txn:
-            row = get_version(txn, name, version.number)
-        assert row is not None
-        return version, self.getter_of(name, version.number), row.manifest
-
     def _pipeline(self, executors: Executors, progress: Progress) -> Pipeline:
         parts = self._parts
-        if self._chunker is None:
-            self._chunker = Chunker(parts.keyring.chunker_seed())
         return Pipeline(
             self._chunk_writer(executors),
-            self._chunker,
+            self._the_chunker(),
             parts.committer,
             parts.environment,
             executors,

@@ -8,6 +8,7 @@ import msgspec
 
 from artifactstore.catalog.rows import VersionRow
 from artifactstore.errors import NoSuchEntry
+from artifactstore.format.operations import Manifest
 from artifactstore.format.page import Kind
 from artifactstore.ids import ArtifactName
 from artifactstore.manifest.read import Getter, StoredEntry, entries, find_entry, kind_name
@@ -177,14 +178,29 @@ class Version:
             NoSuchEntry: It holds no file at `path`.
         """
         getter = self._source.getter_of(self._name, self.number)
-        entry = find_entry(getter, self._row.manifest, path)
-        if entry is None or entry.kind != Kind.FILE:
-            what = "nothing" if entry is None else f"a {kind_name(entry.kind)}, not a file,"
-            raise NoSuchEntry(f"{self.qualified_name} holds {what} at {path!r}", path=path)
-        return self._source.open_entry(entry)
+        return self._source.open_entry(file_in(getter, self._row.manifest, path, self.qualified_name))
 
     def __repr__(self) -> str:
         return f"<Version {self.qualified_name} {self.digest[:12]}>"
+
+
+def file_in(getter: Getter, manifest: Manifest, path: str, version: str) -> StoredEntry:
+    """A file of a version.
+
+    Args:
+        getter: Reads its pages.
+        manifest: Its root.
+        path: Where in it.
+        version: What it is called, for the message.
+
+    Raises:
+        NoSuchEntry: It holds no file at `path`.
+    """
+    entry = find_entry(getter, manifest, path)
+    if entry is None or entry.kind != Kind.FILE:
+        what = "nothing" if entry is None else f"a {kind_name(entry.kind)}, not a file,"
+        raise NoSuchEntry(f"{version} holds {what} at {path!r}", path=path)
+    return entry
 
 
 def _entry(entry: StoredEntry) -> Entry:

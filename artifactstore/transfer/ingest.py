@@ -10,13 +10,13 @@ import errno
 import os
 import stat as stat_bits
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import BinaryIO, Final, NamedTuple
 
 from blake3 import blake3
 
-from artifactstore.chunking import Chunker, Profile, profile_of
+from artifactstore.chunking import Chunker, profile_of
 from artifactstore.chunking.chunker import GENERAL, MAGIC_BYTES
 from artifactstore.clock import Clock
 from artifactstore.content.put import Chunk, ChunkWriter
@@ -28,6 +28,7 @@ from artifactstore.index.statcache import stat_row
 from artifactstore.manifest.build import ListBuilder
 from artifactstore.progress import Progress
 from artifactstore.transfer.scan import Found, unreadable
+from artifactstore.transfer.segments import Segment, segments
 
 # A file up to this size is read whole, and compressed with its neighbours.
 SMALL_BYTES_MAX: Final = 1 << 20
@@ -35,7 +36,6 @@ SMALL_BYTES_MAX: Final = 1 << 20
 # 2 MiB, 1.7 s in these.
 BATCH_BYTES: Final = 8 << 20
 BATCH_FILES: Final = 1024
-SEGMENT_BYTES: Final = 4 << 20
 
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _EXECUTABLE_BITS: Final = 0o100
@@ -149,7 +149,7 @@ class Ingest:
 
     def _read_stream(self, read: "LargeRead", stream: BinaryIO, between: Callable[[], None]) -> "LargeRead":
         found, stat = read.found, read.stat
-        for segment in self._segments(stream, found):
+        for segment in segments(self._chunker, stream, found.source, self._spare):
             read.digest.update(segment.fresh)
             read.size += len(segment.fresh)
             if stat is not None and read.size > stat.st_size:
@@ -162,27 +162,7 @@ class Ingest:
             raise changed(found)
         return read
 
-    def _segments(self, stream: BinaryIO, found: Found) -> Iterator["_Segment"]:
-        """Yield buffers of whole chunks; what the last cut left over begins the next buffer."""
-        carried = b""
-        profile: Profile | None = None
-        last = False
-        while not last:
-            buffer = self._spare.popleft() if self._spare else bytearray(SEGMENT_BYTES)
-            view = memoryview(buffer)
-            view[: len(carried)] = carried
-            filled, last = _fill(stream, view, len(carried), found)
-            if profile is None:
-                profile = profile_of(
-                    bytes(view[:MAGIC_BYTES]) if filled > MAGIC_BYTES else bytes(view[:filled])
-                )
-            cuts = self._chunker.cut(view[:filled], profile, last=last)
-            end = cuts[-1][1] if cuts else 0
-            fresh = view[len(carried) : filled]
-            carried = bytes(view[end:filled])
-            yield _Segment(buffer, fresh, view, cuts)
-
-    def _put_segment(self, segment: "_Segment") -> tuple[list[tuple[bytes, int]], int]:
+    def _put_segment(self, segment: Segment) -> tuple[list[tuple[bytes, int]], int]:
         chunks = []
         for start, end in segment.cuts:
             part = segment.view[start:end]
@@ -244,41 +224,6 @@ class LargeRead:
         flags = 0 if stat is None else executable_flag(stat)
         identity: Identity = (self.found.path, Kind.FILE, self.size, digest, flags)
         return [Read(identity, content, None if row is None else (self.found.key, row), self._new_bytes)]
-
-
-class _Segment(NamedTuple):
-    """A buffer with whole chunks in it.
-
-    Attributes:
-        buffer: The memory, given back when the segment is done.
-        fresh: Bytes that no segment before it held.
-        view: All of it.
-        cuts: (start, end) of each chunk.
-    """
-
-    buffer: bytearray
-    fresh: memoryview
-    view: memoryview
-    cuts: list[tuple[int, int]]
-
-
-def _fill(stream: BinaryIO, view: memoryview, at: int, found: Found) -> tuple[int, bool]:
-    """Read until the buffer is full or the stream ends; return (filled, whether it ended)."""
-    readinto = getattr(stream, "readinto", None)
-    while at < len(view):
-        try:
-            if readinto is not None:
-                count = readinto(view[at:])
-            else:
-                data = stream.read(len(view) - at)
-                count = len(data)
-                view[at : at + count] = data
-        except OSError as error:
-            raise unreadable(found.source, error) from error
-        if not count:
-            return at, True
-        at += count
-    return at, False
 
 
 def read_whole(found: Found) -> tuple[bytes, os.stat_result]:

@@ -9,7 +9,7 @@ from blake3 import blake3
 
 from artifactstore import Store
 from artifactstore.errors import InvalidSource, PermissionRefused, SourceChanged
-from artifactstore.transfer import ingest
+from artifactstore.transfer import ingest, segments
 from tests.stores import make_store, noise, settle, state_of, write_tree
 
 SMALL = 5000
@@ -92,7 +92,7 @@ def test_a_large_file_that_changes_is_refused(
 ) -> None:
     """A change between two buffers of a large file is found at its end at the latest."""
     folder = write_tree(tmp_path / "in", {"file": noise(LARGE)})
-    fill = ingest._fill
+    fill = segments._fill
     done = []
 
     def filling(*args):
@@ -101,7 +101,7 @@ def test_a_large_file_that_changes_is_refused(
             done.append(change(folder / "file"))
         return result
 
-    monkeypatch.setattr(ingest, "_fill", filling)
+    monkeypatch.setattr(segments, "_fill", filling)
     with pytest.raises(SourceChanged) as caught:
         store.push([folder], "p/n")
     assert caught.value.facts["path"] == str(folder / "file")
@@ -121,7 +121,7 @@ def test_a_file_that_grows_for_ever_is_given_up(
         view[at:] = bytes(len(view) - at)
         return len(view), False
 
-    monkeypatch.setattr(ingest, "_fill", endless)
+    monkeypatch.setattr(segments, "_fill", endless)
     with pytest.raises(SourceChanged):
         store.push([folder], "p/n")
 

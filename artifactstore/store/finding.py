@@ -1,0 +1,73 @@
+"""Finding files by their content, whatever they are called and wherever they lie."""
+
+import os
+import re
+from collections.abc import Iterable
+
+from artifactstore.errors import InvalidReference, NoSuchPath
+from artifactstore.executors import Executors
+from artifactstore.ids import DIGEST_CHARACTERS
+from artifactstore.maintenance.find import Finder, FindReport, Known, fingerprint_of
+from artifactstore.progress import Progress
+from artifactstore.store.naming import Naming
+from artifactstore.store.version import file_in
+from artifactstore.transfer.fingerprint import fingerprint
+
+_DIGEST = re.compile(rf"[0-9a-fA-F]{{{DIGEST_CHARACTERS}}}", re.ASCII)
+_DIGITS = re.compile(r"[0-9a-fA-F]{8,}", re.ASCII)
+
+
+class Finding(Naming):
+    """The part of a store that looks for content."""
+
+    def find(
+        self,
+        files: Iterable[str | os.PathLike[str]],
+        *,
+        within: str | None = None,
+        progress: Progress | None = None,
+    ) -> FindReport:
+        """Say in which artifacts, versions and paths files lie, whole or in part; no data is downloaded.
+
+        Args:
+            files: Local files, or digests as 64 hex digits; with `within`, paths of that version.
+            within: A reference to a version.
+            progress: Told what happens; the store's own when None.
+
+        Raises:
+            NoSuchPath: There is no such file.
+            InvalidSource: It is no file.
+            NoSuchEntry: The version has no such file.
+            NoSuchProject, NoSuchArtifact, NoSuchVersion, Deleted: There is no such version.
+        """
+        watcher = progress or self._progress
+        wanted = [os.fspath(file) for file in files]
+        if within is not None:
+            known = [self._known_within(within, path) for path in wanted]
+        else:
+            self._refresh()
+            with self._make_executors() as executors:
+                known = [self._known_locally(path, executors, watcher) for path in wanted]
+        parts = self._parts
+        report = Finder(parts.reader, parts.environment, parts.locator, watcher).run(known)
+        watcher.finish()
+        return report
+
+    def _known_locally(self, path: str, executors: Executors, progress: Progress) -> Known:
+        """A local file, or a digest; of a name that is both, the file."""
+        if not os.path.lexists(path):
+            if _DIGEST.fullmatch(path):
+                return Known(path, bytes.fromhex(path), None)
+            if _DIGITS.fullmatch(path):
+                raise InvalidReference(
+                    f"{path!r} is no file, and a digest has {DIGEST_CHARACTERS} digits",
+                    next_step="`artifactstore files REF --verbose` prints digests in full, and so does b3sum",
+                )
+            raise NoSuchPath(f"{path!r} does not exist", path=path)
+        found = fingerprint(path, self._parts.keyring, self._the_chunker(), executors, progress)
+        return Known(path, found.digest, found)
+
+    def _known_within(self, ref: str, path: str) -> Known:
+        version, getter, manifest = self._resolved(ref)
+        entry = file_in(getter, manifest, path, version.qualified_name)
+        return Known(f"{version.qualified_name} {path}", entry.digest, fingerprint_of(getter, entry))
