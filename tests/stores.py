@@ -14,7 +14,7 @@ from artifactstore.executors import inline
 from artifactstore.format.coding import encode
 from artifactstore.format.operations import Manifest, Push
 from artifactstore.format.pack import PackType
-from artifactstore.format.page import Content, Identity, Page, page_digest
+from artifactstore.format.page import Content, Identity, Page, page_chunks, page_digest
 
 Tree = Mapping[str, bytes | str | None]
 
@@ -138,12 +138,13 @@ class RudeWriter:
         size = sum(identity[2] for identity in identities)
         count = len(entries) if level == 0 else sum(content.sizes[0] for _, content in entries)
         cid = self.put(page, PackType.PAGE)
-        return Manifest(cid, level, page_digest(identities), size, count)
+        chunks = page_chunks([content for _, content in entries])
+        return Manifest(cid, level, page_digest(identities), size, count, chunks)
 
     def commit(self, artifact: str, manifest: Manifest) -> None:
         """Commit a manifest as a version."""
         project, _, name = artifact.partition("/")
-        push = Push(project, name, "dataset", manifest, None, None, [], [], 0, 0, [])
+        push = Push(project, name, "dataset", manifest, None, None, [], [], 0, 0, [], bytes(32))
         packs = self.writer.drain()
         self.parts.committer.commit([push], packs)
         self.writer.registered(packs)

@@ -261,6 +261,8 @@ def test_records(keyring: Keyring) -> None:
     assert (push.project, push.name, push.aliases) == ("demo", "docs", ["prod"])
     assert push.manifest.cid.hex() == named("page-names")["cid"]
     assert push.manifest.digest.hex() == named("page-names")["digest"]
+    assert push.manifest.chunks.hex() == named("page-names")["chunks"]
+    assert [commitment.hex() for commitment in second.clear.committed] == [named("commitment")["commitment"]]
 
 
 def test_a_record_of_the_examples_is_void_elsewhere(keyring: Keyring) -> None:
@@ -362,6 +364,7 @@ def test_page(keyring: Keyring) -> None:
     assert named("page-names") == {
         "digest": page.page_digest(found.identities).hex(),
         "cid": keyed_blake3(keyring.cid_key("page"), data).hex(),
+        "chunks": page.page_chunks(found.contents).hex(),
     }
     assert found.identities == [
         ("docs/a.txt", page.Kind.FILE, 11, blake3(HELLO + WORLD).digest(), 0),

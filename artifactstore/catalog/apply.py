@@ -138,6 +138,7 @@ def _new_version(push: Push, cause: Cause) -> VersionRow:
         stored_bytes=push.stored_bytes,
         packs=push.packs,
         deleted=None,
+        salt=push.salt,
     )
 
 

@@ -8,12 +8,15 @@ the last state a new state is written.
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
 from artifactstore.backend.base import Backend
 from artifactstore.catalog.outcome import Outcome
 from artifactstore.catalog.replay import Catalog
 from artifactstore.catalog.state import NewState, make_state, state_due
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.packs import index_packs, joined_rows
+from artifactstore.format.commitment import committed_by
 from artifactstore.format.limits import INLINE_INDEX_BYTES_MAX
 from artifactstore.format.operations import Operation, Parameters, Sealed
 from artifactstore.format.pack import PackType
@@ -115,6 +118,7 @@ class Committer:
                 None if state is None else StateNamed(state.prefix, [pack.added.name for pack in state.state])
             )
             clear = self._clear(position, operation, kind, registered, named, keys)
+            clear = msgspec.structs.replace(clear, committed=committed_by(operations))
             sealed = Sealed(
                 member=self._keyring.slot_id,
                 pack_keys=[pack.key for pack in registered],

@@ -66,6 +66,7 @@ class VersionRow(msgspec.Struct, array_like=True, frozen=True):
         stored_bytes: Bytes of packs added by its push.
         packs: Names of packs it uses that the version before it did not; advisory.
         deleted: Its deletion; None while it is shown.
+        salt: What the salts of its commitment follow from.
     """
 
     manifest: Manifest
@@ -79,6 +80,7 @@ class VersionRow(msgspec.Struct, array_like=True, frozen=True):
     stored_bytes: int
     packs: list[bytes]
     deleted: Deletion | None
+    salt: bytes
 
 
 class SlotRow(msgspec.Struct, array_like=True, frozen=True):

@@ -48,6 +48,7 @@ class Manifest(msgspec.Struct, array_like=True, frozen=True):
         digest: The version's digest.
         size: Logical bytes of its files.
         entries: Number of its entries.
+        chunks: Over every chunk that it holds: the root page's `chunks_root`.
     """
 
     cid: Bytes32
@@ -55,6 +56,7 @@ class Manifest(msgspec.Struct, array_like=True, frozen=True):
     digest: Bytes32
     size: Size
     entries: Size
+    chunks: Bytes32
 
 
 class Push(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="push"):
@@ -72,6 +74,7 @@ class Push(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", 
         new_bytes: Raw bytes of chunks that were new to the store.
         stored_bytes: Bytes of the packs that the push added.
         packs: Names of the packs it uses that the version before it did not; advisory.
+        salt: Random; what the salts of the version's commitment follow from.
     """
 
     project: Name
@@ -85,6 +88,7 @@ class Push(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", 
     new_bytes: Size
     stored_bytes: Size
     packs: list[Bytes32]
+    salt: Bytes32
 
 
 class Alias(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="alias"):

@@ -6,7 +6,9 @@ of a page is BLAKE3 over the MessagePack of the (path, kind, size, digest, flags
 store, and nothing of how files were cut, goes into it.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
+from hashlib import sha256
 from typing import Annotated, Final
 
 import msgspec
@@ -18,6 +20,8 @@ from artifactstore.format.coding import Bytes32, Size, SmallInt, decoder_of, enc
 from artifactstore.format.limits import (
     BLOB_RAW_BYTES_MAX,
     CID_BYTES,
+    CID_PREFIX_BYTES,
+    DIGEST_BYTES,
     INLINE_CHUNKS_MAX,
     LIST_DEPTH_MAX,
     LIST_REFERENCES_MAX,
@@ -62,12 +66,14 @@ class Content(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
         cids: 32-byte cids, concatenated.
         sizes: Plaintext bytes under each cid (for a page: entries under it).
         target: A symlink's target; empty otherwise.
+        chunks: Of a page and of a file with `depth`: `chunks_root` of the node in `cids`; empty otherwise.
     """
 
     depth: _Depth
     cids: bytes
     sizes: Annotated[list[Size], Meta(max_length=INLINE_CHUNKS_MAX)]
     target: str = ""
+    chunks: Annotated[bytes, Meta(max_length=DIGEST_BYTES)] = b""
 
 
 class Page(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -102,6 +108,8 @@ EMPTY: Final = Content(0, b"", [])
 _KINDS: Final = frozenset(Kind)
 _DIGEST_OF_NOTHING: Final = blake3(b"").digest()
 
+_CHUNKS: Final = b"artifactstore chunks v1\0"
+
 _decode_page = decoder_of(Page, "a manifest page")
 _decode_list = decoder_of(ListNode, "a chunk list")
 
@@ -114,6 +122,24 @@ def path_order(path: str) -> str:
 def page_digest(identities: list[Identity]) -> bytes:
     """BLAKE3-256 over the MessagePack array of identities, every value in its shortest form."""
     return blake3(encode(identities)).digest()
+
+
+def chunks_root(cids: bytes, below: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
+    """What stands for all chunks that a node of a manifest names, directly and through the nodes below it.
+
+    Args:
+        cids: Cids of its data chunks in order, concatenated.
+        below: Cid and `chunks_root` of each node below it, in order.
+    """
+    prefixes = [cids[at : at + CID_PREFIX_BYTES] for at in range(0, len(cids), CID_BYTES)]
+    nodes = [cid[:CID_PREFIX_BYTES] + root for cid, root in below]
+    return sha256(_CHUNKS + len(prefixes).to_bytes(4, "big") + b"".join(prefixes + nodes)).digest()
+
+
+def page_chunks(contents: Sequence[Content]) -> bytes:
+    """The `chunks_root` of a page with these contents."""
+    cids = b"".join([content.cids for content in contents if not content.chunks])
+    return chunks_root(cids, [(content.cids, content.chunks) for content in contents if content.chunks])
 
 
 def decode_page(data: bytes, where: str) -> Page:
@@ -157,8 +183,10 @@ def glance_page(data: bytes, level: int, where: str) -> Page:
 
 def _check_entry(identity: Identity, content: Content, level: int, where: str) -> None:
     path, kind, size, digest, flags = identity
+    has_nodes = kind == Kind.PAGE or content.depth > 0
     good = kind in _KINDS and (kind == Kind.PAGE) == (level > 0) and (kind == Kind.FILE or not flags)
     good = good and len(content.cids) == len(content.sizes) * CID_BYTES
+    good = good and len(content.chunks) == has_nodes * DIGEST_BYTES
     if kind == Kind.FILE:
         good = good and _file_fits(size, content)
     elif kind == Kind.PAGE:

@@ -36,12 +36,14 @@ class Known(NamedTuple):
         depth: Levels of chunk list under `cids`.
         cids: Concatenated cids.
         sizes: Bytes under each.
+        chunks: What stands for the chunks of the list, where there is one.
     """
 
     digest: bytes
     depth: int
     cids: bytes
     sizes: list[int]
+    chunks: bytes
 
 
 def folder_key(folder: str) -> bytes:
@@ -55,7 +57,13 @@ def file_key(folder: bytes, name: str) -> bytes:
 
 
 def stat_row(
-    stat: os.stat_result, read_ns: int, digest: bytes, depth: int, cids: bytes, sizes: list[int]
+    stat: os.stat_result,
+    read_ns: int,
+    digest: bytes,
+    depth: int,
+    cids: bytes,
+    sizes: list[int],
+    chunks: bytes = b"",
 ) -> bytes | None:
     """The row for a file, or None when its times are too close to the read to be trusted.
 
@@ -66,16 +74,19 @@ def stat_row(
         depth: Levels of chunk list under `cids`.
         cids: Concatenated cids.
         sizes: Bytes under each.
+        chunks: What stands for the chunks of the list, where there is one.
     """
     if stat.st_mtime_ns > read_ns - _SETTLED_NS or stat.st_ctime_ns > read_ns - _SETTLED_NS:
         return None
     count = len(sizes)
-    if count == 1:
+    if count == 1 and not chunks:
         size, inode = stat.st_size, stat.st_ino & _U64
         return _ROW_OF_ONE.pack(
             size, stat.st_mtime_ns, stat.st_ctime_ns, inode, digest, depth, 1, cids, sizes[0]
         )
-    return b"".join((_packed(stat), digest, _REF.pack(depth, count), cids, struct.pack(f">{count}Q", *sizes)))
+    return b"".join(
+        (_packed(stat), digest, _REF.pack(depth, count), cids, struct.pack(f">{count}Q", *sizes), chunks)
+    )
 
 
 class StatCache:
@@ -96,9 +107,8 @@ class StatCache:
         for start in range(0, len(cids), CID_BYTES):
             if not self._is_known(cids[start : start + CID_PREFIX_BYTES]):
                 return None
-        return Known(
-            row[_STAT_BYTES:_REF_AT], depth, cids, [stat.st_size] if count == 1 else _sizes(row, end, count)
-        )
+        sizes = [stat.st_size] if count == 1 else _sizes(row, end, count)
+        return Known(row[_STAT_BYTES:_REF_AT], depth, cids, sizes, row[end + count * 8 :])
 
 
 def _sizes(row: bytes, at: int, count: int) -> list[int]:

@@ -47,7 +47,7 @@ TABLES: Final = (
     FOOTERS,
 )
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 _POSITION: Final = b"position"
 _FACTS: Final = b"facts"
 

@@ -12,6 +12,7 @@ from artifactstore.crypto.hashing import sha256
 from artifactstore.crypto.signing import verify
 from artifactstore.crypto.suite import SALT_SIZE_BYTES, TAG_SIZE_BYTES
 from artifactstore.errors import Damaged, NewerStore
+from artifactstore.format.commitment import committed_by
 from artifactstore.format.limits import FORMAT_VERSION, RECORD_BYTES_MAX, SUITE
 from artifactstore.format.operations import Sealed, decode_sealed, encode_sealed
 from artifactstore.format.pack import PackType
@@ -137,7 +138,10 @@ def open_slot(data: bytes, slot: int, root: bytes, keyring: Keyring) -> Opened:
     except (SealBroken, Damaged):
         # Such a record applies nothing, for all readers alike.
         sealed = None
-    if sealed is not None and len(sealed.pack_keys) != len(frame.clear.packs):
+    if sealed is not None and (
+        len(sealed.pack_keys) != len(frame.clear.packs)
+        or committed_by(sealed.operations) != frame.clear.committed
+    ):
         sealed = None
     return Opened(slot, frame.clear, sealed, leaf_of(data), len(data))
 

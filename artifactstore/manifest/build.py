@@ -27,7 +27,16 @@ from artifactstore.format.limits import (
 )
 from artifactstore.format.operations import Manifest
 from artifactstore.format.pack import PackType
-from artifactstore.format.page import Content, Identity, Kind, ListNode, Page, page_digest
+from artifactstore.format.page import (
+    Content,
+    Identity,
+    Kind,
+    ListNode,
+    Page,
+    chunks_root,
+    page_chunks,
+    page_digest,
+)
 
 
 class Putter(Protocol):
@@ -78,7 +87,8 @@ class ManifestBuilder:
             level += 1
 
     def _manifest(self, root: "_Emitted", level: int) -> Manifest:
-        return Manifest(root.cid, level, root.identity[3], self.size, self.entries)
+        digest, chunks = root.identity[3], root.content.chunks
+        return Manifest(root.cid, level, digest, self.size, self.entries, chunks)
 
     def _add(self, level: int, identity: Identity, content: Content) -> None:
         if level > PAGE_LEVEL_MAX:
@@ -174,7 +184,8 @@ class _Level:
         size = sum(identity[2] for identity in identities)
         count = len(identities) if self._level == 0 else sum(content.sizes[0] for content in contents)
         first = identities[0][0] if identities else ""
-        return _Emitted(cid, (first, Kind.PAGE, size, digest, 0), Content(0, cid, [count]))
+        content = Content(0, cid, [count], chunks=page_chunks(contents))
+        return _Emitted(cid, (first, Kind.PAGE, size, digest, 0), content)
 
 
 class ListBuilder:
@@ -187,41 +198,44 @@ class ListBuilder:
 
     def __init__(self, putter: Putter) -> None:
         self._putter = putter
-        self._levels: list[tuple[list[bytes], list[int]]] = [([], [])]
+        # Of the references at each level: cids, bytes below, and of nodes what stands for the chunks below.
+        self._levels: list[tuple[list[bytes], list[int], list[bytes]]] = [([], [], [])]
         self._nodes = False
 
     def add(self, cid: bytes, size: int) -> None:
         """Add the next reference."""
-        self._add(0, cid, size)
+        self._add(0, cid, size, b"")
 
     def extend(self, references: Iterable[tuple[bytes, int]]) -> None:
         """Add several references."""
         for cid, size in references:
-            self._add(0, cid, size)
+            self._add(0, cid, size, b"")
 
     def finish(self) -> Content:
         """Close the list."""
-        cids, sizes = self._levels[0]
+        cids, sizes, _ = self._levels[0]
         if not self._nodes and len(cids) <= INLINE_CHUNKS_MAX:
             return Content(0, b"".join(cids), sizes)
         level = 0
         while True:
-            cids, sizes = self._levels[level]
+            cids, sizes, chunks = self._levels[level]
             top = level + 1 == len(self._levels)
             if top and level > 0 and len(cids) == 1:
-                return Content(level, cids[0], sizes)
+                return Content(level, cids[0], sizes, chunks=chunks[0])
             if cids:
                 self._emit(level)
             level += 1
 
-    def _add(self, level: int, cid: bytes, size: int) -> None:
+    def _add(self, level: int, cid: bytes, size: int, chunks: bytes) -> None:
         if level == len(self._levels):
             if level > LIST_DEPTH_MAX:
                 raise InvalidSource("a file is larger than a chunk list can hold")
-            self._levels.append(([], []))
-        cids, sizes = self._levels[level]
+            self._levels.append(([], [], []))
+        cids, sizes, below = self._levels[level]
         cids.append(cid)
         sizes.append(size)
+        if level:
+            below.append(chunks)
         count = len(cids)
         if count >= LIST_REFERENCES_MAX or (
             count >= LIST_REFERENCES_MIN and not int.from_bytes(cid[-4:], "big") & LIST_CUT_MASK
@@ -229,11 +243,13 @@ class ListBuilder:
             self._emit(level)
 
     def _emit(self, level: int) -> None:
-        cids, sizes = self._levels[level]
-        self._levels[level] = ([], [])
+        cids, sizes, below = self._levels[level]
+        self._levels[level] = ([], [], [])
         self._nodes = True
-        node = encode(ListNode(level + 1, b"".join(cids), sizes))
-        self._add(level + 1, self._putter.put_one(PackType.LIST, node), sum(sizes))
+        joined = b"".join(cids)
+        node = encode(ListNode(level + 1, joined, sizes))
+        chunks = chunks_root(b"", list(zip(cids, below, strict=True))) if level else chunks_root(joined)
+        self._add(level + 1, self._putter.put_one(PackType.LIST, node), sum(sizes), chunks)
 
 
 def split_cids(joined: bytes) -> list[bytes]:

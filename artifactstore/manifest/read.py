@@ -19,6 +19,7 @@ from artifactstore.format.page import (
     Page,
     decode_list,
     decode_page,
+    page_chunks,
     page_digest,
     path_order,
 )
@@ -112,12 +113,15 @@ class Node(NamedTuple):
     digest: bytes
     size: int
     entries: int
+    chunks: bytes
     first: str | None
 
 
 def root_node(manifest: Manifest) -> Node:
     """What a version says of its root page."""
-    return Node(manifest.cid, manifest.level, manifest.digest, manifest.size, manifest.entries, None)
+    return Node(
+        manifest.cid, manifest.level, manifest.digest, manifest.size, manifest.entries, manifest.chunks, None
+    )
 
 
 def _walk(getter: Getter, node: Node) -> Iterator[tuple[Identity, Content]]:
@@ -144,7 +148,9 @@ def _ahead(nodes: Sequence[T]) -> Iterator[Sequence[T]]:
 
 def child_node(page: Page, identity: Identity, content: Content) -> Node:
     """What a page says of one below it."""
-    return Node(content.cids, page.level - 1, identity[3], identity[2], content.sizes[0], identity[0])
+    return Node(
+        content.cids, page.level - 1, identity[3], identity[2], content.sizes[0], content.chunks, identity[0]
+    )
 
 
 def read_page(getter: Getter, node: Node) -> Page:
@@ -167,6 +173,7 @@ def open_page(node: Node, data: bytes) -> Page:
         or page_digest(page.identities) != node.digest
         or sum(identity[2] for identity in page.identities) != node.size
         or found != node.entries
+        or page_chunks(page.contents) != node.chunks
         or node.first not in {None, first}
     ):
         raise Damaged(f"{where} contradicts what stands above it", object=where)

@@ -220,7 +220,9 @@ class LargeRead:
         content, stat, digest = self._builder.finish(), self.stat, self.digest.digest()
         row = None
         if stat is not None:
-            row = stat_row(stat, self._read_ns, digest, content.depth, content.cids, content.sizes)
+            row = stat_row(
+                stat, self._read_ns, digest, content.depth, content.cids, content.sizes, content.chunks
+            )
         flags = 0 if stat is None else executable_flag(stat)
         identity: Identity = (self.found.path, Kind.FILE, self.size, digest, flags)
         return [Read(identity, content, None if row is None else (self.found.key, row), self._new_bytes)]

@@ -19,6 +19,7 @@ from artifactstore.content.put import ChunkWriter
 from artifactstore.crypto.hashing import blake3
 from artifactstore.errors import ArtifactStoreError, PreconditionFailed
 from artifactstore.executors import Executors
+from artifactstore.format.commitment import SALT_BYTES
 from artifactstore.format.limits import CID_BYTES
 from artifactstore.format.operations import Manifest, Operation, Pending, PendingDone, Push
 from artifactstore.format.pack import PackType
@@ -223,7 +224,8 @@ class Pusher:
                     continue
                 size, flags = item.stat.st_size, executable_flag(item.stat)
                 identity = (item.path, int(Kind.FILE), size, known.digest, flags)
-                pairs.append((item, Read(identity, Content(known.depth, known.cids, known.sizes), None, 0)))
+                content = Content(known.depth, known.cids, known.sizes, chunks=known.chunks)
+                pairs.append((item, Read(identity, content, None, 0)))
         self._parts.progress.advance(
             bytes=sum(read.identity[2] for _, read in pairs if read),
             files=sum(1 for _, read in pairs if read),
@@ -354,6 +356,7 @@ class Pusher:
                 new_bytes=stored.raw_bytes,
                 stored_bytes=stored.pack_bytes,
                 packs=self._named(packs),
+                salt=self._parts.randomness.token(SALT_BYTES),
             )
         ]
         if self._push_id:

@@ -68,7 +68,7 @@ def push(content: int, **changes: object) -> Push:
         "project": "p",
         "name": "n",
         "type": "dataset",
-        "manifest": Manifest(bytes(32), 0, bytes([content]) * 32, 10, 1),
+        "manifest": Manifest(bytes(32), 0, bytes([content]) * 32, 10, 1, bytes(32)),
         "description": None,
         "metadata": None,
         "aliases": [],
@@ -76,6 +76,7 @@ def push(content: int, **changes: object) -> Push:
         "new_bytes": 1,
         "stored_bytes": 2,
         "packs": [],
+        "salt": bytes(32),
     }
     return Push(**(fields | changes))
 

@@ -48,11 +48,11 @@ values = st.recursive(
     max_leaves=8,
 )
 metadata = st.dictionaries(st.text(max_size=5), values, max_size=4)
-manifests = st.builds(Manifest, hashes, st.integers(0, 8), hashes, sizes, sizes)
+manifests = st.builds(Manifest, hashes, st.integers(0, 8), hashes, sizes, sizes, hashes)
 operations = st.one_of(
     st.builds(
         Push, names, names, names, manifests, st.none() | st.text(max_size=20), st.none() | metadata,
-        st.lists(aliases, max_size=2), st.lists(names, max_size=2), sizes, sizes, st.lists(hashes, max_size=2),
+        st.lists(aliases, max_size=2), st.lists(names, max_size=2), sizes, sizes, st.lists(hashes, max_size=2), hashes,
     ),
     st.builds(Alias, names, names, st.none() | numbers, st.lists(aliases, max_size=2)),
     st.builds(Tag, names, names, numbers, st.lists(names, max_size=2), st.lists(names, max_size=2)),
@@ -71,7 +71,20 @@ sealed_parts = st.builds(
     st.none() | st.builds(Parameters, *[st.integers(0, 2**32 - 1)] * 5),
     st.none() | st.lists(hashes, max_size=2),
 )
-PUSH = Push("p", "n", "dataset", Manifest(bytes(32), 0, bytes(32), 0, 0), None, None, [], [], 0, 0, [])
+PUSH = Push(
+    "p",
+    "n",
+    "dataset",
+    Manifest(bytes(32), 0, bytes(32), 0, 0, bytes(32)),
+    None,
+    None,
+    [],
+    [],
+    0,
+    0,
+    [],
+    bytes(32),
+)
 
 
 def sealed(*done: Operation, **changes: object) -> Sealed:
@@ -112,10 +125,12 @@ def test_hostile_bytes(data: bytes) -> None:
         msgspec.structs.replace(PUSH, tags=["/"]),
         msgspec.structs.replace(PUSH, new_bytes=-1),
         msgspec.structs.replace(PUSH, packs=[b""]),
-        msgspec.structs.replace(PUSH, manifest=Manifest(bytes(31), 0, bytes(32), 0, 0)),
-        msgspec.structs.replace(PUSH, manifest=Manifest(bytes(32), 9, bytes(32), 0, 0)),
-        msgspec.structs.replace(PUSH, manifest=Manifest(bytes(32), 0, bytes(33), 0, 0)),
-        msgspec.structs.replace(PUSH, manifest=Manifest(bytes(32), 0, bytes(32), (1 << 60) + 1, 0)),
+        msgspec.structs.replace(PUSH, manifest=Manifest(bytes(31), 0, bytes(32), 0, 0, bytes(32))),
+        msgspec.structs.replace(PUSH, manifest=Manifest(bytes(32), 9, bytes(32), 0, 0, bytes(32))),
+        msgspec.structs.replace(PUSH, manifest=Manifest(bytes(32), 0, bytes(33), 0, 0, bytes(32))),
+        msgspec.structs.replace(
+            PUSH, manifest=Manifest(bytes(32), 0, bytes(32), (1 << 60) + 1, 0, bytes(32))
+        ),
         msgspec.structs.replace(PUSH, metadata={"a": float("nan")}),
         Alias("p", "n", -1, ["a"]),
         Alias("p", "n", 10**9, ["a"]),

@@ -50,7 +50,7 @@ def entry(draw: st.DrawFn, path: str) -> Row:
     sizes = draw(st.lists(st.integers(1, BLOB_RAW_BYTES_MAX), max_size=3))
     content = Content(0, b"".join(draw(hashes) for _ in sizes), sizes)
     if draw(st.booleans()) and sizes:
-        content = Content(draw(st.integers(1, 4)), draw(hashes), [sum(sizes)])
+        content = Content(draw(st.integers(1, 4)), draw(hashes), [sum(sizes)], chunks=draw(hashes))
     return (path, kind, sum(sizes), draw(hashes), draw(st.integers(0, EXECUTABLE))), content
 
 
@@ -67,7 +67,7 @@ def branches(draw: st.DrawFn) -> Page:
     identities: list[Identity] = [
         (name, Kind.PAGE, draw(st.integers(0, 2**60)), draw(hashes), 0) for name in names
     ]
-    contents = [Content(0, draw(hashes), [draw(st.integers(0, 2**60))]) for _ in names]
+    contents = [Content(0, draw(hashes), [draw(st.integers(0, 2**60))], chunks=draw(hashes)) for _ in names]
     return Page(draw(st.integers(1, 8)), identities, contents)
 
 
@@ -114,8 +114,8 @@ def test_the_digest_is_of_the_shortest_encoding() -> None:
 FILE: Row = (("f", Kind.FILE, 7, NOTHING, 0), Content(0, CID, [7]))
 LINK: Row = (("l", Kind.SYMLINK, 1, blake3(b"t").digest(), 0), Content(0, b"", [], "t"))
 FOLDER: Row = (("d", Kind.FOLDER, 0, NOTHING, 0), EMPTY)
-ABOVE: Row = (("a", Kind.PAGE, 7, NOTHING, 0), Content(0, CID, [1]))
-ALSO_ABOVE: Row = (("b", Kind.PAGE, 7, NOTHING, 0), Content(0, CID, [1]))
+ABOVE: Row = (("a", Kind.PAGE, 7, NOTHING, 0), Content(0, CID, [1], chunks=CID))
+ALSO_ABOVE: Row = (("b", Kind.PAGE, 7, NOTHING, 0), Content(0, CID, [1], chunks=CID))
 
 
 def changed(row: Row, **changes: object) -> Row:

@@ -8,6 +8,7 @@ It reads generation 0, as this version of the format does. Everything that does 
     python -m tests.golden.reader STORE KEY_FILE PROJECT/NAME:vN FOLDER  extract one
 """
 
+import hmac
 import re
 import struct
 import sys
@@ -144,11 +145,31 @@ class Entry(NamedTuple):
     cids: list[bytes]
     sizes: list[int]
     target: str
+    held: bytes
 
 
 def split_cids(joined: bytes) -> list[bytes]:
     """Concatenated cids, apart."""
     return [joined[at : at + 32] for at in range(0, len(joined), 32)]
+
+
+def chunks_root(joined: bytes, below: list[tuple[bytes, bytes]]) -> bytes:
+    """What stands for the chunks of a node: its data chunks, and cid and root of each node below."""
+    prefixes = [cid[:16] for cid in split_cids(joined)]
+    said = b"artifactstore chunks v1\0" + len(prefixes).to_bytes(4, "big") + b"".join(prefixes)
+    return sha256(said + b"".join(cid[:16] + root for cid, root in below))
+
+
+def commitment(push: list[Any]) -> bytes:
+    """What a record says in clear of a push."""
+    _tag, project, name, _kind, manifest, *rest = push
+    cid, _level, digest, _size, _entries, chunks = manifest[:6]
+    values = [project.encode(), name.encode(), digest, cid, cid[:16] + chunks]
+    hashes = b""
+    for field, value in zip(("project", "name", "digest", "page", "chunks"), values, strict=True):
+        salt = hmac.digest(rest[7], b"artifactstore commitment salt\0" + field.encode(), "sha256")
+        hashes += sha256(b"artifactstore commitment field\0" + salt + value)
+    return sha256(b"artifactstore commitment v1\0" + hashes)
 
 
 class Reader:
@@ -240,6 +261,8 @@ class Reader:
             fields = dict(zip(SEALED_FIELDS, unpack(plain), strict=False))
             require(len(fields) == len(SEALED_FIELDS), "fields are missing")
             require(len(fields["pack_keys"]) == len(clear["packs"]), "not one key a pack")
+            pushes = [operation for operation in fields["operations"] if operation[0] == "push"]
+            require(clear["committed"] == [commitment(push) for push in pushes], "other commitments")
         except Refused:
             return clear, None
         return clear, fields
@@ -372,7 +395,7 @@ class Reader:
 
     def _push(self, slot: int, time_ms: int, member: bytes, fields: list[Any]) -> None:
         project, name, kind, manifest, description, metadata, aliases, tags, *rest = fields
-        new_bytes, stored_bytes, packs = rest[:3]
+        new_bytes, stored_bytes, packs, salt = rest[:4]
         key = f"{project}\0{name}".encode()
         artifact = self.artifacts.get(key)
         if artifact is None:
@@ -392,6 +415,7 @@ class Reader:
                 stored_bytes,
                 packs,
                 None,
+                salt,
             ]
             artifact[1:4] = [number + 1, number, artifact[3] + 1]
         artifact[5] = time_ms
@@ -519,11 +543,11 @@ class Reader:
 
     def entries(self, manifest: list[Any]) -> Iterator[Entry]:
         """A version's entries in path order, every page held against what stands above it."""
-        cid, level, digest, size, count = manifest[:5]
-        yield from self._page(cid, level, digest, size, count, None)
+        cid, level, digest, size, count, chunks = manifest[:6]
+        yield from self._page(cid, level, digest, size, count, chunks, None)
 
     def _page(
-        self, cid: bytes, level: int, digest: bytes, size: int, count: int, first: str | None
+        self, cid: bytes, level: int, digest: bytes, size: int, count: int, chunks: bytes, first: str | None
     ) -> Iterator[Entry]:
         found_level, identities, contents = unpack(self.chunk(PAGE, cid))
         # Five-element arrays of text, integers and binaries, each in its shortest form: that is what is hashed.
@@ -536,21 +560,28 @@ class Reader:
         require(first is None or identities[0][0] == first, "a page begins elsewhere than it says")
         entries = len(identities) if level == 0 else sum(content[2][0] for content in contents)
         require(entries == count, "a page holds another number of entries than it says")
-        for (path, kind, length, known, flags), (depth, cids, sizes, target) in zip(
+        plain = b"".join(content[1] for content in contents if not content[4])
+        below = [(content[1], content[4]) for content in contents if content[4]]
+        require(chunks_root(plain, below) == chunks, "a page holds other chunks than it says")
+        for (path, kind, length, known, flags), (depth, cids, sizes, target, held) in zip(
             identities, contents, strict=True
         ):
             if level:
                 require(kind == PAGE_ENTRY, "a page above the leaves holds an entry")
-                yield from self._page(cids, level - 1, known, length, sizes[0], path)
+                yield from self._page(cids, level - 1, known, length, sizes[0], held, path)
                 continue
             require(kind in {FILE, SYMLINK, FOLDER}, "an entry of an unknown kind")
             parts = path.split("/")
             require(not {"", ".", ".."} & set(parts) and "\0" not in path, "a path that leads elsewhere")
-            yield Entry(path, kind, length, known, flags, depth, split_cids(cids), sizes, target)
+            yield Entry(path, kind, length, known, flags, depth, split_cids(cids), sizes, target, held)
 
     def content(self, entry: Entry) -> bytes:
         """A file's bytes, verified."""
         data = b"".join(self._chunks(entry.depth, entry.cids, entry.sizes))
+        if entry.depth:
+            require(
+                self._list_root(entry.depth, entry.cids[0]) == entry.held, f"{entry.path} has other chunks"
+            )
         require(len(data) == entry.size and blake3(data).digest() == entry.digest, f"{entry.path} differs")
         return data
 
@@ -564,6 +595,12 @@ class Reader:
             level, joined, inner = unpack(self.chunk(LIST, cid))
             require(level == depth and sum(inner) == size, "a chunk list contradicts what stands above it")
             yield from self._chunks(depth - 1, split_cids(joined), inner)
+
+    def _list_root(self, depth: int, cid: bytes) -> bytes:
+        _, joined, _ = unpack(self.chunk(LIST, cid))
+        if depth == 1:
+            return chunks_root(joined, [])
+        return chunks_root(b"", [(one, self._list_root(depth - 1, one)) for one in split_cids(joined)])
 
     def extract(self, reference: str, folder: Path) -> None:
         """Write a version into a folder that does not exist."""

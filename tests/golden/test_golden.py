@@ -59,7 +59,18 @@ def test_the_reader_knows_nothing_of_the_library() -> None:
         )
     }
     foreign = {"blake3", "cryptography", "msgpack", "zstandard"}
-    standard = {"base64", "collections", "hashlib", "itertools", "pathlib", "re", "struct", "sys", "typing"}
+    standard = {
+        "base64",
+        "collections",
+        "hashlib",
+        "hmac",
+        "itertools",
+        "pathlib",
+        "re",
+        "struct",
+        "sys",
+        "typing",
+    }
     standard |= {"unicodedata", "tests.golden.unlocking"}
     assert imported == foreign | standard
 

@@ -20,7 +20,7 @@ from artifactstore.index.tables import CHUNKS, TABLES
 
 MINUTE_NS = 60 * 10**9
 CIDS = [bytes([number]) * 32 for number in range(2)]
-KNOWN = Known(b"d" * 32, 1, b"".join(CIDS), [7, 8])
+KNOWN = Known(b"d" * 32, 1, b"".join(CIDS), [7, 8], b"c" * 32)
 KEY = file_key(folder_key("/folder"), "name")
 
 

@@ -15,6 +15,7 @@ from artifactstore.format.page import (
     Kind,
     Page,
     decode_page,
+    page_chunks,
     page_digest,
     path_order,
 )
@@ -80,4 +81,5 @@ def rude_page(shelf: Shelf, entries: list[tuple[Identity, Content]], level: int 
     identities = [identity for identity, _ in entries]
     cid = shelf.put_one(PackType.PAGE, encode(Page(level, identities, [content for _, content in entries])))
     count = len(entries) if level == 0 else sum(content.sizes[0] for _, content in entries)
-    return Manifest(cid, level, page_digest(identities), sum(one[2] for one in identities), count)
+    chunks = page_chunks([content for _, content in entries])
+    return Manifest(cid, level, page_digest(identities), sum(one[2] for one in identities), count, chunks)

@@ -25,7 +25,7 @@ def page_of(shelf: Shelf, *paths: str) -> Manifest:
 def child(manifest: Manifest, path: str):
     """A page as its parent holds it."""
     identity = (path, int(Kind.PAGE), manifest.size, manifest.digest, 0)
-    return identity, Content(0, manifest.cid, [manifest.entries])
+    return identity, Content(0, manifest.cid, [manifest.entries], chunks=manifest.chunks)
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_one_page_under_many_parents_is_refused_at_once() -> None:
     assert shelf.gets < 20
 
 
-@pytest.mark.parametrize("what", ["digest", "size", "entries", "level"])
+@pytest.mark.parametrize("what", ["digest", "size", "entries", "level", "chunks"])
 def test_a_page_that_contradicts_its_parent_is_damaged(what: str) -> None:
     """Each number that a parent claims of a page is held against the page."""
     import msgspec
 
     shelf = Shelf()
     manifest = built(shelf, ["a", "b"], b"xyz")
-    wrong = {"digest": bytes(32), "size": 7, "entries": 3, "level": 1}[what]
+    wrong = {"digest": bytes(32), "size": 7, "entries": 3, "level": 1, "chunks": bytes(32)}[what]
     with pytest.raises(Damaged, match="contradicts"):
         walked(msgspec.structs.replace(manifest, **{what: wrong}), shelf)
 
@@ -117,9 +117,12 @@ def test_a_page_that_contradicts_its_parent_is_damaged(what: str) -> None:
         (("a", 1, 10_000_000_000, CID, 0), Content(0, CID, [10])),
         (("a", 1, 10, CID, 0), Content(0, CID, [10, 0])),
         (("a", 1, 10, CID, 0), Content(0, CID * 2, [10])),
-        (("a", 1, 10, CID, 0), Content(5, CID, [10])),
-        (("a", 1, 10, CID, 0), Content(-1, CID, [10])),
-        (("a", 1, 10, CID, 0), Content(1, CID * 2, [5, 5])),
+        (("a", 1, 10, CID, 0), Content(5, CID, [10], chunks=CID)),
+        (("a", 1, 10, CID, 0), Content(-1, CID, [10], chunks=CID)),
+        (("a", 1, 10, CID, 0), Content(1, CID * 2, [5, 5], chunks=CID)),
+        (("a", 1, 10, CID, 0), Content(1, CID, [10])),
+        (("a", 1, 10, CID, 0), Content(1, CID, [10], chunks=CID[1:])),
+        (("a", 1, 10, CID, 0), Content(0, CID, [10], chunks=CID)),
         (("a", 1, 0, CID, 0), Content(0, CID, [0])),
         (("a", 1, 65, CID, 0), Content(0, CID * 65, [1] * 65)),
         (("a", 1, -1, CID, 0), EMPTY),
@@ -131,7 +134,7 @@ def test_a_page_that_contradicts_its_parent_is_damaged(what: str) -> None:
         (("a", 2, 5000, CID, 0), Content(0, b"", [], "x" * 5000)),
         (("a", 3, 5, CID, 0), EMPTY),
         (("a", 3, 0, CID, 0), Content(0, CID, [5])),
-        (("a", 5, 0, CID, 0), Content(0, CID, [1])),
+        (("a", 5, 0, CID, 0), Content(0, CID, [1], chunks=CID)),
         (("a", 77, 0, CID, 0), EMPTY),
         (("a", 0, 0, CID, 0), EMPTY),
         (("x" * 4097, 1, 0, CID, 0), EMPTY),
@@ -160,7 +163,7 @@ def test_bytes_that_are_no_page_are_damaged(data: bytes) -> None:
     shelf = Shelf()
     cid = shelf.put_one(PackType.PAGE, data)
     with pytest.raises(Damaged):
-        walked(Manifest(cid, 0, bytes(32), 0, 0), shelf)
+        walked(Manifest(cid, 0, bytes(32), 0, 0, bytes(32)), shelf)
 
 
 def test_a_missing_page_is_damaged() -> None:

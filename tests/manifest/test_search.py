@@ -152,7 +152,7 @@ def test_a_woven_manifest_is_told_once() -> None:
     identity: Identity = ("a", int(Kind.FILE), 10, digest_of([1]), 0)
     root = rude_page(shelf, [(identity, Content(0, CHUNKS[1], [10]))])
     for level in range(1, 9):
-        woven = (("a", int(Kind.PAGE), 10, root.digest, 0), Content(0, root.cid, [1]))
+        woven = (("a", int(Kind.PAGE), 10, root.digest, 0), Content(0, root.cid, [1], chunks=root.chunks))
         root = rude_page(shelf, [woven, woven], level)
     ((_, found),) = Search(shelf, [sought([1])]).run([(0, root)])
     assert [hit.identity for hit in found.hits] == [identity]
@@ -165,7 +165,7 @@ def test_a_woven_manifest_is_told_once() -> None:
 def test_a_page_that_is_none_is_damage(spoilt: bytes) -> None:
     """Malformed, of another level, or with names and no content."""
     shelf = Counting()
-    root = Manifest(shelf.put_one(PackType.PAGE, spoilt), 0, b"\0" * 32, 0, 0)
+    root = Manifest(shelf.put_one(PackType.PAGE, spoilt), 0, b"\0" * 32, 0, 0, bytes(32))
     ((_, found),) = Search(shelf, [sought([1])]).run([(0, root)])
     assert (found.hits, isinstance(found.damage, Damaged)) == ([], True)
 
