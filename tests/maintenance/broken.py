@@ -1,6 +1,7 @@
 """A small store of three versions in many packs, and every way in which one like it can be broken."""
 
 from pathlib import Path
+from typing import Any
 
 from artifactstore import Store
 from artifactstore.format.pack import PackType
@@ -19,11 +20,20 @@ DESCRIPTION = "What changed. " * 2500
 
 
 class Small:
-    """A store in memory with what was pushed into it, and clients of it."""
+    """A store with what was pushed into it, and clients of it.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: For sources, keys and caches.
+        url: Where its objects lie; in memory where None.
+        storage_options: How they are reached.
+    """
+
+    def __init__(
+        self, folder: Path, url: str | None = None, storage_options: dict[str, Any] | None = None
+    ) -> None:
         self.folder = folder
-        self.store = make_store(folder)
+        self._options = storage_options
+        self.store = make_store(folder, url, storage_options=storage_options)
         for reference in TREES:
             self.push(reference)
 
@@ -36,7 +46,7 @@ class Small:
 
     def newcomer(self, name: str = "newcomer") -> Store:
         """A client without memory."""
-        return reopened(self.folder, self.store, cache=name)
+        return reopened(self.folder, self.store, cache=name, storage_options=self._options)
 
     def restores(self, store: Store, reference: str) -> bool:
         """Whether a version comes back as it was pushed."""

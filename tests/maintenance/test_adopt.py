@@ -1,7 +1,5 @@
 """A bucket set back to last week: who has seen more refuses it, sees what is lost, and may go on with what is there."""
 
-from pathlib import Path
-
 import pytest
 
 from artifactstore import AdoptPlan, Names
@@ -13,11 +11,10 @@ from tests.maintenance.broken import TREES, Small
 
 
 @pytest.fixture
-def small(tmp_path: Path):
-    made = Small(tmp_path)
-    made.store.add_aliases("p/a:v0", ["kept"])
-    yield made
-    made.store.close()
+def small(small: Small) -> Small:
+    """With a record after the last version."""
+    small.store.add_aliases("p/a:v0", ["kept"])
+    return small
 
 
 def test_nothing_is_to_be_adopted_of_a_log_that_goes_on(small: Small) -> None:
@@ -102,8 +99,9 @@ def test_a_deleted_version_that_is_back_is_said(small: Small) -> None:
     assert small.store.plan_adopt().come_back == Names(("p/a:v0",), 1)
 
 
-def test_a_log_with_a_hole_is_not_adopted(small: Small) -> None:
+def test_a_log_with_a_hole_is_not_adopted(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not whole in itself is damage, and no older store."""
+    monkeypatch.setattr("artifactstore.log.tail._HOLE_PATIENCE_S", 0.1)
     good = small.get(slot_name(1))
     small.set_back(4)
     small.delete(slot_name(1))

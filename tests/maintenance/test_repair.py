@@ -16,14 +16,6 @@ from tests.maintenance.broken import DESCRIPTION, TREES, Small
 from tests.stores import noise
 
 
-@pytest.fixture
-def small(tmp_path: Path):
-    made = Small(tmp_path)
-    assert made.store.check(read_data=True).ok
-    yield made
-    made.store.close()
-
-
 def only(report: CheckReport) -> Problem:
     (problem,) = report.problems
     return problem

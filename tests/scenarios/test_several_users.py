@@ -1,4 +1,4 @@
-"""A team as strangers to the code: each with a home of their own, on the command line, over one folder."""
+"""A team as strangers to the code: each with a home of their own, on the command line, over a folder or S3."""
 
 import json
 import os
@@ -7,15 +7,18 @@ import select
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from artifactstore import Store
+from artifactstore.backend.opening import open_backend
 from artifactstore.format.keys import ARGON_MEMORY_KIB_MIN
 
 WORDS = "correct horse battery staple"
 _PATIENCE_S = 60.0
+# What a terminal is asked has nothing to do with where the store lies.
+ON_A_FOLDER = pytest.mark.parametrize("store", ["folder"], indirect=True)
 
 
 class Done(NamedTuple):
@@ -24,16 +27,35 @@ class Done(NamedTuple):
     err: str
 
 
+class Place(NamedTuple):
+    """Where the team's store lies.
+
+    Attributes:
+        url: Its URL, or a folder.
+        options: How the library reaches it.
+        environment: How commands do.
+    """
+
+    url: str
+    options: dict[str, Any]
+    environment: dict[str, str]
+
+    def objects(self) -> set[str]:
+        """The names of all that lies there."""
+        return {info.name for info in open_backend(self.url, storage_options=self.options).list("")}
+
+
 class Person:
     """Somebody with a home, who types commands."""
 
-    def __init__(self, folder: Path, store: Path) -> None:
+    def __init__(self, folder: Path, store: Place) -> None:
         self.home = folder
         folder.mkdir()
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
-            "ARTIFACTSTORE_STORE": str(store),
+            "ARTIFACTSTORE_STORE": store.url,
+            **store.environment,
             "PYTHONWARNINGS": "error",
             "TERM": "dumb",
         }
@@ -83,27 +105,32 @@ class Person:
         return Done(code, seen.decode(), "")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return tmp_path / "store"
+@pytest.fixture(params=["folder", "s3"])
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Place:
+    """A folder, and a prefix on a real S3 server."""
+    if request.param == "folder":
+        return Place(str(tmp_path / "store"), {}, {})
+    options = request.getfixturevalue("s3_options")
+    environment = {
+        "AWS_ACCESS_KEY_ID": options["key"],
+        "AWS_SECRET_ACCESS_KEY": options["secret"],
+        "ARTIFACTSTORE_ENDPOINT": options["endpoint"],
+    }
+    return Place(request.getfixturevalue("s3_url"), options, environment)
 
 
 @pytest.fixture
-def ana(tmp_path: Path, store: Path) -> Person:
+def ana(tmp_path: Path, store: Place) -> Person:
     """Ana made the store and has pushed a version."""
     person = Person(tmp_path / "ana", store)
-    person.runs("init", str(store))
+    person.runs("init", store.url)
     (person.home / "data").mkdir()
     (person.home / "data" / "a.txt").write_text("alpha\n")
     person.runs("push", "data", "team/x")
     return person
 
 
-def objects(store: Path) -> set[Path]:
-    return {path for path in store.rglob("*") if path.is_file()}
-
-
-def test_a_read_only_colleague(tmp_path: Path, store: Path, ana: Person) -> None:
+def test_a_read_only_colleague(tmp_path: Path, store: Place, ana: Person) -> None:
     """B asks, A lets B read, B pulls; B's push is refused and leaves nothing in the store."""
     ben = Person(tmp_path / "ben", store)
     line = ben.runs("key", "request", "--name", "ben").out.strip()
@@ -113,12 +140,12 @@ def test_a_read_only_colleague(tmp_path: Path, store: Path, ana: Person) -> None
     ana.runs("key", "add", line, "--read-only")
     ben.runs("pull", "team/x", "here")
     assert (ben.home / "here" / "a.txt").read_text() == "alpha\n"
-    before = objects(store)
+    before = store.objects()
     (ben.home / "b.txt").write_text("mine\n")
     refused = ben.runs("push", "b.txt", "team/x", "--json", code=5)
     assert json.loads(refused.err.splitlines()[-1])["error"]["kind"] == "permission-refused"
     assert ben.runs("key", "add", "--recovery", code=5).out == ""
-    assert objects(store) == before
+    assert store.objects() == before
     listed = json.loads(ben.runs("key", "list", "--json").out)["slots"]
     assert [(slot["name"], slot["kind"], slot["read_only"]) for slot in listed] == [
         ("", "key-file", False),
@@ -127,9 +154,12 @@ def test_a_read_only_colleague(tmp_path: Path, store: Path, ana: Person) -> None
     assert listed[1]["added_by"] == listed[0]["id"]
 
 
-def test_a_passphrase_typed_and_printed(tmp_path: Path, store: Path, ana: Person) -> None:
+@ON_A_FOLDER
+def test_a_passphrase_typed_and_printed(tmp_path: Path, store: Place, ana: Person) -> None:
     """C has no key file: the prompt asks on a terminal, a command answers without one, and neither is echoed."""
-    with Store.open(store, key_file=ana.key_file, cache_dir=tmp_path / "cache") as opened:
+    with Store.open(
+        store.url, key_file=ana.key_file, cache_dir=tmp_path / "cache", storage_options=store.options
+    ) as opened:
         opened.members.add_passphrase(WORDS, "cyd", memory_kib=ARGON_MEMORY_KIB_MIN)
     cyd = Person(tmp_path / "cyd", store)
     question = "Passphrase or recovery phrase"
@@ -145,7 +175,8 @@ def test_a_passphrase_typed_and_printed(tmp_path: Path, store: Path, ana: Person
     assert not list(cyd.home.rglob("artifactstore/key"))
 
 
-def test_a_passphrase_is_set_on_a_terminal_alone(tmp_path: Path, store: Path, ana: Person) -> None:
+@ON_A_FOLDER
+def test_a_passphrase_is_set_on_a_terminal_alone(tmp_path: Path, store: Place, ana: Person) -> None:
     """It is asked for twice; without a terminal nothing is added."""
     assert "terminal" in ana.runs("key", "add", "--passphrase", code=2).err
     done = ana.types(
@@ -163,7 +194,7 @@ def test_a_passphrase_is_set_on_a_terminal_alone(tmp_path: Path, store: Path, an
     cyd.runs("ls", "--password-command", f"cat {ana.home / 'words'}")
 
 
-def test_the_recovery_phrase_opens_what_no_key_file_does(store: Path, ana: Person) -> None:
+def test_the_recovery_phrase_opens_what_no_key_file_does(store: Place, ana: Person) -> None:
     """Printed once; with every key file lost it lets the owner in, who then adds a new key file."""
     added = json.loads(ana.runs("key", "add", "--recovery", "--json").out)
     ana.key_file.unlink()
