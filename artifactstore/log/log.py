@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX, Backend
+from artifactstore.backend.retrying import LOST_PATIENCE_S
 from artifactstore.clock import Clock
 from artifactstore.errors import (
     BackendError,
+    ConnectionLost,
     Damaged,
     ObjectExists,
     StorageFull,
@@ -30,8 +32,11 @@ from artifactstore.log.tiles import Tiles
 _BATCH_RECORDS: Final = 256
 # Records of 4 MiB hold 90,000 index rows at most: what one transaction dirties is anonymous memory.
 _BATCH_BYTES: Final = 4 << 20
-_SEND_TRIES: Final = 5
-_SEND_PAUSE_S: Final = 0.2
+# A backend that fails, but answers, is asked again for a moment; a lost connection is waited for as everywhere else.
+_FAILING_PATIENCE_S: Final = 2.0
+_SEND_PAUSE_S: Final = 0.1
+_SEND_PAUSE_S_MAX: Final = 8.0
+_SEND_TRIES_MAX: Final = 200
 
 
 class Applier(Protocol):
@@ -194,20 +199,24 @@ class Log:
 
         After a lost answer the same bytes are sent again: what fills the slot then tells who won (invariant 4).
         """
-        for attempt in range(1, _SEND_TRIES + 1):
+        began_s, pause_s = self._clock.monotonic_s(), _SEND_PAUSE_S
+        for tries in range(1, _SEND_TRIES_MAX + 1):
             try:
                 self._backend.create(slot_name(slot), data)
             except ObjectExists:
                 return self.read(slot) == data
             except StorageFull:
                 raise
-            except BackendError:
-                if attempt == _SEND_TRIES:
+            except BackendError as error:
+                patience_s = LOST_PATIENCE_S if isinstance(error, ConnectionLost) else _FAILING_PATIENCE_S
+                left_s = began_s + patience_s - self._clock.monotonic_s()
+                if pause_s >= left_s or tries == _SEND_TRIES_MAX:
                     raise
-                self._clock.sleep(_SEND_PAUSE_S * attempt)
+                self._clock.sleep(pause_s)
+                pause_s = min(2 * pause_s, _SEND_PAUSE_S_MAX)
             else:
                 return True
-        return False
+        raise AssertionError("the last try returns or raises")
 
     def write_tile(self, name: str) -> None:
         """Write a tile anew from the records, or from the tiles below it."""

@@ -335,15 +335,47 @@ def test_a_slot_that_was_lost_is_left_to_its_winner(tmp_path, store: Store) -> N
         ]
 
 
-def test_a_dead_connection_ends_with_its_error(store: Store) -> None:
-    """After a bounded number of tries the error is raised, and nothing was changed."""
+class Returning(FakeClock):
+    """The backend is back once it was waited for so long."""
+
+    def __init__(self, backend: FaultyBackend, after_s: float) -> None:
+        super().__init__()
+        self._backend = backend
+        self._after_s = after_s
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.waited_s >= self._after_s:
+            self._backend.heal()
+
+
+def test_a_connection_that_is_cut_for_most_of_a_minute_is_waited_for(store: Store) -> None:
+    """A record is worth as much patience as anything else, and still applied exactly once."""
     at = operations_before_create(store)
     before = slots(store)
     backend = faulty(store)
+    store._parts.log._clock = Returning(backend, after_s=50)
     backend.fail(at=at, forever=True, error=ConnectionLost)
-    with pytest.raises(BackendError):
+    store.add_aliases("p/n:v1", ["second"])
+    assert len(creates(backend)) > 5
+    assert len(set(creates(backend))) == 1
+    assert slots(store) == before + 1
+    assert store.version("p/n:second").number == 1
+
+
+@pytest.mark.parametrize(("error", "least_s", "most_s"), [(ConnectionLost, 45, 60), (BackendError, 1, 2)])
+def test_a_backend_that_stays_away_ends_with_its_error(
+    store: Store, error: type[BackendError], least_s: float, most_s: float
+) -> None:
+    """After a bounded time the error is raised, and nothing was changed."""
+    at = operations_before_create(store)
+    before = slots(store)
+    backend = faulty(store)
+    clock = store._parts.log._clock
+    backend.fail(at=at, forever=True, error=error)
+    with pytest.raises(error):
         store.add_aliases("p/n:v1", ["second"])
-    assert len(creates(backend)) == 5
+    assert least_s <= clock.waited_s <= most_s
     assert slots(store) == before
 
 
