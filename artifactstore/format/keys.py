@@ -7,7 +7,6 @@ nothing in it is trusted before its name was checked; what is sealed is opened i
 
 import enum
 import hashlib
-import re
 import struct
 from typing import Annotated, Final, NamedTuple
 
@@ -38,7 +37,6 @@ COMMITMENT_BYTES: Final = 32
 WRAPPED_PRIVATE_BYTES: Final = PUBLIC_KEY_BYTES + 16
 
 _HEADER = struct.Struct(">4sHBB")
-_NAME = re.compile(r"keys/[0-9a-f]{64}", re.ASCII)
 
 
 class SlotKind(enum.IntEnum):
@@ -121,11 +119,6 @@ def slot_id_of(public_key: bytes) -> bytes:
 def keys_object_name(data: bytes) -> str:
     """The name under which these bytes are stored."""
     return PREFIX + hashlib.sha256(data).hexdigest()
-
-
-def is_keys_object_name(name: str) -> bool:
-    """Whether `name` is one that a keys object may have."""
-    return _NAME.fullmatch(name) is not None
 
 
 def passphrase_parameters(slot: SlotKey) -> PassphraseParameters:

@@ -236,11 +236,6 @@ class Keyring:
         self._secrets = secrets
         self._subkeys: dict[bytes, bytes] = {}
 
-    @property
-    def can_sign(self) -> bool:
-        """Whether this member may write records."""
-        return self.signing_key is not None
-
     def signer(self) -> SigningKey:
         """The key that signs records; who is going to write asks for it before anything is uploaded.
 
@@ -286,10 +281,6 @@ class Keyring:
         return sealed_under_kek(
             self.kek, self.store_id, self.generation, type_name, plaintext, aad, randomness
         )
-
-    def open_generation(self, type_name: str, sealed: bytes, aad: bytes) -> bytes:
-        """Open what was sealed under this generation's KEK, as `open_under_kek`."""
-        return open_under_kek(self.kek, self.store_id, self.generation, type_name, sealed, aad)
 
     def _subkey(self, info: bytes) -> bytes:
         key = self._subkeys.get(info)

@@ -202,7 +202,7 @@ def test_a_record_of_who_may_only_read_is_void(tmp_path: Path, store: Store) -> 
     with client(tmp_path, "ana") as ana:
         ana.version("p/n")
         parts = ana._parts
-        assert not parts.keyring.can_sign
+        assert parts.keyring.signing_key is None
         assert parts.keyring.secrets.signing_private == b""
         # A program of their own, with a signing key of its own: under the store's certificate, and under its own.
         own = SigningKey.generate(SystemRandomness())
