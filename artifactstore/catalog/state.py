@@ -49,8 +49,8 @@ from artifactstore.pack.writer import FinishedPack
 _TABLES: Final = (ARTIFACTS, VERSIONS, ALIASES, PENDING, DAMAGED, SLOTS)
 # A state is due when the records since the last one outgrow half of it, but never for less than this.
 _TAIL_BYTES_MIN: Final = 64 << 10
-# What a new client reads of a log, data tiles or not, is bounded in requests too.
-_TAIL_RECORDS_MAX: Final = 4096
+# A new client reads so many records in one round trip, 60 data tiles, and those of the last tile in the next.
+_TAIL_RECORDS_MAX: Final = 3840
 # Whoever has no index looks into each index pack that the tail registers.
 _TAIL_INDEX_PACKS_MAX: Final = 16
 _PACK_ROWS: Final = 512

@@ -26,6 +26,7 @@ from artifactstore.log.head import find_end, glance
 from artifactstore.log.merkle import EMPTY_ROOT, append, root_of
 from artifactstore.log.records import Opened, examine, open_slot
 from artifactstore.log.slots import Slots
+from artifactstore.log.start import Start, read_start
 from artifactstore.log.tail import Tail
 from artifactstore.log.tiles import Tiles
 
@@ -62,16 +63,18 @@ class Log:
         backend: Where the records lie.
         keyring: Verifies, opens, seals and signs.
         clock: Waits between tries.
+        begun: What was read of the log before it could be unlocked, by a client with an empty index.
 
-    Thread-safe: it keeps no state of its own.
+    Thread-safe: it keeps nothing but that, which is used once.
     """
 
-    def __init__(self, backend: Backend, keyring: Keyring, clock: Clock) -> None:
+    def __init__(self, backend: Backend, keyring: Keyring, clock: Clock, begun: Start | None = None) -> None:
         self._backend = backend
         self._keyring = keyring
         self._clock = clock
         self._slots = Slots(backend)
         self._tiles = Tiles(backend, keyring.store_id)
+        self._begun = begun
 
     def follow(self, applier: Applier, *, from_start: bool = False) -> Position:
         """Apply every record that the applier has not seen; return its position at the head.
@@ -85,12 +88,12 @@ class Log:
             RolledBack: The log ends before the position.
             NewerStore: A record needs a newer release.
         """
-        position, expected = applier.position(), 0
+        position = applier.position()
+        start: Start | None = None
         if position.next_slot == 0 and not from_start:
-            head = self._start(applier)
+            start = self._start(applier)
             position = applier.position()
-            expected = max(0, head - position.next_slot)
-        tail = Tail(self._slots, self._tiles, self._keyring.store_id, self._clock, position, expected)
+        tail = Tail(self._slots, self._tiles, self._keyring.store_id, self._clock, position, start)
         while batch := self._read_batch(position, tail):
             applier.apply(batch)
             position = applier.position()
@@ -144,21 +147,12 @@ class Log:
         """The next slots, verified; none at the head."""
         while True:
             try:
-                batch = self._verified(position, tail)
+                tail.vouch(position.frontier, position.next_slot)
+                return self._verified(position, tail)
             except Damaged:
                 # A tile may be wrong where the records are right.
                 if not tail.distrust():
                     raise
-                continue
-            # A record that lies in its slot signs for all before it, but nothing signs for a tile's word after it.
-            trusted = [at for at, opened in enumerate(batch) if not tail.untrusted(opened.slot)]
-            signer_at = max((at for at in trusted if batch[at].clear is not None), default=-1)
-            signed = next(
-                (at for at in range(signer_at + 1, len(batch)) if tail.untrusted(batch[at].slot)), len(batch)
-            )
-            if signed or not batch:
-                return batch[:signed]
-            tail.settle([opened.slot for opened in batch])
 
     def _verified(self, position: Position, tail: Tail) -> list[Opened]:
         batch: list[Opened] = []
@@ -166,7 +160,7 @@ class Log:
         while len(batch) < _BATCH_RECORDS and size < _BATCH_BYTES:
             slot = position.next_slot + len(batch)
             data = tail.at(slot)
-            if data is None:
+            if data is None or tail.untrusted(slot):
                 break
             opened = open_slot(data, slot, root_of(frontier), self._keyring)
             frontier = append(frontier, slot, opened.leaf)
@@ -174,25 +168,26 @@ class Log:
             batch.append(opened)
         return batch
 
-    def _start(self, applier: Applier) -> int:
-        """Jump to the newest state, if any record names one; return the head."""
-        seen = glance(self._slots)
-        if seen.first is None:
-            raise Damaged("log/0000000000000000 is missing", object=slot_name(0))
-        end = find_end(self._slots, seen, self._keyring.store_id)
-        if end.slot is None or end.clear is None:
-            return end.head
-        at = end.slot if end.clear.state is not None else end.clear.state_slot
+    def _start(self, applier: Applier) -> Start:
+        """Jump to the newest state, if any record names one; return what was read of the log."""
+        start, self._begun = self._begun, None
+        if start is None:
+            seen = glance(self._slots)
+            if seen.first is None:
+                raise Damaged("log/0000000000000000 is missing", object=slot_name(0))
+            end = find_end(self._slots, seen, self._keyring.store_id)
+            start = read_start(self._slots, self._tiles, end)
+        at = start.named
         if at is None:
-            return end.head
-        data = self.read(at)
+            return start
+        data = start.slots.get(at)
         frame = None if data is None else examine(data, at, self._keyring.store_id)
         if data is None or frame is None:
             raise Damaged(
                 f"{slot_name(at)}, which names the store's state, is missing or void", object=slot_name(at)
             )
         applier.load_state(open_slot(data, at, frame.clear.root, self._keyring))
-        return end.head
+        return start
 
     def _create(self, slot: int, data: bytes) -> bool:
         """Create a slot; True when these very bytes fill it, False when another's do.

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from artifactstore.backend.base import Backend, answer_of
-from artifactstore.errors import ArtifactStoreError, ObjectMissing, ObjectTooLarge
+from artifactstore.errors import ObjectMissing, ObjectTooLarge
 from artifactstore.format.limits import RECORD_BYTES_MAX
 from artifactstore.format.record import slot_name
 
@@ -41,17 +41,25 @@ class Slots:
         """The bytes at several slots, each as `read` gives them, asked for together."""
         return self.look(slots, ())[0]
 
-    def look(self, read: Sequence[int], ask: Sequence[int]) -> tuple[list[bytes | None], list[bool]]:
-        """The bytes at some slots, and whether others are filled, asked for together."""
-        calls: list[Callable[[], bytes | bool]] = [
+    def look(
+        self, read: Sequence[int], ask: Sequence[int], beside: Sequence[Callable[[], object]] = ()
+    ) -> tuple[list[bytes | None], list[bool]]:
+        """The bytes at some slots, and whether others are filled, asked for together.
+
+        Args:
+            read: Slots to read.
+            ask: Slots to ask about.
+            beside: Other requests to make in the same round trip; each keeps what it finds to itself.
+        """
+        calls: list[Callable[[], object]] = [
             partial(self._backend.get, slot_name(slot), limit_bytes=_TOGETHER_BYTES_MAX) for slot in read
         ]
         calls += [partial(self._backend.exists, slot_name(slot)) for slot in ask]
-        answers = self._backend.together(calls)
+        answers = self._backend.together([*calls, *beside])
         bytes_read = [self._settled(slot, answer) for slot, answer in zip(read, answers, strict=False)]
-        return bytes_read, [bool(answer_of(answer)) for answer in answers[len(read) :]]
+        return bytes_read, [bool(answer_of(answer)) for answer in answers[len(read) : len(calls)]]
 
-    def _settled(self, slot: int, answer: bytes | bool | ArtifactStoreError) -> bytes | None:
+    def _settled(self, slot: int, answer: object) -> bytes | None:
         if isinstance(answer, ObjectMissing):
             return None
         if isinstance(answer, ObjectTooLarge):

@@ -2,27 +2,32 @@
 
 A client that is up to date learns so in one round trip: the last slot that it has applied, the next one, and a few
 beyond it are asked about together. One that is behind reads 57 records a round trip, and one that is far behind takes
-4,096 slots from data tiles in two. What tiles say counts only once a valid record that lies in its slot signs for it;
-`untrusted` says which bytes those are.
+4,096 slots from data tiles in two. What tiles say counts only once a valid record that was read from its own slot signs
+for it: who takes bytes from here asks for that with `vouch`.
 """
 
 from collections.abc import Sequence
+from itertools import count, islice
 from typing import Final
 
+from artifactstore.backend.base import PARALLEL_REQUESTS_MAX
 from artifactstore.clock import Clock
 from artifactstore.errors import Damaged, RolledBack
 from artifactstore.format.record import slot_name
 from artifactstore.format.tile import DATA_TILE_WIDTH
 from artifactstore.index.tables import Position
-from artifactstore.log.merkle import leaf_of, void_leaf
+from artifactstore.log.merkle import append, leaf_of, root_of, void_leaf
 from artifactstore.log.records import examine
 from artifactstore.log.slots import Slots
+from artifactstore.log.start import Start
 from artifactstore.log.tiles import Tiles
 
 # Slots looked at beyond those that are read: a hole means a record was taken away.
 _BEYOND: Final = (1, 2, 4, 8, 16, 32, 64)
 _READ_MAX: Final = 57
 _TILES_MAX: Final = 64
+# Slots of which tiles speak and no record signs: that many void ones in a row are nobody's log.
+_UNVOUCHED_MAX: Final = 3 * _TILES_MAX * DATA_TILE_WIDTH
 _HOLE_PATIENCE_S: Final = 30.0
 _HOLE_PAUSE_S: Final = 1.0
 
@@ -36,7 +41,7 @@ class Tail:
         store_id: Whose records count.
         clock: Waits for a record that shows late.
         position: What is applied; the last slot of it must lie there as it did.
-        expected: How many slots are likely to follow.
+        start: What was read of the log already, where the position is that of a state or the start.
     """
 
     def __init__(
@@ -46,23 +51,31 @@ class Tail:
         store_id: bytes,
         clock: Clock,
         position: Position,
-        expected: int = 0,
+        start: Start | None = None,
     ) -> None:
         self._slots = slots
         self._tiles = tiles
         self._store_id = store_id
         self._clock = clock
-        self._remembered = position if position.next_slot else None
         self._head: int | None = None
         # The first slot that the last look found absent, and those filled beyond it.
         self._gap: tuple[int, list[int]] | None = None
-        self._bytes: dict[int, bytes] = {}
-        self._from_tiles: set[int] = set()
         # How many slots the next look reads, whether the log goes on far beyond them, and from which tile on tiles may
         # be asked for: none once one was wrong.
-        self._reads = min(_READ_MAX, expected + 1)
-        self._far = expected > DATA_TILE_WIDTH
+        self._far = False
         self._next_tile: int | None = 0
+        if start is None:
+            self._remembered = position if position.next_slot else None
+            self._bytes: dict[int, bytes] = {}
+            self._from_tiles: set[int] = set()
+            self._reads = 1
+        else:
+            # The next record's root tells whether what lies before a state is what it was.
+            self._remembered = None
+            self._bytes = start.tiles | start.slots
+            self._from_tiles = start.tiles.keys() - start.slots.keys()
+            missing = sum(slot not in self._bytes for slot in range(position.next_slot, start.head))
+            self._reads = min(missing + 1, PARALLEL_REQUESTS_MAX - 1)
 
     def at(self, slot: int) -> bytes | None:
         """The bytes of a slot, void ones as they lie there; None when it is the head.
@@ -82,11 +95,41 @@ class Tail:
                 self._look(slot)
         return None
 
+    def vouch(self, frontier: Sequence[bytes], slot: int) -> None:
+        """Hold what tiles say from a slot on against the next valid record that was read from its own slot.
+
+        Its root is over their leaves, so it says whether every byte of them is right; where it says no, or there is
+        none such, what tiles say is forgotten.
+
+        Args:
+            frontier: That of the slots before.
+            slot: The next slot.
+        """
+        at, grown = slot, list(frontier)
+        while slot in self._from_tiles:
+            data = self.at(at) if at - slot < _UNVOUCHED_MAX else None
+            frame = None
+            if data is None:
+                self.distrust()
+                return
+            if at in self._from_tiles:
+                leaf = leaf_of(data) if data else void_leaf(at)
+            else:
+                frame = examine(data, at, self._store_id)
+                leaf = void_leaf(at)
+            if frame is None:
+                grown = append(grown, at, leaf)
+                at += 1
+            elif frame.clear.root == root_of(grown):
+                self._from_tiles.difference_update(range(slot, at))
+            else:
+                self.distrust()
+
     def untrusted(self, slot: int) -> bool:
-        """Whether a slot's bytes are a tile's word."""
+        """Whether a slot's bytes are a tile's word that nothing vouches for yet."""
         return slot in self._from_tiles
 
-    def settle(self, slots: Sequence[int]) -> None:
+    def _settle(self, slots: Sequence[int]) -> None:
         """Read slots themselves, instead of what tiles say of them."""
         for slot, data in zip(slots, self._slots.read_many(slots), strict=True):
             self._from_tiles.discard(slot)
@@ -111,9 +154,10 @@ class Tail:
 
     def _look(self, slot: int) -> None:
         """Read slots from one on, as many as are likely to be there, and see what lies beyond them."""
-        wanted = list(range(slot, slot + self._reads))
-        asked = [wanted[-1] + distance for distance in _BEYOND]
         known = [] if self._remembered is None else [self._remembered.next_slot - 1]
+        wanted = list(islice((at for at in count(slot) if at not in self._bytes), self._reads))
+        room = PARALLEL_REQUESTS_MAX - len(known) - len(wanted)
+        asked = [wanted[-1] + distance for distance in _BEYOND[:room]]
         answers, there = self._slots.look(known + wanted, asked)
         if self._remembered is not None:
             self._refuse_other_past(self._remembered, answers.pop(0))
@@ -139,7 +183,7 @@ class Tail:
             return False
         numbers = range(first, first + _TILES_MAX)
         self._next_tile = numbers.stop
-        found = self._tiles.read_data(numbers)
+        found = self._tiles.read_many_data(numbers)
         for number, records in zip(numbers, found, strict=True):
             for at, data in enumerate(records, number * DATA_TILE_WIDTH):
                 if at >= slot and at not in self._bytes:
@@ -148,9 +192,9 @@ class Tail:
         if not found[-1]:
             # The log ends before the last of them.
             self._next_tile = None
-        # The last record of each, as it lies in its slot, signs for what the tile says of those before it.
-        ends = [at for at in sorted(self._from_tiles) if (at + 1) % DATA_TILE_WIDTH == 0]
-        self.settle(ends)
+        # The last record of them, as it lies in its slot, signs for what the tiles say of those before it.
+        ends = [at for at in self._from_tiles if (at + 1) % DATA_TILE_WIDTH == 0]
+        self._settle([max(ends)] if ends else [])
         return slot in self._bytes
 
     def _refuse_other_past(self, position: Position, data: bytes | None) -> None:

@@ -6,6 +6,7 @@ records are.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from artifactstore.backend.base import Backend, answer_of
 from artifactstore.errors import ArtifactStoreError, Damaged
@@ -40,13 +41,20 @@ class Tiles:
         self._slots = Slots(backend)
         self._store_id = store_id
 
-    def read_data(self, numbers: Sequence[int]) -> list[list[bytes]]:
-        """What data tiles say of their slots, asked for together; nothing of one that can't be had."""
-        names = [data_tile_name(number) for number in numbers]
-        answers = self._backend.get_many(names, limit_bytes=DATA_TILE_BYTES_MAX)
-        return [
-            [] if isinstance(answer, ArtifactStoreError) else decode_data_tile(answer) for answer in answers
-        ]
+    def read_data(self, number: int) -> list[bytes]:
+        """What a data tile says of its slots; nothing where it can't be had."""
+        try:
+            return decode_data_tile(
+                self._backend.get(data_tile_name(number), limit_bytes=DATA_TILE_BYTES_MAX)
+            )
+        except ArtifactStoreError:
+            return []
+
+    def read_many_data(self, numbers: Sequence[int]) -> list[list[bytes]]:
+        """What several data tiles say, asked for together."""
+        return list(
+            map(answer_of, self._backend.together([partial(self.read_data, number) for number in numbers]))
+        )
 
     def write(self, name: str) -> None:
         """Write a tile anew, from the records or from the tiles below it.

@@ -30,12 +30,16 @@ class KeptKeys(WrapperBackend):
     def __init__(self, inner: Backend, cache_dir: Path) -> None:
         super().__init__(inner)
         self._folder = cache_dir / _FOLDER
+        self._fetched: dict[str, bytes] = {}
 
     def get(self, name: str, *, limit_bytes: int) -> bytes:
         """Return a whole object of at most `limit_bytes`."""
         named = _KEYS_NAME.fullmatch(name)
         if named is None:
             return self.inner.get(name, limit_bytes=limit_bytes)
+        fetched = self._fetched.get(name)
+        if fetched is not None and len(fetched) <= limit_bytes:
+            return fetched
         path, digest = self._folder / named[1], bytes.fromhex(named[1])
         with contextlib.suppress(OSError):
             with path.open("rb") as file:
@@ -44,6 +48,7 @@ class KeptKeys(WrapperBackend):
                 return data
         data = self.inner.get(name, limit_bytes=limit_bytes)
         if sha256(data) == digest:
+            self._fetched[name] = data
             with contextlib.suppress(OSError):
                 make_folders(path.parent, mode=0o700)
                 replace_file(path, data)

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
-from artifactstore.backend.base import Backend
+from artifactstore.backend.base import Backend, outcome_of
 from artifactstore.backend.opening import open_backend
 from artifactstore.backend.probe import PROBE_PREFIX, probe
 from artifactstore.backend.retrying import RetryingBackend
@@ -38,9 +39,9 @@ from artifactstore.errors import (
 )
 from artifactstore.executors import Executors
 from artifactstore.format.keys import KEYS_BYTES_MAX, KeysObject
-from artifactstore.format.limits import BLOB_RAW_BYTES_TARGET, PACK_BYTES_TARGET, RECORD_BYTES_MAX
+from artifactstore.format.limits import BLOB_RAW_BYTES_TARGET, PACK_BYTES_TARGET
 from artifactstore.format.operations import Parameters
-from artifactstore.format.record import RecordType, decode_frame, slot_name
+from artifactstore.format.record import Clear, RecordType, decode_frame, slot_name
 from artifactstore.index.environment import Environment, destroy
 from artifactstore.index.header import IndexBroken
 from artifactstore.index.places import index_folder, refuse_shared
@@ -63,17 +64,21 @@ from artifactstore.keyring.keyring import (
     unlock,
 )
 from artifactstore.keyring.unlocking import Ways, unlock_by
-from artifactstore.log.head import find_end, glance
+from artifactstore.log.head import Glance, find_end, glance
 from artifactstore.log.log import Log
 from artifactstore.log.merkle import EMPTY_ROOT
 from artifactstore.log.records import examine, open_slot
 from artifactstore.log.slots import Slots
+from artifactstore.log.start import Start, read_start
+from artifactstore.log.tiles import Tiles
 from artifactstore.store.kept import KeptKeys
 from artifactstore.store.pins import pin, pinned
 
 # What restic and others of its kind use too: level 1 stores 6% more of unpacked wheels, level 4 takes twice the time.
 COMPRESSION_LEVEL: Final = 3
 COMPRESSION_LEVEL_MAX: Final = 19
+# Of `keys/` objects that are asked for ahead; a record names one, as a rule.
+_KEYS_AT_ONCE: Final = 4
 _ONE_WRITER: Final = (
     "single-writer mode: nothing keeps two writers apart here; see to it that only one program writes"
 )
@@ -230,8 +235,11 @@ def open_parts(
     """
     refuse_shared(access.cache_dir)
     backend = backend_of(access, clock, randomness, make=False)
-    found, keys, record = identity_of(backend)
     known = pinned(access.cache_dir, access.url)
+    # Who has no index looks for the head at once.
+    new = known is None or not index_folder(access.cache_dir, known).path.exists()
+    seen = glance(Slots(backend)) if new else None
+    found, keys, record = identity_of(backend, seen)
     expected = bytes.fromhex(store_id) if store_id else known
     if expected is not None and expected != found:
         raise RolledBack(
@@ -241,9 +249,17 @@ def open_parts(
             found=found.hex(),
         )
     kept = KeptKeys(backend, access.cache_dir)
-    keyring, pair = unlock_by(access.ways, keys_objects(kept, found, keys), backend.url)
+    begun: Start | None = None
+    newest: Clear | None = None
+    if seen is not None:
+        slots = Slots(backend)
+        end = find_end(slots, seen, found, _fetching(kept, keys))
+        newest = end.clear
+        later = [] if newest is None else [digest for digest in newest.keys if digest not in keys]
+        begun = read_start(slots, Tiles(backend, found), end, _fetching(kept, later))
+    keyring, pair = unlock_by(access.ways, keys_objects(kept, found, keys, newest), backend.url)
     _check_parameters(record, keyring)
-    parts = _wire(access, backend, keyring, clock, randomness, known=known == found)
+    parts = _wire(access, backend, keyring, clock, randomness, known=known == found, begun=begun)
     pin(access.cache_dir, access.url, found)
     if access.ways.passphrase or access.ways.password_command or access.ways.ask:
         # Another process can't be asked for a passphrase, and should not spend Argon2's memory again.
@@ -305,17 +321,25 @@ def backend_of(access: Access, clock: Clock, randomness: Randomness, *, make: bo
     return backend
 
 
-def identity_of(backend: Backend) -> tuple[bytes, list[bytes], bytes]:
-    """The store's id, the names of its `keys/` objects, and record 0 that says so, verified against itself."""
+def _fetching(kept: KeptKeys, digests: Sequence[bytes]) -> list[Callable[[], object]]:
+    """Requests that bring `keys/` objects; what comes of them shows when they are read."""
+    names = [f"keys/{digest.hex()}" for digest in digests[:_KEYS_AT_ONCE]]
+    return [partial(outcome_of, partial(kept.get, name, limit_bytes=KEYS_BYTES_MAX)) for name in names]
+
+
+def identity_of(backend: Backend, seen: Glance | None = None) -> tuple[bytes, list[bytes], bytes]:
+    """The store's id, the names of its `keys/` objects, and record 0 that says so, verified against itself.
+
+    Args:
+        backend: Where the store lies.
+        seen: What a glance has told of the log, where there was one.
+    """
     where = slot_name(0)
-    try:
-        data = backend.get(where, limit_bytes=RECORD_BYTES_MAX)
-    except ObjectMissing:
+    data = Slots(backend).read(0) if seen is None else seen.first
+    if data is None:
         if _has_records(backend):
-            raise Damaged(f"{where} is missing, and records lie beyond it", object=where) from None
-        raise NoSuchStore(f"there is no store at {backend.url}", url=backend.url) from None
-    except ObjectTooLarge as error:
-        raise Damaged(f"{where} is longer than a record may be", object=where) from error
+            raise Damaged(f"{where} is missing, and records lie beyond it", object=where)
+        raise NoSuchStore(f"there is no store at {backend.url}", url=backend.url)
     frame = None
     try:
         frame = decode_frame(data, where)
@@ -355,7 +379,7 @@ def _check_parameters(record: bytes, keyring: Keyring) -> None:
 
 
 def keys_objects(
-    backend: Backend, store_id: bytes, first: Sequence[bytes]
+    backend: Backend, store_id: bytes, first: Sequence[bytes], newest: Clear | None = None
 ) -> Iterator[tuple[str, KeysObject]]:
     """The `keys/` objects of a store that may unlock it, the likeliest first, each whole.
 
@@ -367,6 +391,7 @@ def keys_objects(
         backend: Where they lie.
         store_id: The store.
         first: Names of those of record 0.
+        newest: The last valid record, where it is known already.
 
     Raises:
         Damaged: None is whole.
@@ -379,8 +404,9 @@ def keys_objects(
             whole = True
         except Damaged as error:
             failure = error
-    slots = Slots(backend)
-    newest = find_end(slots, glance(slots), store_id).clear
+    if newest is None:
+        slots = Slots(backend)
+        newest = find_end(slots, glance(slots), store_id).clear
     for digest in () if newest is None else newest.keys:
         if digest not in first:
             try:
@@ -415,6 +441,7 @@ def _wire(
     randomness: Randomness,
     *,
     known: bool = False,
+    begun: Start | None = None,
 ) -> Parts:
     notices: list[str] = [_ONE_WRITER] if access.single_writer else []
     folder = index_folder(access.cache_dir, keyring.store_id)
@@ -422,7 +449,7 @@ def _wire(
         notices.append(folder.notice)
     environment, facts = open_index(folder.path, keyring, randomness, notices, known=known)
     packs = PackTable(Aead(hkdf_sha256(keyring.kek, salt=facts.salt, info=b"artifactstore index")))
-    log = Log(backend, keyring, clock)
+    log = Log(backend, keyring, clock, begun)
     catalog = Catalog(backend, environment, packs, keyring, notices)
     locator = Locator(backend, environment, packs, keyring, notices)
     reader = ChunkReader(backend, environment, packs, keyring, locator)

@@ -10,10 +10,11 @@ import itertools
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from artifactstore.backend.base import Backend
+from artifactstore.backend.base import PARALLEL_REQUESTS_MAX, Backend, ObjectInfo, answer_of
 from artifactstore.backend.opening import open_backend
 from artifactstore.executors import inline
 from artifactstore.keyring.unlocking import Ways
@@ -108,13 +109,29 @@ class World:
         with self.open(cache) as store:
             yield store
 
-    def copy(self, folder: Path) -> "World":
-        """A world with the same objects, key and indexes, that goes on by itself from here; no client may be open."""
+    def copy(
+        self, folder: Path, *, url: str = "", storage_options: Mapping[str, Any] | None = None
+    ) -> "World":
+        """A world with the same objects, key and indexes, that goes on by itself from here; no client may be open.
+
+        Args:
+            folder: A folder that does not exist yet.
+            url: Where the objects shall lie; in memory when empty.
+            storage_options: How that is reached.
+        """
         shutil.copytree(self.folder, folder)
-        other = World(folder, seed=self._seed + 1_000_003)
-        for info in self.objects.list(""):
-            other.objects.put(info.name, self.objects.get(info.name, limit_bytes=info.size_bytes))
+        other = World(folder, seed=self._seed + 1_000_003, url=url, storage_options=storage_options)
+        infos = list(self.objects.list(""))
+        for start in range(0, len(infos), PARALLEL_REQUESTS_MAX):
+            copies = [
+                partial(self._copy, other, info) for info in infos[start : start + PARALLEL_REQUESTS_MAX]
+            ]
+            for outcome in other.objects.together(copies):
+                answer_of(outcome)
         return other
+
+    def _copy(self, other: "World", info: ObjectInfo) -> None:
+        other.objects.put(info.name, self.objects.get(info.name, limit_bytes=info.size_bytes))
 
     def forget(self, cache: str) -> None:
         """Delete a client's index and what it remembers."""

@@ -33,14 +33,17 @@ class Filled(WrapperBackend):
     ("count", "rounds"),
     [
         *((count, 2) for count in (1, 2, 3, 31, 63, 64)),
-        *((count, 3) for count in (65, 66, 128, 4095, 4096, 4097, 5000, 100_000, 62 * 4096)),
-        *((count, 6) for count in (63 * 4096, 300_000, 5_000_000)),
+        *((count, 3) for count in (65, 66, 128, 4095, 4096, 4097, 5000, 100_000, 32 * 4096)),
+        *((count, 4) for count in (32 * 4096 + 1, 300_000, 600_000)),
+        *((count, 5) for count in (700_000, 5_000_000, 40_000_000)),
+        *((count, 7) for count in (10**9,)),
+        (10**11, 12),
     ],
 )
 def test_the_head_is_found_in_few_round_trips(
     monkeypatch: pytest.MonkeyPatch, count: int, rounds: int
 ) -> None:
-    """Up to 2^18 records, slots are asked about and the last ones read in three round trips of at most 64."""
+    """Slots are asked about and the last ones read in three round trips of at most 64, in a few more for long logs."""
     monkeypatch.setattr(head, "_VOID_RUN_MAX", 1)
     backend = MeteredBackend(Filled(count))
     slots = Slots(backend)

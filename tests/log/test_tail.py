@@ -94,7 +94,7 @@ def test_a_commit_is_a_look_and_a_create(world: World) -> None:
 
 
 def test_who_is_far_behind_reads_tiles(world: World) -> None:
-    """A look, the tiles, their last records, and the records after the last tile; index packs are left alone."""
+    """A look, the tiles, the last record of all, and the records after them; index packs are left alone."""
     store, meter = metered(world, "behind")
     with store:
         store.projects()
@@ -203,8 +203,21 @@ def test_tiles_hide_no_damage_from_a_check(world: World) -> None:
         assert {problem.kind for problem in store.check().problems} == {Damaged.kind}
 
 
-def test_an_altered_record_that_signs_for_a_tile_is_damage(world: World) -> None:
-    """The last record of a tile counts as it lies in its slot."""
-    world.objects.put(slot_name(63), b"altered")
+def test_an_altered_record_that_signs_for_tiles_is_damage(world: World) -> None:
+    """The last record of all tiles that are read counts as it lies in its slot."""
+    world.objects.put(slot_name(319), b"altered")
     with world.open("behind") as store, pytest.raises(Damaged):
         store.projects()
+
+
+def test_tiles_that_no_record_signs_for_say_nothing(world: World) -> None:
+    """Where strangers filled all slots behind a tile, the slots are read themselves."""
+    before = caught_up(world, "cache")[0]
+    for slot in range(before.next_slot, 64 * 7):
+        world.objects.create(slot_name(slot), b"garbage")
+    records = [record(world.objects, slot) for slot in range(320, before.next_slot)]
+    forged = encode_data_tile([*records[:-1], records[0]] + [None] * (64 - len(records)))
+    world.objects.put(data_tile_name(5), forged or b"")
+    at, _ = caught_up(world)
+    assert at == caught_up(world, "cache")[0]
+    assert at.next_slot == 64 * 7

@@ -1,25 +1,37 @@
 """A client with an empty index pulls one version in few round trips, however much the store holds."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX
+from artifactstore.clock import SystemClock, SystemRandomness
 from artifactstore.content.get import ChunkReader
 from artifactstore.format.pack import PackType
+from artifactstore.keyring.keyfile import load_or_create_key_file
+from artifactstore.keyring.request import KeyRequest, request_line
 from artifactstore.testing import MeteredBackend
 from artifactstore.testing.simulation import World
 from tests.stores import noise, read_tree, settle, write_tree
 
-# The packs that the version names and the fan-outs of index packs, the root page, segments for the first chunk.
-LOOKS_MAX = 3
+# One more for each level of a manifest or a chunk list below its root.
+ROUNDS_MAX = 10
 # More entries than one page holds, and a file of more chunks than its entry holds.
 LARGE = {f"many/{number:04}": b"%d" % number for number in range(1500)} | {"large": noise(9 << 20, 1)}
 LEVELS_OF_LARGE = 2
+REFS = [
+    ("p/small0", 0),
+    ("p/small1:v0", 0),
+    ("p/small2:v50", 0),
+    ("p/large", LEVELS_OF_LARGE),
+    ("p/large:v0", LEVELS_OF_LARGE),
+    ("p/copy", LEVELS_OF_LARGE),
+]
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest):
+def world(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[World]:
     """A store of many small versions, and of a large artifact whose versions share nearly everything."""
     versions = 3000 if request.config.getoption("--deep") else 300
     folder = tmp_path_factory.mktemp("cold")
@@ -40,6 +52,24 @@ def world(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
                 store.push([large], "p/large")
         store.push([large], "p/copy")
     patch.undo()
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def behind(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The same with hundreds of records behind its newest state, of which the third adds a member with a new key."""
+    folder = tmp_path_factory.mktemp("behind")
+    made = world.copy(folder / "world")
+    with pytest.MonkeyPatch.context() as patch, made.client() as store:
+        patch.setattr("artifactstore.catalog.commit.state_due", lambda position: False)
+        store.add_tags("p/copy:v0", ["one"])
+        member, _ = load_or_create_key_file(
+            folder / "member", randomness=SystemRandomness(), clock=SystemClock()
+        )
+        store.members.add(request_line(KeyRequest("member", member.public)))
+        for number in range(300):
+            store.add_tags("p/copy:v0", [f"tag{number}"])
     yield made
     made.end()
 
@@ -68,33 +98,57 @@ def rounds_before_data(
     return rounds[0], meters[0]
 
 
+def assert_few(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ref: str, rounds_max: int
+) -> None:
+    """Pull with an empty index, and count; what comes is what a client with an index pulls."""
+    tmp_path.mkdir(exist_ok=True)
+    rounds, meter = rounds_before_data(world, ref, tmp_path / "out", monkeypatch)
+    per_round = [sum(asked.round == at for asked in meter.asked) for at in range(1, rounds + 1)]
+    assert rounds <= rounds_max, [asked for asked in meter.asked if asked.round <= rounds]
+    assert max(per_round) <= PARALLEL_REQUESTS_MAX
+    with world.client() as warm:
+        warm.pull(ref, tmp_path / "warm")
+    assert read_tree(tmp_path / "out") == read_tree(tmp_path / "warm")
+
+
 @pytest.mark.parametrize("whole", [True, False])
-@pytest.mark.parametrize(
-    ("ref", "levels"),
-    [
-        ("p/small0", 0),
-        ("p/small1:v0", 0),
-        ("p/small2:v50", 0),
-        ("p/large", LEVELS_OF_LARGE),
-        ("p/large:v0", LEVELS_OF_LARGE),
-        ("p/copy", LEVELS_OF_LARGE),
-    ],
-)
+@pytest.mark.parametrize(("ref", "levels"), REFS)
 def test_one_version_is_pulled_in_few_round_trips(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ref: str, levels: int, whole: bool
 ) -> None:
-    """Once the log is followed: three before the first range of data, and one for each level below a root."""
+    """Seven before the first range of data, and one more where index packs are too large to be read whole."""
     if not whole:
         monkeypatch.setattr("artifactstore.content.locate._WHOLE_BYTES_MAX", 0)
-    rounds, meter = rounds_before_data(world, ref, tmp_path / "out", monkeypatch)
-    per_round = [sum(asked.round == at for asked in meter.asked) for at in range(1, rounds + 1)]
-    first_look = min(
-        asked.round
-        for asked in meter.asked
-        if asked.method == "get_range" and asked.name.startswith("packs/")
-    )
-    assert rounds - first_look < LOOKS_MAX + levels, [
-        asked for asked in meter.asked if first_look <= asked.round <= rounds
-    ]
-    assert max(per_round) <= PARALLEL_REQUESTS_MAX
-    assert read_tree(tmp_path / "out")
+    assert_few(world, tmp_path, monkeypatch, ref, ROUNDS_MAX - 2 + levels)
+
+
+@pytest.mark.parametrize(("ref", "levels"), REFS)
+def test_a_long_tail_costs_two_more(
+    behind: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ref: str, levels: int
+) -> None:
+    """The state lies hundreds of records back, and nothing that a version names helps."""
+    monkeypatch.setattr("artifactstore.content.locate._WHOLE_BYTES_MAX", 0)
+    monkeypatch.setattr("artifactstore.store.opened.packs_named", lambda *_: [])
+    assert_few(behind, tmp_path, monkeypatch, ref, ROUNDS_MAX - 1 + levels)
+
+
+def test_a_member_who_was_added_later_waits_no_longer(
+    behind: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys that the last record names come along."""
+    member = behind.copy(tmp_path / "world")
+    (behind.folder.parent / "member").replace(member.folder / "key")
+    rounds, _ = rounds_before_data(member, "p/small0", tmp_path / "out", monkeypatch)
+    assert rounds <= ROUNDS_MAX
+    member.end()
+
+
+def test_a_server_is_asked_as_often(
+    behind: World, s3_url: str, s3_options: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a real S3 server requests that are made together are one round trip too."""
+    copied = behind.copy(tmp_path / "world", url=s3_url, storage_options=s3_options)
+    for number, (ref, levels) in enumerate([REFS[2], REFS[5]]):
+        assert_few(copied, tmp_path / f"{number}", monkeypatch, ref, ROUNDS_MAX + levels)
+    copied.end()
