@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from artifactstore.errors import ArtifactStoreError, NotFoundError
+from artifactstore.errors import ArtifactStoreError, NoSuchArtifact, NotFoundError, PreconditionFailed
 from artifactstore.format.operations import Alias, Tag
+from artifactstore.format.operations import Delete as LoggedDelete
 from artifactstore.format.operations import Push as LoggedPush
+from artifactstore.format.operations import Undelete as LoggedUndelete
 from artifactstore.ids import LATEST
 from artifactstore.index.tables import Position
 from artifactstore.log.log import Applier, Log
@@ -24,6 +26,7 @@ from artifactstore.store.opening import Parts
 from artifactstore.store.store import Store
 from artifactstore.testing.linearizability import (
     Action,
+    Delete,
     Event,
     Found,
     Landed,
@@ -31,11 +34,13 @@ from artifactstore.testing.linearizability import (
     Move,
     Push,
     Resolve,
+    Undelete,
     Write,
 )
 from artifactstore.testing.simulation import SeededRandomness
 
 R = TypeVar("R")
+_Logged: TypeAlias = LoggedPush | Alias | Tag | LoggedDelete | LoggedUndelete
 
 _LABEL_FILE: Final = "label"
 _DATA_FILE: Final = "data"
@@ -125,6 +130,30 @@ class Recorder:
             artifact, Mark(number, tuple(add), () if add else tuple(remove)), act, absent=False
         )
 
+    def delete(self, artifact: str, number: int, *, force: bool = False) -> bool | None:
+        """Delete a version; None when it failed."""
+
+        def act() -> bool:
+            try:
+                self._store.delete([f"{artifact}:v{number}"], force=force)
+            except PreconditionFailed:
+                return False
+            return True
+
+        return self._noted(artifact, Delete((number,), force), act, absent=False)
+
+    def undelete(self, artifact: str, number: int) -> bool | None:
+        """Bring a deleted version back; None when it failed."""
+
+        def act() -> bool:
+            try:
+                self._store.undelete([f"{artifact}:v{number}"])
+            except PreconditionFailed:
+                return False
+            return True
+
+        return self._noted(artifact, Undelete((number,)), act, absent=False)
+
     def pull(self, artifact: str, name: str = LATEST) -> Found | None:
         """Pull what an alias or `vN` names and look at every byte; None when it failed or names nothing."""
         target = self._scratch / "pulled"
@@ -153,7 +182,11 @@ class Recorder:
         result: R | None
         try:
             result = act()
-        except NotFoundError:
+        except NotFoundError as error:
+            if self._slots and not isinstance(error, NoSuchArtifact):
+                # What it was done to is gone again: what it would have been told nobody knows.
+                self._write(Noted(event, self._tries, _now_s() - started_s, error.kind))
+                return None
             result = absent
         except ArtifactStoreError as error:
             self._write(Noted(event, self._tries, _now_s() - started_s, error.kind))
@@ -199,7 +232,7 @@ def read_log(store: Store) -> list[Write]:
         for record in parts.log.reread(0, end)
         if record.sealed is not None
         for operation in record.sealed.operations
-        if isinstance(operation, LoggedPush | Alias | Tag)
+        if isinstance(operation, _Logged)
     ]
     labels = {
         operation.manifest.digest: operation.tags[0]
@@ -231,7 +264,7 @@ def _label_of(folder: Path) -> str:
     return label
 
 
-def _action_of(operation: LoggedPush | Alias | Tag, labels: Mapping[bytes, str]) -> Action:
+def _action_of(operation: _Logged, labels: Mapping[bytes, str]) -> Action:
     match operation:
         case LoggedPush():
             digest = operation.manifest.digest
@@ -240,6 +273,10 @@ def _action_of(operation: LoggedPush | Alias | Tag, labels: Mapping[bytes, str])
             return Move(operation.number, tuple(operation.aliases))
         case Tag():
             return Mark(operation.number, tuple(operation.add), tuple(operation.remove))
+        case LoggedDelete():
+            return Delete(tuple(operation.numbers), operation.force)
+        case LoggedUndelete():
+            return Undelete(tuple(operation.numbers))
 
 
 def _note_claims(log: Log, slots: list[int], tried: Callable[[], None]) -> None:

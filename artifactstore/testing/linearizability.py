@@ -51,6 +51,24 @@ class Mark(msgspec.Struct, frozen=True, tag="mark"):
     remove: tuple[str, ...] = ()
 
 
+class Delete(msgspec.Struct, frozen=True, tag="delete"):
+    """Hide versions; those that are hidden already are passed over.
+
+    Attributes:
+        numbers: The versions.
+        force: Also what an alias other than `latest` points at, with the alias.
+    """
+
+    numbers: tuple[int, ...]
+    force: bool = False
+
+
+class Undelete(msgspec.Struct, frozen=True, tag="undelete"):
+    """Show versions again, without the aliases that they had; those that are shown are passed over."""
+
+    numbers: tuple[int, ...]
+
+
 class Resolve(msgspec.Struct, frozen=True, tag="resolve"):
     """Ask which version an alias, or `vN`, names, and what it holds."""
 
@@ -72,8 +90,8 @@ class Found(msgspec.Struct, frozen=True, tag="found"):
     tags: tuple[str, ...] = ()
 
 
-Action: TypeAlias = Push | Move | Mark | Resolve
-# Of a move or mark: whether it applied. Of a resolution that names nothing: None.
+Action: TypeAlias = Push | Move | Mark | Delete | Undelete | Resolve
+# Of a move, a mark, a deletion and its like: whether it applied. Of a resolution that names nothing: None.
 Result: TypeAlias = Landed | Found | bool | None
 
 
@@ -112,11 +130,21 @@ class Undecided(Exception):
 
 
 class State(NamedTuple):
-    """One artifact: the contents and labels of its versions by number, and its aliases, sorted by name."""
+    """One artifact: contents and labels of its versions by number, its aliases sorted by name, and what is hidden."""
 
     contents: tuple[str, ...] = ()
     tags: tuple[tuple[str, ...], ...] = ()
     aliases: tuple[tuple[str, int], ...] = ()
+    hidden: tuple[int, ...] = ()
+
+    def shows(self, number: int) -> bool:
+        """Whether there is such a version, and it is not hidden."""
+        return number < len(self.contents) and number not in self.hidden
+
+    @property
+    def newest(self) -> int | None:
+        """The newest version that is not hidden."""
+        return next((at for at in reversed(range(len(self.contents))) if at not in self.hidden), None)
 
 
 def step(state: State, action: Action) -> tuple[State, Result]:
@@ -124,25 +152,65 @@ def step(state: State, action: Action) -> tuple[State, Result]:
     match action:
         case Push():
             return _push(state, action)
-        case Move(number=number):
-            if not state.contents or (number is not None and number >= len(state.contents)):
-                return state, False
-            return state._replace(aliases=_pointed(state, action.aliases, number)), True
-        case Mark(number=number):
-            if number >= len(state.contents):
-                return state, False
-            return state._replace(tags=_labelled(state, number, action.add, action.remove)), True
         case Resolve(name=name):
             return state, _resolved(state, name)
+        case _:
+            after = _changed(state, action)
+            return (state, False) if after is None else (after, True)
+
+
+def _changed(state: State, action: Move | Mark | Delete | Undelete) -> State | None:
+    """What an action makes of an artifact; None where it does not apply."""
+    match action:
+        case Move():
+            return _moved(state, action)
+        case Mark():
+            return _marked(state, action)
+        case Delete():
+            return _deleted(state, action)
+        case Undelete():
+            return _undeleted(state, action)
 
 
 def _push(state: State, push: Push) -> tuple[State, Result]:
-    created = not state.contents or state.contents[-1] != push.content
-    if created:
-        state = State((*state.contents, push.content), (*state.tags, ()), state.aliases)
-    number = len(state.contents) - 1
+    number = state.newest
+    created = number is None or state.contents[number] != push.content
+    if number is None or created:
+        number = len(state.contents)
+        state = state._replace(contents=(*state.contents, push.content), tags=(*state.tags, ()))
     state = state._replace(tags=_labelled(state, number, push.tags, ()))
     return state._replace(aliases=_pointed(state, (LATEST, *push.aliases), number)), Landed(number, created)
+
+
+def _moved(state: State, move: Move) -> State | None:
+    if not state.contents or (move.number is not None and not state.shows(move.number)):
+        return None
+    return state._replace(aliases=_pointed(state, move.aliases, move.number))
+
+
+def _marked(state: State, mark: Mark) -> State | None:
+    if not state.shows(mark.number):
+        return None
+    return state._replace(tags=_labelled(state, mark.number, mark.add, mark.remove))
+
+
+def _deleted(state: State, deletion: Delete) -> State | None:
+    gone = {number for number in deletion.numbers if state.shows(number)}
+    held = [alias for alias, number in state.aliases if number in gone and alias != LATEST]
+    if not gone or (held and not deletion.force):
+        return None
+    return _hidden(state._replace(aliases=_pointed(state, held, None)), {*state.hidden, *gone})
+
+
+def _undeleted(state: State, undeletion: Undelete) -> State | None:
+    left = set(state.hidden).difference(undeletion.numbers)
+    return None if len(left) == len(state.hidden) else _hidden(state, left)
+
+
+def _hidden(state: State, numbers: Iterable[int]) -> State:
+    """The state with these versions hidden and no others; `latest` is on the newest that is shown."""
+    state = state._replace(hidden=tuple(sorted(numbers)))
+    return state._replace(aliases=_pointed(state, (LATEST,), state.newest))
 
 
 def _pointed(state: State, names: Sequence[str], number: int | None) -> tuple[tuple[str, int], ...]:
@@ -164,7 +232,7 @@ def _labelled(
 
 def _resolved(state: State, name: str) -> Found | None:
     number = int(name[1:]) if name[:1] == "v" and name[1:].isdecimal() else dict(state.aliases).get(name)
-    if number is None or number >= len(state.contents):
+    if number is None or not state.shows(number):
         return None
     return Found(number, state.contents[number], state.tags[number])
 

@@ -1,4 +1,4 @@
-"""A client that pushes, moves aliases, puts labels and pulls at random, for runs of many at once.
+"""A client that pushes, moves aliases, puts labels, deletes, undeletes and pulls at random, for runs of many at once.
 
 Run as a program it takes a `Workload` as JSON on standard input, and may be killed at any moment: what it did is in
 its journal. It ends by itself after its operations or at its time, with exit code 0; a wrong byte ends it otherwise.
@@ -30,7 +30,7 @@ _OPEN_PAUSE_S: Final = 0.5
 # Where the package lies, for an interpreter in which it is not installed.
 _ROOT: Final = Path(__file__).resolve().parents[2]
 # Of a hundred operations, those below the first number push, below the second move an alias, and so on; the rest pull.
-_PUSHES, _MOVES, _MARKS = 45, 62, 68
+_PUSHES, _MOVES, _MARKS, _DELETIONS, _RETURNS = 45, 60, 66, 71, 75
 _EQUAL_PUSHES = 4
 
 
@@ -143,6 +143,10 @@ class _Client:
             labels = [self._one_of(_LABELS)]
             put = bool(self._below(2))
             self._recorder.mark(artifact, self._below(known + 1), labels if put else (), labels)
+        elif die < _DELETIONS:
+            self._recorder.delete(artifact, self._below(known + 1), force=bool(self._below(2)))
+        elif die < _RETURNS:
+            self._recorder.undelete(artifact, self._below(known + 1))
         else:
             name = self._one_of([LATEST, *ALIASES, f"v{self._below(known + 1)}"])
             found = self._recorder.pull(artifact, name)

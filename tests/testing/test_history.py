@@ -11,12 +11,14 @@ from artifactstore.ids import LATEST
 from artifactstore.testing import FaultyBackend, workload
 from artifactstore.testing.history import Recorder, content_of, read_journal, read_log
 from artifactstore.testing.linearizability import (
+    Delete,
     Found,
     Landed,
     Mark,
     Move,
     Push,
     Resolve,
+    Undelete,
     Write,
     assert_follows_log,
     assert_linearizable,
@@ -43,6 +45,12 @@ def test_a_journal_and_the_log_tell_the_same_story(tmp_path: Path) -> None:
             assert recorder.pull(ARTIFACT) == Found(1, "two", ("two",))
             assert recorder.pull(ARTIFACT, "v0") == Found(0, "one", ("good",))
             assert recorder.pull(ARTIFACT, "nowhere") is None
+            assert recorder.delete(ARTIFACT, 1) is False
+            assert recorder.delete(ARTIFACT, 1, force=True)
+            assert recorder.delete(ARTIFACT, 1) is False
+            assert recorder.pull(ARTIFACT, "v1") is None
+            assert recorder.undelete(ARTIFACT, 1)
+            assert recorder.undelete(ARTIFACT, 1) is False
         noted = read_journal(tmp_path / "journal")
         log = read_log(store)
     assert log == [
@@ -52,11 +60,13 @@ def test_a_journal_and_the_log_tell_the_same_story(tmp_path: Path) -> None:
         Write(4, ARTIFACT, Move(1, ("x",))),
         Write(5, ARTIFACT, Mark(0, ("good",), ())),
         Write(6, ARTIFACT, Mark(0, (), ("one",))),
+        Write(7, ARTIFACT, Delete((1,), force=True)),
+        Write(8, ARTIFACT, Undelete((1,))),
     ]
     events = [one.event for one in noted]
-    assert [event.slot for event in events] == [1, 2, None, 3, 4, 5, 6, None, None, None, None]
-    assert [one.tries for one in noted] == [1, 1, 0, 1, 1, 1, 1, 0, 0, 0, 0]
-    assert [event.action for event in events[-3:]] == [Resolve(LATEST), Resolve("v0"), Resolve("nowhere")]
+    assert [event.slot for event in events] == [1, 2, None, 3, 4, 5, 6, *[None] * 5, 7, *[None] * 2, 8, None]
+    assert [one.tries for one in noted] == [1, 1, 0, 1, 1, 1, 1, *[0] * 5, 1, 0, 0, 1, 0]
+    assert [event.action for event in events[8:11]] == [Resolve(LATEST), Resolve("v0"), Resolve("nowhere")]
     assert all(event.end_s is not None and event.begin_s < event.end_s for event in events)
     assert_follows_log(events, log)
     assert_linearizable(events)
@@ -109,7 +119,7 @@ def test_a_workload_is_its_seeds(tmp_path: Path) -> None:
         folder = tmp_path / name
         with make_store(folder, folder / "store"):
             pass
-        work = Workload(str(folder / "store"), None, str(folder), "c", 3, [ARTIFACT, "p/m"], 30)
+        work = Workload(str(folder / "store"), None, str(folder), "c", 3, [ARTIFACT, "p/m"], 60)
         process = workload.start(work)
         assert process.wait() == 0, work.journal.with_suffix(".log").read_text()
         noted = read_journal(work.journal)
@@ -120,4 +130,4 @@ def test_a_workload_is_its_seeds(tmp_path: Path) -> None:
         workload.run(late)
         assert not late.journal.exists()
     assert told[0] == told[1]
-    assert {type(action) for _, action, _ in told[0]} == {Push, Move, Mark, Resolve}
+    assert {type(action) for _, action, _ in told[0]} == {Push, Move, Mark, Delete, Undelete, Resolve}
