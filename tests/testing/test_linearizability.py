@@ -63,7 +63,7 @@ class History(NamedTuple):
 
 @st.composite
 def histories(draw: st.DrawFn, *, most: int = 12, told: bool = False) -> History:
-    """Operations at moments 0, 1, 2 …, told within spans around them; unless `told`, some are never told how they ended."""
+    """Operations at moments 0, 1, 2 …, told within spans around them; unless `told`, some have no end."""
     events, log, state = [], [], State()
     for moment, action in enumerate(draw(st.lists(actions, min_size=1, max_size=most))):
         after, result = step(state, action)
