@@ -7,15 +7,9 @@ blobs and the cid of every chunk. A check reports; it repairs nothing and writes
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from artifactstore.backend.base import Backend
-from artifactstore.clock import Clock, Randomness
 from artifactstore.content.get import ChunkReader
-from artifactstore.content.locate import Locator
 from artifactstore.errors import ArtifactStoreError, Damaged
-from artifactstore.executors import Executors
-from artifactstore.index.environment import Environment
-from artifactstore.index.tables import PackTable, read_position
-from artifactstore.keyring.keyring import Keyring
+from artifactstore.index.tables import read_position
 from artifactstore.maintenance.findings import (
     BrokenPack,
     CheckReport,
@@ -26,9 +20,8 @@ from artifactstore.maintenance.findings import (
 )
 from artifactstore.maintenance.log_check import LogCheck
 from artifactstore.maintenance.object_check import unnamed_objects
-from artifactstore.maintenance.pack_check import PackCheck, Reading
+from artifactstore.maintenance.pack_check import CheckParts, PackCheck, Reading
 from artifactstore.maintenance.version_check import VersionCheck, VersionsChecked
-from artifactstore.progress import Progress
 
 _REPAIR: Final = "artifactstore repair"
 _PUSH_AGAIN: Final = (
@@ -38,41 +31,10 @@ _PUSH_AGAIN: Final = (
 
 
 class Checker:
-    """One check of one store. Used once.
+    """One check of one store. Used once."""
 
-    Args:
-        backend: Where the objects lie.
-        keyring: Verifies and opens.
-        environment: The client index, which has followed the log.
-        packs: Its pack table.
-        locator: Completes the index.
-        executors: `io` reads packs.
-        clock: Dates the marks of packs that were read.
-        randomness: Chooses a sample.
-        progress: Told what happens.
-    """
-
-    def __init__(
-        self,
-        backend: Backend,
-        keyring: Keyring,
-        environment: Environment,
-        packs: PackTable,
-        locator: Locator,
-        executors: Executors,
-        clock: Clock,
-        randomness: Randomness,
-        progress: Progress,
-    ) -> None:
-        self._backend = backend
-        self._keyring = keyring
-        self._environment = environment
-        self._packs = packs
-        self._locator = locator
-        self._progress = progress
-        self._pack_check = PackCheck(
-            backend, keyring, environment, packs, executors, clock, randomness, progress
-        )
+    def __init__(self, parts: CheckParts) -> None:
+        self._parts = parts
 
     def run(self, reading: Reading, failures: Sequence[ArtifactStoreError] = ()) -> CheckReport:
         """Check everything.
@@ -81,21 +43,22 @@ class Checker:
             reading: Which packs to read whole.
             failures: Why the log could not be followed to its head.
         """
+        parts = self._parts
         # Every location is held against the packs.
-        self._locator.complete()
-        with self._environment.read() as txn:
+        parts.locator.complete()
+        with parts.environment.read() as txn:
             position = read_position(txn)
-        log = LogCheck(self._backend, self._keyring, self._environment, position, self._progress)
+        log = LogCheck(parts.backend, parts.keyring, parts.environment, position, parts.progress)
         log.run()
-        packs = self._pack_check
+        packs = PackCheck(parts)
         packs.run(reading, log.in_use)
         # A reader of its own: a blob that another operation has opened says nothing of what lies on the backend.
-        reader = ChunkReader(self._backend, self._environment, self._packs, self._keyring, self._locator)
+        reader = ChunkReader(parts.backend, parts.environment, parts.packs, parts.keyring, parts.locator)
         versions = VersionCheck(
-            reader, self._environment, self._packs, packs.broken, packs.suspect, self._progress
+            reader, parts.environment, parts.packs, packs.broken, packs.suspect, parts.progress
         ).run()
-        orphans, foreign = unnamed_objects(self._backend, self._environment, position)
-        self._progress.finish()
+        orphans, foreign = unnamed_objects(parts.backend, parts.environment, position)
+        parts.progress.finish()
         beyond = [problem_of(error, "log", "log") for error in failures]
         told = {problem.object for problem in log.problems}
         problems = [

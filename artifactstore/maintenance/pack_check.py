@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from artifactstore.backend.base import Backend
 from artifactstore.clock import Clock, Randomness
+from artifactstore.content.locate import Locator
 from artifactstore.content.packs import INDEXED_TYPES, ref_of
 from artifactstore.crypto.hashing import keyed_blake3, sha256
 from artifactstore.errors import ArtifactStoreError, Damaged
@@ -45,6 +46,32 @@ class Reading(NamedTuple):
     restart: bool = False
 
 
+class CheckParts(NamedTuple):
+    """What a check runs through.
+
+    Attributes:
+        backend: Where the objects lie.
+        keyring: Verifies and opens.
+        environment: The client index, which has followed the log.
+        packs: Its pack table.
+        locator: Completes the index.
+        executors: `io` reads packs.
+        clock: Dates the marks of packs that were read.
+        randomness: Chooses a sample.
+        progress: Told what happens.
+    """
+
+    backend: Backend
+    keyring: Keyring
+    environment: Environment
+    packs: PackTable
+    locator: Locator
+    executors: Executors
+    clock: Clock
+    randomness: Randomness
+    progress: Progress
+
+
 class _Looked(NamedTuple):
     pack: StoredPack
     chunks: int = 0
@@ -66,25 +93,8 @@ class PackCheck:
         problems: What else is wrong.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        keyring: Keyring,
-        environment: Environment,
-        packs: PackTable,
-        executors: Executors,
-        clock: Clock,
-        randomness: Randomness,
-        progress: Progress,
-    ) -> None:
-        self._backend = backend
-        self._keyring = keyring
-        self._environment = environment
-        self._packs = packs
-        self._executors = executors
-        self._clock = clock
-        self._randomness = randomness
-        self._progress = progress
+    def __init__(self, parts: CheckParts) -> None:
+        self._parts = parts
         self._read: list[bytes] = []
         self._failed: list[_Looked] = []
         self._damaged: dict[bytes, int] = {}
@@ -108,15 +118,15 @@ class PackCheck:
             reading: Which of them to read whole.
             in_use: Index packs and packs of the state that newcomers start from.
         """
-        with self._environment.read() as txn:
-            known = list(self._packs.all(txn))
+        with self._parts.environment.read() as txn:
+            known = list(self._parts.packs.all(txn))
             self._damaged = damaged_packs(txn)
         self.packs = len(known)
         self._in_use = in_use
         run = self._begun(reading)
         # What a record calls damaged may be whole again, and only reading it tells.
         whole = self._chosen(known, run) | self._damaged.keys()
-        self._progress.start(
+        self._parts.progress.start(
             "check packs",
             bytes_total=sum(pack.added.size for pack in known if pack.added.name in whole) or None,
             files_total=len(known),
@@ -127,7 +137,7 @@ class PackCheck:
         finally:
             self._mark()
         if run is not None:
-            with self._environment.write() as txn:
+            with self._parts.environment.write() as txn:
                 end_run(txn)
         self._sort_out()
 
@@ -136,8 +146,8 @@ class PackCheck:
         if number in self._suspected:
             return
         self._suspected.add(number)
-        with self._environment.read() as txn:
-            pack = self._packs.get(txn, number)
+        with self._parts.environment.read() as txn:
+            pack = self._parts.packs.get(txn, number)
         if pack is None:
             return
         looked = self._look(pack, whole=True)
@@ -150,10 +160,12 @@ class PackCheck:
     def _begun(self, reading: Reading) -> ReadingRun | None:
         if not reading.percent:
             return None
-        with self._environment.write() as txn:
+        with self._parts.environment.write() as txn:
             run = open_run(txn)
             if run is None or reading.restart or run.percent != reading.percent:
-                run = ReadingRun(self._clock.now_ns(), reading.percent, self._randomness.token(_SEED_BYTES))
+                run = ReadingRun(
+                    self._parts.clock.now_ns(), reading.percent, self._parts.randomness.token(_SEED_BYTES)
+                )
                 begin_run(txn, run)
         return run
 
@@ -162,7 +174,7 @@ class PackCheck:
         if run is None:
             return set()
         drawn = [pack.added.name for pack in known if run.chooses(pack.added.name)]
-        with self._environment.read() as txn:
+        with self._parts.environment.read() as txn:
             left = {name for name in drawn if not read_since(txn, name, run.started_ns)}
         self.read_before = len(drawn) - len(left)
         return left
@@ -174,7 +186,7 @@ class PackCheck:
         allowed = _READ_IN_FLIGHT if whole else _LOOKED_AT_IN_FLIGHT
         window: deque[Future[_Looked]] = deque()
         for pack in known:
-            window.append(self._executors.io.submit(self._look, pack, whole=pack.added.name in whole))
+            window.append(self._parts.executors.io.submit(self._look, pack, whole=pack.added.name in whole))
             while len(window) >= allowed:
                 yield window.popleft().result()
         while window:
@@ -185,11 +197,11 @@ class PackCheck:
         read = 0
         try:
             if whole:
-                data, chunks = read_whole(self._backend, self._keyring.store_id, ref)
+                data, chunks = read_whole(self._parts.backend, self._parts.keyring.store_id, ref)
                 read = len(data)
                 self._open_all(ref, data, chunks)
             else:
-                chunks = read_contents(self._backend, self._keyring.store_id, ref)
+                chunks = read_contents(self._parts.backend, self._parts.keyring.store_id, ref)
             _compare_record(pack, ref, chunks)
         except ArtifactStoreError as error:
             return _Looked(pack, read=read, error=error)
@@ -197,8 +209,8 @@ class PackCheck:
         return _Looked(pack, len(chunks) if whole else 0, read, index_lacks=lacks)
 
     def _open_all(self, ref: PackRef, data: memoryview, chunks: list[PackedChunk]) -> None:
-        opener = BlobOpener(self._keyring.store_id, ref)
-        key = self._keyring.cid_key(ref.type.name.lower())
+        opener = BlobOpener(self._parts.keyring.store_id, ref)
+        key = self._parts.keyring.cid_key(ref.type.name.lower())
         ordinal, raw = -1, memoryview(b"")
         for chunk in chunks:
             if chunk.ordinal != ordinal:
@@ -211,7 +223,7 @@ class PackCheck:
 
     def _index_lacks(self, pack: StoredPack, chunks: list[PackedChunk]) -> bytes:
         """The first chunk of a footer that is not in the index at exactly that place (invariant 10)."""
-        with self._environment.read() as txn:
+        with self._parts.environment.read() as txn:
             for chunk in chunks:
                 at = (pack.number, chunk.ordinal, *chunk.blob, chunk.start, chunk.length)
                 if at not in locations(txn, chunk.cid):
@@ -221,7 +233,7 @@ class PackCheck:
     def _take_in(self, looked: _Looked) -> None:
         self.chunks += looked.chunks
         self.bytes_read += looked.read
-        self._progress.advance(bytes=looked.read, files=1)
+        self._parts.progress.advance(bytes=looked.read, files=1)
         name = looked.pack.added.name
         if looked.error is not None or looked.index_lacks:
             self._failed.append(looked)
@@ -234,8 +246,8 @@ class PackCheck:
 
     def _mark(self) -> None:
         if self._read:
-            with self._environment.write() as txn:
-                mark_read(txn, self._read, self._clock.now_ns())
+            with self._parts.environment.write() as txn:
+                mark_read(txn, self._read, self._parts.clock.now_ns())
             self._read = []
 
     # --- what is broken ------------------------------------------------------------------------------------
@@ -244,8 +256,10 @@ class PackCheck:
         """Tell broken packs from an index that lacks something, and from what could not be looked at."""
         out = self._damaged.keys() - {name for name, _ in self.whole_again}
         self._away = {looked.pack.number for looked in self._failed if isinstance(looked.error, Damaged)}
-        with self._environment.read() as txn:
-            self._away |= {number for name in out if (number := self._packs.number_of(txn, name)) is not None}
+        with self._parts.environment.read() as txn:
+            self._away |= {
+                number for name in out if (number := self._parts.packs.number_of(txn, name)) is not None
+            }
         for looked in self._failed:
             name = ref_of(looked.pack).name
             if isinstance(looked.error, Damaged):
@@ -259,12 +273,12 @@ class PackCheck:
         ref = ref_of(pack)
         lost: set[int] = set()
         found = survivors = 0
-        for blob in blobs_of(self._backend, self._keyring, self._environment, pack):
+        for blob in blobs_of(self._parts.backend, self._parts.keyring, self._parts.environment, pack):
             found += 1
             if not blob.chunks:
                 lost.add(blob.ordinal)
             elif ref.type in INDEXED_TYPES:
-                with self._environment.read() as txn:
+                with self._parts.environment.read() as txn:
                     survivors += sum(
                         all(at.pack in self._away for at in locations(txn, cid)) for cid, _ in blob.chunks
                     )

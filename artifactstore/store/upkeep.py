@@ -10,7 +10,7 @@ from artifactstore.log.merkle import root_of
 from artifactstore.maintenance.adopt import AdoptPlan, acknowledge, plan_adopt
 from artifactstore.maintenance.check import Checker
 from artifactstore.maintenance.findings import CheckReport
-from artifactstore.maintenance.pack_check import Reading
+from artifactstore.maintenance.pack_check import CheckParts, Reading
 from artifactstore.maintenance.repair import Repairer, RepairParts, RepairSummary
 from artifactstore.maintenance.repair_plan import RepairPlan, plan_repair
 from artifactstore.progress import Progress
@@ -66,15 +66,17 @@ class Upkeep(OpenStore):
         parts = self._parts
         with self._make_executors() as executors:
             checker = Checker(
-                parts.backend,
-                parts.keyring,
-                parts.environment,
-                parts.packs,
-                parts.locator,
-                executors,
-                self._clock,
-                self._randomness,
-                progress or self._progress,
+                CheckParts(
+                    parts.backend,
+                    parts.keyring,
+                    parts.environment,
+                    parts.packs,
+                    parts.locator,
+                    executors,
+                    self._clock,
+                    self._randomness,
+                    progress or self._progress,
+                )
             )
             return checker.run(Reading(sample_percent if read_data else 0.0, restart), failures)
 
