@@ -1,8 +1,10 @@
 """Pushing: what is stored once, what a change costs, and what an interrupted push leaves for the next one."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from artifactstore import Store
 from artifactstore.errors import ConnectionLost
@@ -11,6 +13,7 @@ from artifactstore.transfer import push as push_module
 from tests.stores import make_store, noise, read_tree, reopened, write_tree
 
 MIB = 1 << 20
+HUGE_BYTES = 2048 * MIB
 
 
 @pytest.fixture
@@ -69,6 +72,42 @@ def test_a_changed_byte_in_a_big_file_stores_a_few_chunks(tmp_path: Path, store:
         assert version.push.stored_bytes < MIB
     with store.version("p/n").open("big") as file:
         assert file.read() == b"!" + data
+
+
+@pytest.mark.deep
+def test_a_changed_byte_in_a_huge_file(tmp_path: Path) -> None:
+    """In a file of 2 GB one byte costs what it costs in a small one, and both versions come back as they were."""
+    source = tmp_path / "in" / "huge"
+    source.parent.mkdir()
+    whole = blake3()
+    with source.open("wb") as file:
+        for seed in range(HUGE_BYTES // (16 * MIB)):
+            part = noise(16 * MIB, seed)
+            file.write(part)
+            whole.update(part)
+    with make_store(tmp_path, tmp_path / "store") as store:
+        first = store.push([source.parent], "p/n")
+        with source.open("r+b") as file:
+            at = file.seek(HUGE_BYTES // 3)
+            byte = file.read(1)
+            file.seek(at)
+            file.write(bytes([byte[0] ^ 1]))
+        changed = store.push([source.parent], "p/n")
+        assert (first.push.new_bytes, changed.number) == (HUGE_BYTES, 1)
+        assert 0 < changed.push.new_bytes < MIB
+        assert 0 < changed.push.stored_bytes < MIB
+        assert first.digest != changed.digest
+        for version, digest in (("p/n:v1", digest_of(source)), ("p/n:v0", whole.digest())):
+            store.pull(version, tmp_path / "out")
+            assert digest_of(tmp_path / "out" / "huge") == digest
+            shutil.rmtree(tmp_path / "out")
+    shutil.rmtree(tmp_path / "store")
+    source.unlink()
+
+
+def digest_of(path: Path) -> bytes:
+    """Of a file that is not to be in memory whole."""
+    return blake3().update_mmap(path).digest()
 
 
 def test_an_equal_push_makes_no_version(tmp_path: Path, store: Store) -> None:
