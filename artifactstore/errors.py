@@ -214,6 +214,20 @@ class PreconditionFailed(ConflictError):
     kind = "precondition-failed"
 
 
+class ClockSkewed(ConflictError):
+    """This machine's clock and the backend's are too far apart for what depends on ages."""
+
+    kind = "clock-skewed"
+    advice = "set this machine's clock; if it is the backend's that is wrong, pass --trust-clock"
+
+
+class ObjectLocked(ConflictError):
+    """The backend keeps an object from being deleted for now."""
+
+    kind = "object-locked"
+    advice = "wait until the lock ends, then run `artifactstore gc --resume`"
+
+
 class UntrustedBackend(ConflictError):
     """The backend lets two writers create one object, so a store on it could lose data."""
 

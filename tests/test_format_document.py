@@ -24,6 +24,7 @@ from artifactstore.keyring.phrase import pair_of_phrase
 from artifactstore.keyring.request import KeyRequest, parse_request
 from artifactstore.log.merkle import EMPTY_ROOT, append, leaf_of, root_of, void_leaf
 from artifactstore.log.records import examine, open_slot
+from artifactstore.log.signers import Signers
 from artifactstore.manifest.build import ListBuilder, ManifestBuilder
 from artifactstore.pack.names import pack_name
 from artifactstore.pack.reader import BlobOpener, PackRef, open_contents
@@ -38,6 +39,7 @@ STRUCTS: list[type[msgspec.Struct]] = [
     record.Certificate,
     record.PackAdded,
     record.StateNamed,
+    record.Handover,
     operations.Sealed,
     operations.Parameters,
     operations.Push,
@@ -46,6 +48,7 @@ STRUCTS: list[type[msgspec.Struct]] = [
     operations.Tag,
     operations.Delete,
     operations.Undelete,
+    operations.Configure,
     operations.Pending,
     operations.PendingDone,
     operations.Damage,
@@ -245,12 +248,12 @@ def test_subkeys(keyring: Keyring) -> None:
 
 def test_records(keyring: Keyring) -> None:
     """Both records verify and open; the first makes the store, the second the version of the examples."""
-    first = open_slot(octets("record-0"), 0, EMPTY_ROOT, keyring)
+    first = open_slot(octets("record-0"), 0, EMPTY_ROOT, 0, keyring, Signers(keyring.store_id))
     assert first.clear is not None
     assert first.sealed is not None
     assert first.sealed.parameters == operations.Parameters(65536, 262144, 1, 32 << 20, 256 << 10)
     assert [f"keys/{name.hex()}" for name in first.clear.keys] == [example("keys-name").strip()]
-    second = open_slot(octets("record-1"), 1, root_of([first.leaf]), keyring)
+    second = open_slot(octets("record-1"), 1, root_of([first.leaf]), 0, keyring, Signers(keyring.store_id))
     assert second.clear is not None
     assert second.sealed is not None
     assert pack_name(second.clear.packs[0].name) == example("pack-name").strip()
@@ -268,10 +271,10 @@ def test_records(keyring: Keyring) -> None:
 def test_a_record_of_the_examples_is_void_elsewhere(keyring: Keyring) -> None:
     """In another slot, another store or with a bit changed, it is void."""
     data = octets("record-1")
-    assert examine(data, 1, keyring.store_id) is not None
-    assert examine(data, 2, keyring.store_id) is None
-    assert examine(data, 1, bytes(32)) is None
-    assert examine(data[:-1] + bytes([data[-1] ^ 1]), 1, keyring.store_id) is None
+    assert examine(data, 1, Signers(keyring.store_id)) is not None
+    assert examine(data, 2, Signers(keyring.store_id)) is None
+    assert examine(data, 1, Signers(bytes(32))) is None
+    assert examine(data[:-1] + bytes([data[-1] ^ 1]), 1, Signers(keyring.store_id)) is None
 
 
 def test_sealed_parts_by_their_lines(keyring: Keyring) -> None:
@@ -310,7 +313,7 @@ def test_operations() -> None:
         operations.Alias("demo", "docs", 0, ["prod"]),
         operations.Alias("demo", "docs", None, ["prod"]),
         operations.Tag("demo", "docs", 0, ["raw"], []),
-        operations.Delete("demo", "docs", [0], False, "asked", "me"),
+        operations.Delete("demo", "docs", [0], False, False, "asked", "me"),
         operations.Undelete("demo", "docs", [0]),
         operations.Pending(push_id),
         operations.PendingDone(push_id),

@@ -168,6 +168,18 @@ class Backend(ABC):
     def delete(self, name: str) -> None:
         """Delete an object; one that does not exist is deleted already."""
 
+    def erase(self, name: str) -> None:
+        """Delete an object in every form that the backend keeps of it: versions, delete markers, unfinished uploads.
+
+        Raises:
+            ObjectLocked: The backend does not give it up yet.
+        """
+        self.delete(name)
+
+    def traces(self, name: str) -> bool:
+        """Say whether anything is left of an object, in any form that the backend keeps."""
+        return self.exists(name)
+
     def together(self, calls: Sequence[Callable[[], T]]) -> Sequence[T | ArtifactStoreError]:
         """Make independent requests, and return what each returned or the error that it raised, in order.
 

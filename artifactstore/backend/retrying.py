@@ -91,6 +91,14 @@ class RetryingBackend(WrapperBackend):
         """Delete an object."""
         self._repeat(lambda: self.inner.delete(name))
 
+    def erase(self, name: str) -> None:
+        """Delete an object in every form that the backend keeps of it."""
+        self._repeat(lambda: self.inner.erase(name))
+
+    def traces(self, name: str) -> bool:
+        """Say whether anything is left of an object, in any form that the backend keeps."""
+        return self._repeat(lambda: self.inner.traces(name))
+
     def close(self) -> None:
         """End every pause with the error that it was for, and close the inner backend."""
         self._closed.set()

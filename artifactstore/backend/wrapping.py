@@ -70,6 +70,14 @@ class WrapperBackend(Backend):
         """Delete an object."""
         self.inner.delete(name)
 
+    def erase(self, name: str) -> None:
+        """Delete an object in every form that the backend keeps of it."""
+        self.inner.erase(name)
+
+    def traces(self, name: str) -> bool:
+        """Say whether anything is left of an object, in any form that the backend keeps."""
+        return self.inner.traces(name)
+
     def together(self, calls: Sequence[Callable[[], T]]) -> Sequence[T | ArtifactStoreError]:
         """Make independent requests the way the inner backend does; each call asks this wrapper."""
         return self.inner.together(calls)

@@ -9,7 +9,9 @@ from typing import Final
 import msgspec
 
 from artifactstore.catalog.deletion import apply_deletion, deletion_at
+from artifactstore.catalog.generation import number_after_purged, purged_prefix, put_grace_ms
 from artifactstore.catalog.outcome import Cause, Outcome
+from artifactstore.catalog.pending import drop_pending, put_pending
 from artifactstore.catalog.rows import (
     ArtifactRow,
     SlotRow,
@@ -28,6 +30,7 @@ from artifactstore.catalog.rows import (
 from artifactstore.format.operations import (
     Adopt,
     Alias,
+    Configure,
     Damage,
     Delete,
     Operation,
@@ -40,7 +43,7 @@ from artifactstore.format.operations import (
 )
 from artifactstore.ids import LATEST, ArtifactName
 from artifactstore.index.environment import ReadTransaction, WriteTransaction
-from artifactstore.index.tables import PENDING, mark_damaged, mark_whole
+from artifactstore.index.tables import mark_damaged, mark_whole
 
 _NO_VERSION: Final = "there is no such version"
 _SLOT_KNOWN: Final = "the slot key has a name already"
@@ -58,9 +61,11 @@ def apply_operation(txn: WriteTransaction, operation: Operation, cause: Cause) -
         case Delete() | Undelete():
             return apply_deletion(txn, operation, cause)
         case Pending(push=push):
-            txn.put(PENDING, push, cause.slot.to_bytes(8, "big"))
+            put_pending(txn, push, cause)
         case PendingDone(push=push):
-            txn.delete(PENDING, push)
+            drop_pending(txn, push)
+        case Configure(grace_ms=grace_ms):
+            put_grace_ms(txn, grace_ms)
         case Damage(damaged=damaged, whole=whole):
             mark_damaged(txn, damaged, cause.slot)
             mark_whole(txn, whole)
@@ -108,7 +113,7 @@ def _push(txn: WriteTransaction, push: Push, cause: Cause) -> Outcome:
         put_version(txn, name, number, _edited(newest, push))
         artifact = msgspec.structs.replace(artifact, updated_ms=cause.time_ms)
     else:
-        number, created = (0 if artifact is None else artifact.next_number), True
+        number, created = _next_number(txn, name, artifact, cause), True
         put_version(txn, name, number, _new_version(push, cause))
         artifact = ArtifactRow(
             type=push.type if artifact is None else artifact.type,
@@ -123,6 +128,13 @@ def _push(txn: WriteTransaction, push: Push, cause: Cause) -> Outcome:
     for alias in push.aliases:
         put_alias(txn, name, alias, number)
     return Outcome(number, created)
+
+
+def _next_number(txn: ReadTransaction, name: ArtifactName, artifact: ArtifactRow | None, cause: Cause) -> int:
+    """The number of an artifact's next version: numbers never recur, not even when all before were purged."""
+    if artifact is not None:
+        return artifact.next_number
+    return number_after_purged(txn, purged_prefix(cause.name_key, name))
 
 
 def _new_version(push: Push, cause: Cause) -> VersionRow:

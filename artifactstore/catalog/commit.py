@@ -14,13 +14,14 @@ from artifactstore.backend.base import Backend
 from artifactstore.catalog.outcome import Outcome
 from artifactstore.catalog.replay import Catalog
 from artifactstore.catalog.state import NewState, make_state, state_due
+from artifactstore.catalog.swept import SweptState
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.packs import index_packs, joined_rows
 from artifactstore.format.commitment import committed_by
 from artifactstore.format.limits import INLINE_INDEX_BYTES_MAX
 from artifactstore.format.operations import Operation, Parameters, Sealed
 from artifactstore.format.pack import PackType
-from artifactstore.format.record import Certificate, Clear, RecordType, StateNamed
+from artifactstore.format.record import Certificate, Clear, Handover, RecordType, StateNamed, handover_message
 from artifactstore.format.segment import ROW, Segment, split_rows
 from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import PackTable, Position
@@ -87,6 +88,7 @@ class Committer:
         precondition: Callable[[ReadTransaction], None] | None = None,
         keys: Callable[[Position], list[bytes]] | None = None,
         state: NewState | None = None,
+        erased: int | None = None,
     ) -> Committed:
         """Register packs and apply operations in one record.
 
@@ -100,6 +102,7 @@ class Committer:
             keys: Gives the names of the `keys/` objects that are current with the record, for each slot tried anew;
                 they are stored when it returns. None keeps those of the record before.
             state: A state that the record is to name; when None, one is made if it is due.
+            erased: Slot of the sweep whose condemned objects were all seen gone.
         """
         operation = self._randomness.token(OPERATION_BYTES)
         registered, inline, own = self._with_index(packs)
@@ -115,9 +118,11 @@ class Committer:
                 with self._environment.read() as txn:
                     precondition(txn)
             named = (
-                None if state is None else StateNamed(state.prefix, [pack.added.name for pack in state.state])
+                None
+                if state is None
+                else StateNamed(state.prefix, [pack.added.name for pack in state.state], [])
             )
-            clear = self._clear(position, operation, kind, registered, named, keys)
+            clear = self._clear(position, operation, kind, registered, named, keys, erased)
             clear = msgspec.structs.replace(clear, committed=committed_by(operations))
             sealed = Sealed(
                 member=self._keyring.slot_id,
@@ -127,12 +132,63 @@ class Committer:
                 parameters=parameters,
                 index_packs=None if state is None else _current(state, position, registered),
             )
-            return make_record(clear, sealed, self._keyring, self._randomness)
+            return make_record(clear, sealed, self._keyring, self._randomness, self._keyring.signer())
 
         claim = self._log.begin if kind is RecordType.CREATE else self._log.claim
         with self._catalog.knowing(own):
             slot = claim(self._catalog, make)
         return Committed(slot, self._catalog.outcomes(slot, operations))
+
+    def sweep(
+        self,
+        state: SweptState,
+        packs: Sequence[FinishedPack],
+        keyring: Keyring,
+        keys: Sequence[bytes],
+        condemned: Sequence[str],
+        purged: Sequence[bytes],
+    ) -> bool:
+        """Claim the slot of a sweep, whose objects are all stored; return whether it was won.
+
+        Args:
+            state: The state after it, made for the slot that is claimed.
+            packs: Packs of survivors that it registers.
+            keyring: The keys of the generation that it begins.
+            keys: Names of its `keys/` objects.
+            condemned: Names of the objects that are given up.
+            purged: Commitments of the versions that are purged.
+        """
+        position = self._catalog.position()
+        if position.next_slot != state.prefix:
+            return False
+        registered = [*packs, *state.indexes, *state.state, *state.copy]
+        operation = self._randomness.token(OPERATION_BYTES)
+        named = StateNamed(
+            state.prefix,
+            [pack.added.name for pack in state.state],
+            [pack.added.name for pack in state.copy],
+        )
+        public = keyring.signer().public_bytes
+        generation, signer = keyring.generation, self._keyring.signer()
+        message = handover_message(keyring.store_id, generation, state.prefix, public)
+        clear = msgspec.structs.replace(
+            self._clear(position, operation, RecordType.SWEEP, registered, named),
+            generation=generation,
+            condemned=list(condemned),
+            purged=list(purged),
+            keys=list(keys),
+            handover=Handover(public, signer.sign(message)),
+        )
+        sealed = Sealed(
+            member=keyring.slot_id,
+            pack_keys=[pack.key for pack in registered],
+            rows=[],
+            operations=[],
+            parameters=None,
+            index_packs=state.index_packs,
+        )
+        data = make_record(clear, sealed, keyring, self._randomness, signer)
+        return self._log.claim_sweep(state.prefix, data)
 
     def _with_index(
         self, packs: Sequence[FinishedPack]
@@ -166,6 +222,7 @@ class Committer:
         packs: Sequence[FinishedPack],
         state: StateNamed | None,
         keys: Callable[[Position], list[bytes]] | None = None,
+        erased: int | None = None,
     ) -> Clear:
         keyring = self._keyring
         current = position.keys or [bytes.fromhex(keyring.keys_object.removeprefix("keys/"))]
@@ -176,7 +233,7 @@ class Committer:
             operation=operation,
             type=kind,
             generation=keyring.generation,
-            certificate=Certificate(keyring.signer().public_bytes, 0, b""),
+            certificate=self._certificate(),
             packs=[pack.added for pack in packs],
             condemned=[],
             committed=[],
@@ -187,7 +244,14 @@ class Committer:
             sweep_slot=position.sweep_slot,
             time_ms=self._clock.now_ns() // _NS_PER_MS,
             features=[],
+            handover=None,
+            erased=erased,
         )
+
+    def _certificate(self) -> Certificate:
+        """Of the key that this client signs with; the store's first one is its own."""
+        known = self._log.signers.certificate(self._keyring.generation)
+        return known or Certificate(self._keyring.signer().public_bytes, 0, b"")
 
 
 def _current(state: NewState, position: Position, registered: Sequence[FinishedPack]) -> list[bytes]:

@@ -54,7 +54,9 @@ def _delete(txn: WriteTransaction, operation: Delete, cause: Cause) -> Outcome:
     held = _held(txn, operation)
     if held and not operation.force:
         return Outcome(None, skipped=_refused(txn, operation))
-    deletion = Deletion(cause.slot, cause.time_ms, cause.member, operation.reason, operation.requested_by)
+    deletion = Deletion(
+        cause.slot, cause.time_ms, cause.member, operation.reason, operation.requested_by, operation.now
+    )
     for number, row in rows:
         put_version(txn, name, number, msgspec.structs.replace(row, deleted=deletion))
     for alias, _ in held:

@@ -4,11 +4,19 @@ from typing import NamedTuple
 
 
 class Cause(NamedTuple):
-    """Who wrote a record, when, and where."""
+    """Who wrote a record, when, and where.
+
+    Attributes:
+        slot: Its slot.
+        time_ms: Its advisory time.
+        member: The slot key id that its writer claims.
+        name_key: Under which names of purged artifacts are hashed.
+    """
 
     slot: int
     time_ms: int
     member: bytes
+    name_key: bytes
 
 
 class Outcome(NamedTuple):

@@ -13,10 +13,12 @@ import msgspec
 
 from artifactstore.backend.base import Backend
 from artifactstore.catalog.apply import apply_operation, outcome_at
+from artifactstore.catalog.generation import note_condemned, note_erased, put_certificate
 from artifactstore.catalog.outcome import Cause, Outcome
 from artifactstore.catalog.state import load_state
 from artifactstore.format.operations import Operation
 from artifactstore.format.pack import PackType
+from artifactstore.format.record import Clear, RecordType
 from artifactstore.format.segment import Segment, decode_segment
 from artifactstore.index.environment import Environment, WriteTransaction
 from artifactstore.index.partial import set_unloaded, unloaded
@@ -30,6 +32,7 @@ from artifactstore.index.tables import (
 from artifactstore.keyring.keyring import Keyring
 from artifactstore.log.merkle import append
 from artifactstore.log.records import Opened
+from artifactstore.log.signers import handed_over
 
 _NOTICES_MAX: Final = 100
 
@@ -105,6 +108,8 @@ class Catalog:
     ) -> Position:
         clear, sealed = record.clear, record.sealed
         numbers = position.packs
+        if clear is not None:
+            _note_generation(txn, clear)
         if clear is not None and sealed is not None:
             for added, key in zip(clear.packs, sealed.pack_keys, strict=True):
                 number = self._packs.number_of(txn, added.name)
@@ -119,7 +124,7 @@ class Catalog:
             if sealed.index_packs is not None:
                 current = set(sealed.index_packs)
                 set_unloaded(txn, [name for name in unloaded(txn) if name in current])
-            cause = Cause(record.slot, clear.time_ms, sealed.member)
+            cause = Cause(record.slot, clear.time_ms, sealed.member, self._keyring.name_key())
             for operation in sealed.operations:
                 self._tell(record.slot, apply_operation(txn, operation, cause).skipped)
         return _after(position, record, numbers)
@@ -140,6 +145,17 @@ class Catalog:
             set_unloaded(txn, list(dict.fromkeys(rest)))
 
 
+def _note_generation(txn: WriteTransaction, clear: Clear) -> None:
+    """What a record says, in clear, of signing keys and of objects that were given up."""
+    if clear.slot == 0:
+        put_certificate(txn, 0, clear.certificate)
+    if clear.handover is not None:
+        put_certificate(txn, clear.generation, handed_over(clear))
+        note_condemned(txn, clear.condemned, clear.slot)
+    if clear.erased is not None:
+        note_erased(txn, clear.erased)
+
+
 def _inline_segments(record: Opened) -> list[Segment]:
     """The index rows that lie in the record itself."""
     rows = [] if record.sealed is None else record.sealed.rows
@@ -149,6 +165,11 @@ def _inline_segments(record: Opened) -> list[Segment]:
 def _after(position: Position, record: Opened, packs: int) -> Position:
     """The position after one more slot."""
     clear = record.clear
+    intent_slot = position.intent_slot
+    if clear is not None and clear.type == RecordType.INTENT:
+        intent_slot = record.slot
+    elif clear is not None and clear.handover is not None:
+        intent_slot = None
     names_state = clear is not None and clear.state is not None
     state_bytes, index_packs = position.state_bytes, position.index_packs
     made = 0
@@ -170,11 +191,14 @@ def _after(position: Position, record: Opened, packs: int) -> Position:
         state_prefix=clear.state.prefix
         if clear is not None and clear.state is not None
         else position.state_prefix,
+        sweep_slot=record.slot if clear is not None and clear.handover is not None else position.sweep_slot,
         keys=position.keys if clear is None else clear.keys,
+        generation=position.generation if clear is None else clear.generation,
         tail_bytes=0 if names_state else position.tail_bytes + record.size,
         tail_index_packs=0 if names_state else position.tail_index_packs + made,
         state_bytes=state_bytes,
         packs=packs,
         index_packs=index_packs,
         parameters=record.sealed.parameters if record.slot == 0 and record.sealed else position.parameters,
+        intent_slot=intent_slot,
     )

@@ -22,6 +22,7 @@ class Deletion(msgspec.Struct, array_like=True, frozen=True):
         member: Slot key id that its writer claimed.
         reason: Why; may be empty.
         requested_by: Who asked for it; may be empty.
+        now: Whether the next sweep purges it, without the store's grace period.
     """
 
     slot: int
@@ -29,6 +30,7 @@ class Deletion(msgspec.Struct, array_like=True, frozen=True):
     member: bytes
     reason: str
     requested_by: str
+    now: bool
 
 
 class ArtifactRow(msgspec.Struct, array_like=True, frozen=True):
@@ -165,6 +167,16 @@ def packs_named(txn: ReadTransaction, name: ArtifactName, number: int) -> list[b
         named += rows.pop().packs
         named += rows.pop(0).packs if rows else []
     return list(dict.fromkeys(named))
+
+
+def drop_version(txn: WriteTransaction, name: ArtifactName, number: int) -> None:
+    """Remove one version."""
+    txn.delete(VERSIONS, _version_key(name, number))
+
+
+def drop_artifact(txn: WriteTransaction, name: ArtifactName) -> None:
+    """Remove an artifact, of which no version and no alias is left."""
+    txn.delete(ARTIFACTS, artifact_key(name))
 
 
 def live_version(txn: ReadTransaction, name: ArtifactName, number: int | None) -> VersionRow | None:

@@ -5,11 +5,12 @@ their numbers, and names the index packs that hold every chunk location.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
 from typing import Final, NamedTuple
 
 from artifactstore.backend.base import Backend
+from artifactstore.catalog.generation import decode_certificate
 from artifactstore.clock import Randomness
 from artifactstore.content.packs import (
     INDEX_ROWS_MAX,
@@ -23,7 +24,7 @@ from artifactstore.content.packs import (
 from artifactstore.errors import Damaged, NewerStore
 from artifactstore.format.limits import SEGMENT_ROWS_MAX, STATE_CHUNK_BYTES_TARGET
 from artifactstore.format.pack import PackType
-from artifactstore.format.record import slot_name
+from artifactstore.format.record import Clear, PackAdded, slot_name
 from artifactstore.format.segment import Segment, decode_segment
 from artifactstore.format.state import StateHead, StatePack, StateRows, decode_head, decode_rows, encode_state
 from artifactstore.index.environment import Environment, ReadTransaction
@@ -31,8 +32,12 @@ from artifactstore.index.partial import set_unloaded, unloaded
 from artifactstore.index.tables import (
     ALIASES,
     ARTIFACTS,
+    CONDEMNED,
     DAMAGED,
+    HANDOVERS,
     PENDING,
+    PURGED,
+    SETTINGS,
     SLOTS,
     VERSIONS,
     PackTable,
@@ -43,10 +48,22 @@ from artifactstore.index.tables import (
 )
 from artifactstore.keyring.keyring import Keyring
 from artifactstore.log.records import KNOWN_FEATURES, Opened
+from artifactstore.log.signers import is_chain
 from artifactstore.pack.reader import PackRef
 from artifactstore.pack.writer import FinishedPack
 
-_TABLES: Final = (ARTIFACTS, VERSIONS, ALIASES, PENDING, DAMAGED, SLOTS)
+_TABLES: Final = (
+    ARTIFACTS,
+    VERSIONS,
+    ALIASES,
+    PENDING,
+    DAMAGED,
+    SLOTS,
+    HANDOVERS,
+    CONDEMNED,
+    PURGED,
+    SETTINGS,
+)
 # A state is due when the records since the last one outgrow half of it, but never for less than this.
 _TAIL_BYTES_MIN: Final = 64 << 10
 # A new client reads so many records in one round trip, 60 data tiles, and those of the last tile in the next.
@@ -110,7 +127,7 @@ def make_state(
     # One view of the index for all of it: another process may apply further records meanwhile.
     with environment.read() as txn:
         position = read_position(txn)
-        segments = _tail_segments(txn, packs, position, reread)
+        segments = tail_segments(txn, packs, position, reread)
         kept, merged = _tiers(txn, packs, position.index_packs)
         gone = frozenset(ref.sha256 for ref in merged)
         try:
@@ -127,7 +144,7 @@ def make_state(
     return NewState(position.next_slot, state, indexes, current, gone, known)
 
 
-def _tail_segments(
+def tail_segments(
     txn: ReadTransaction,
     packs: PackTable,
     position: Position,
@@ -248,14 +265,13 @@ def load_state(
     if clear is None or clear.state is None or sealed is None:
         raise Damaged(f"record {named_in.slot} names no state, or does not open")
     keys = {added.name: (added, key) for added, key in zip(clear.packs, sealed.pack_keys, strict=True)}
-    refs: list[PackRef] = []
-    for name in clear.state.packs:
-        if name not in keys:
-            raise Damaged(f"record {named_in.slot} names a state pack that it does not register")
-        added, key = keys[name]
-        refs.append(PackRef(name, PackType.STATE, added.size, key))
     where = f"the state of record {named_in.slot}"
-    first, *rest = (chunk for _, chunks in fetch_whole(backend, keyring, refs) for chunk in chunks)
+    try:
+        first, *rest = _state_chunks(backend, keyring, clear.state.packs, keys, where)
+    except Damaged:
+        if not clear.state.copy:
+            raise
+        first, *rest = _state_chunks(backend, keyring, clear.state.copy, keys, where)
     head = decode_head(first, where)
     if head.store_id != keyring.store_id or head.prefix != clear.state.prefix or head.prefix > named_in.slot:
         raise Damaged(f"{where} is of another store or prefix")
@@ -263,6 +279,7 @@ def load_state(
     if unknown:
         raise NewerStore(f"{where} needs {', '.join(unknown)}", features=unknown)
     parts = [decode_rows(chunk, where) for chunk in rest]
+    _check_handovers(parts, head, clear, where)
     index = {name for name, (added, _) in keys.items() if added.type == PackType.INDEX}
     for part in parts:
         index |= {row.added.name for row in part.packs if row.added.type == PackType.INDEX}
@@ -270,6 +287,37 @@ def load_state(
         if name not in index:
             raise Damaged(f"{where} names index pack {name.hex()}, which nothing registers")
     _fill(environment, packs, parts, _position(head))
+
+
+def _state_chunks(
+    backend: Backend,
+    keyring: Keyring,
+    names: Sequence[bytes],
+    keys: Mapping[bytes, tuple[PackAdded, bytes]],
+    where: str,
+) -> list[bytes]:
+    """The parts of a state, from the packs that its record names and registers."""
+    refs: list[PackRef] = []
+    for name in names:
+        if name not in keys:
+            raise Damaged(f"{where} lies in a pack that its record does not register")
+        added, key = keys[name]
+        refs.append(PackRef(name, PackType.STATE, added.size, key))
+    return [chunk for _, chunks in fetch_whole(backend, keyring, refs) for chunk in chunks]
+
+
+def _check_handovers(parts: Sequence[StateRows], head: StateHead, clear: Clear, where: str) -> None:
+    """Make sure that the key which signs for a state has its own from the store's first one."""
+    rows = [row for part in parts if part.table == HANDOVERS for row in part.rows]
+    certificates = [decode_certificate(value, where) for _, value in rows]
+    numbered = [int.from_bytes(key, "big") for key, _ in rows] == list(range(head.generation + 1))
+    if not (
+        numbered
+        and head.generation == clear.signer
+        and is_chain(certificates, head.store_id)
+        and certificates[-1] == clear.certificate
+    ):
+        raise Damaged(f"{where} is not signed by a key that the store handed over to")
 
 
 def _fill(environment: Environment, packs: PackTable, parts: Sequence[StateRows], position: Position) -> None:
@@ -309,4 +357,5 @@ def _position(head: StateHead) -> Position:
         packs=head.packs,
         index_packs=head.index_packs,
         parameters=head.parameters,
+        intent_slot=None,
     )

@@ -17,6 +17,7 @@ from artifactstore.cli.options import CommonOptions, common_options, example
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Delete also what an alias other than latest points at.")
+@click.option("--now", is_flag=True, help="Let the next `gc` purge them, without the grace period.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept sealed in the log.")
 @click.option("--requested-by", default="", metavar="TEXT", help="Who asked for it; kept sealed in the log.")
 @common_options
@@ -26,10 +27,13 @@ def delete(
     dry_run: bool,
     yes: bool,
     force: bool,
+    now: bool,
     reason: str,
     requested_by: str,
 ) -> None:
     """Delete versions: they are hidden at once, from everybody, and can be brought back with `undelete`.
+
+    After the store's grace period, of 7 days where nobody set another, `gc` takes them away for good.
 
     REF is PROJECT/NAME:v3 (or :ALIAS, or @DIGEST), PROJECT/NAME:* for all versions of an artifact, or PROJECT/* for
     all of a project; a name alone is refused.
@@ -49,7 +53,7 @@ def delete(
         if not yes and (force or not plan.aliases):
             sys.stderr.writelines(f"{line}\n" for line in deletion_plan_lines(plan, "about to delete"))
             _ask("delete them?")
-        store.delete(wanted, force=force, reason=reason, requested_by=requested_by)
+        store.delete(wanted, force=force, now=now, reason=reason, requested_by=requested_by)
     session.summary({"dry_run": False, **shape}, deletion_plan_lines(plan, "deleted"))
 
 

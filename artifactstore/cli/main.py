@@ -39,6 +39,9 @@ COMMANDS = {
     "tag": CommandSource(_NAMES, "tag", "Put labels on a version, or take them off."),
     "delete": CommandSource(_DELETION, "delete", "Hide versions, until they are brought back."),
     "undelete": CommandSource(_DELETION, "undelete", "Bring deleted versions back."),
+    "gc": CommandSource(
+        "artifactstore.cli.gc_commands", "gc", "Take away for good what is deleted, and other garbage."
+    ),
     "log": CommandSource(_STORES, "log", "Show the records of the store, newest first."),
     "check": CommandSource(_CARE, "check", "Look for damage in the store."),
     "repair": CommandSource(_CARE, "repair", "Mend what can be mended; say what heals the rest."),

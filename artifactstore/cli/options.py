@@ -11,6 +11,8 @@ import click
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)(b?)(?:/s)?", re.ASCII | re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SECRETS = frozenset({"secret", "token", "password", "account_key", "connection_string", "sas_token"})
+_AGE = re.compile(r"(\d{1,9})([smhdw]?)", re.ASCII)
+_AGE_UNITS_S: dict[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 _RANGE = re.compile(r"(-?[0-9]{1,19})?:(-?[0-9]{1,19})?", re.ASCII)
 
 
@@ -53,6 +55,18 @@ def parse_size(text: str) -> int:
     if size < 1:
         raise click.BadParameter(f"{text!r} would move nothing")
     return size
+
+
+def parse_age(text: str) -> int:
+    """Seconds of `0`, `90s`, `15m`, `12h`, `30d` or `4w`.
+
+    Raises:
+        click.BadParameter: It is none of these.
+    """
+    match = _AGE.fullmatch(text.strip())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not an age such as 12h, 30d or 4w")
+    return int(match[1]) * _AGE_UNITS_S[match[2] or "s"]
 
 
 def parse_range(text: str) -> tuple[int | None, int | None]:

@@ -69,6 +69,7 @@ class ChunkWriter:
         executors: `io` runs the uploads.
         randomness: Makes pack keys.
         level: zstd level.
+        anew: Store also chunks that are known, as a sweep does that takes them out of condemned packs.
 
     `put` is thread-safe. `drain` is called when no thread is inside `put`.
     """
@@ -82,10 +83,12 @@ class ChunkWriter:
         randomness: Randomness,
         *,
         level: int,
+        anew: bool = False,
     ) -> None:
         self._backend = backend
         self._environment = environment
         self._executors = executors
+        self._anew = anew
         self._level = level
         self._lock = threading.Lock()
         self._claimed: set[bytes] = set()
@@ -213,7 +216,10 @@ class ChunkWriter:
                 self._claimed.difference_update(row[:CID_PREFIX_BYTES] for row in pack.rows)
 
     def _claim(self, chunks: Sequence[Chunk]) -> list[Chunk]:
-        known = known_chunks(self._environment, [chunk.cid for chunk in chunks])
+        if self._anew:
+            known = [False] * len(chunks)
+        else:
+            known = known_chunks(self._environment, [chunk.cid for chunk in chunks])
         fresh: list[Chunk] = []
         with self._lock:
             claimed = self._claimed

@@ -19,6 +19,7 @@ from artifactstore.format.coding import (
     Name,
     Number,
     Size,
+    TimeMs,
     decoder_of,
     encode,
 )
@@ -118,6 +119,7 @@ class Delete(msgspec.Struct, array_like=True, frozen=True, tag_field="operation"
         name: The artifact's name.
         numbers: The versions.
         force: Delete also what an alias other than `latest` points at.
+        now: Let the next sweep purge them, without the store's grace period.
         reason: Why, in the words of whoever asked; may be empty.
         requested_by: Who asked for it; may be empty.
     """
@@ -126,6 +128,7 @@ class Delete(msgspec.Struct, array_like=True, frozen=True, tag_field="operation"
     name: Name
     numbers: _Numbers
     force: bool
+    now: bool
     reason: _Reason
     requested_by: _Reason
 
@@ -136,6 +139,16 @@ class Undelete(msgspec.Struct, array_like=True, frozen=True, tag_field="operatio
     project: Name
     name: Name
     numbers: _Numbers
+
+
+class Configure(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="configure"):
+    """Set what holds for the whole store.
+
+    Attributes:
+        grace_ms: How long a deleted version can be brought back at least, in milliseconds.
+    """
+
+    grace_ms: TimeMs
 
 
 class Pending(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="pending"):
@@ -186,7 +199,9 @@ class SlotAdded(msgspec.Struct, array_like=True, frozen=True, tag_field="operati
     name: Name
 
 
-Operation = Push | Alias | Tag | Delete | Undelete | Pending | PendingDone | Damage | Adopt | SlotAdded
+Operation = (
+    Push | Alias | Tag | Delete | Undelete | Configure | Pending | PendingDone | Damage | Adopt | SlotAdded
+)
 
 
 class Parameters(msgspec.Struct, array_like=True, frozen=True):

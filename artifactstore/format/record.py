@@ -28,14 +28,18 @@ KEYS_OBJECTS_MAX: Final = 64
 # Header, one empty sealed blob and a footer's tag can't be shorter; a record that says less is void.
 PACK_BYTES_MIN: Final = 48 + 16 + 16 + 12
 SIGNING_CONTEXT: Final = b"artifactstore record v1\0"
+HANDOVER_CONTEXT: Final = b"artifactstore handover v1\0"
 
 
 class RecordType(IntEnum):
-    """What a record is for. 3 to 5 are kept for sweep, intent and erased."""
+    """What a record is for."""
 
     CREATE = 0
     COMMIT = 1
     PENDING = 2
+    SWEEP = 3
+    INTENT = 4
+    ERASED = 5
     ADOPT = 6
 
 
@@ -51,6 +55,18 @@ class Certificate(msgspec.Struct, array_like=True, frozen=True):
     public: Bytes32
     slot: Slot
     signature: Annotated[bytes, Meta(max_length=SIGNATURE_BYTES)]
+
+
+class Handover(msgspec.Struct, array_like=True, frozen=True):
+    """How a sweep hands over to the signing key of the generation that it begins.
+
+    Attributes:
+        public: Its Ed25519 public key.
+        signature: The signing key before it over `handover_message`.
+    """
+
+    public: Bytes32
+    signature: Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
 
 
 class PackAdded(msgspec.Struct, array_like=True, frozen=True):
@@ -72,10 +88,17 @@ class PackAdded(msgspec.Struct, array_like=True, frozen=True):
 
 
 class StateNamed(msgspec.Struct, array_like=True, frozen=True):
-    """The state that a record names: it holds everything before `prefix`, in these packs, in this order."""
+    """The state that a record names.
+
+    Attributes:
+        prefix: It holds everything before this slot.
+        packs: Names of its packs, in order.
+        copy: Names of the packs that hold the same again, sealed anew; a sweep writes them, others need not.
+    """
 
     prefix: Slot
     packs: Annotated[list[Bytes32], Meta(min_length=1)]
+    copy: list[Bytes32]
 
 
 class Clear(msgspec.Struct, array_like=True, frozen=True):
@@ -87,8 +110,8 @@ class Clear(msgspec.Struct, array_like=True, frozen=True):
         root: Merkle root of the records before it.
         operation: 16 random bytes; the same operation never has two.
         type: A `RecordType`.
-        generation: The generation whose key signs.
-        certificate: That key's handover.
+        generation: The current generation: of a sweep the one that it begins, though the key before signs it.
+        certificate: The handover to the key that signs.
         packs: Packs registered.
         condemned: Names of objects given up for deletion.
         committed: Commitments of versions made.
@@ -99,6 +122,8 @@ class Clear(msgspec.Struct, array_like=True, frozen=True):
         sweep_slot: Slot of the last sweep before it.
         time_ms: Milliseconds since the Unix epoch, advisory.
         features: Feature flags that this record raises.
+        handover: In a sweep: the key that signs from now on.
+        erased: In an `ERASED` record: slot of the sweep whose condemned objects were all seen gone.
     """
 
     store_id: Bytes32
@@ -118,6 +143,13 @@ class Clear(msgspec.Struct, array_like=True, frozen=True):
     sweep_slot: Slot | None
     time_ms: TimeMs
     features: list[str]
+    handover: Handover | None
+    erased: Slot | None
+
+    @property
+    def signer(self) -> int:
+        """The generation whose key signs the record."""
+        return self.generation - (self.type == RecordType.SWEEP)
 
 
 class Frame(NamedTuple):
@@ -160,13 +192,16 @@ def decode_frame(data: bytes, where: str) -> Frame:
 
 
 def _check_pointers(clear: Clear, where: str) -> None:
-    """What a record says of slots before it lies before it, and only record 0 makes a store."""
+    """What a record says of slots before it lies before it, and a type says what it must and no more."""
     state = clear.state
-    backwards = (clear.state_slot, clear.sweep_slot)
+    backwards = (clear.state_slot, clear.sweep_slot, clear.erased)
     if (
         any(at is not None and at >= clear.slot for at in backwards)
         or (state is not None and state.prefix > clear.slot)
         or (clear.type == RecordType.CREATE) != (clear.slot == 0)
+        or (clear.type == RecordType.SWEEP) != (clear.handover is not None)
+        or (clear.type == RecordType.ERASED) != (clear.erased is not None)
+        or (clear.type == RecordType.SWEEP and (clear.generation < 1 or state is None))
     ):
         raise Damaged(f"{where}: the record contradicts its own slot", object=where)
 
@@ -174,3 +209,15 @@ def _check_pointers(clear: Clear, where: str) -> None:
 def slot_name(slot: int) -> str:
     """The object name of a slot."""
     return f"log/{slot:016d}"
+
+
+def handover_message(store_id: bytes, generation: int, slot: int, public: bytes) -> bytes:
+    """What the signing key of one generation signs to hand over to the next.
+
+    Args:
+        store_id: The store.
+        generation: The generation that begins.
+        slot: The slot of the sweep that begins it.
+        public: The public key that signs from then on.
+    """
+    return HANDOVER_CONTEXT + store_id + generation.to_bytes(8, "big") + slot.to_bytes(8, "big") + public

@@ -22,6 +22,10 @@ ALIASES: Final = "aliases"
 PENDING: Final = "pending"
 DAMAGED: Final = "damaged"
 PACKS: Final = "packs"
+HANDOVERS: Final = "handovers"
+CONDEMNED: Final = "condemned"
+PURGED: Final = "purged"
+SETTINGS: Final = "settings"
 
 _NAME = NAME_PATTERN.encode()
 _ARTIFACT = _NAME + b"\0" + _NAME
@@ -30,11 +34,15 @@ _KEYS: Final = {
     ARTIFACTS: re.compile(_ARTIFACT),
     VERSIONS: re.compile(_ARTIFACT + b"\0.{8}", re.DOTALL),
     ALIASES: re.compile(_ARTIFACT + b"\0" + _NAME),
-    PENDING: re.compile(b".{16}", re.DOTALL),
+    PENDING: re.compile(b".{24}", re.DOTALL),
     DAMAGED: re.compile(b".{32}", re.DOTALL),
+    HANDOVERS: re.compile(b".{8}", re.DOTALL),
+    CONDEMNED: re.compile(rb"[a-z]+(?:/[0-9a-z]+){1,3}"),
+    PURGED: re.compile(b".{40}", re.DOTALL),
+    SETTINGS: re.compile(b"grace"),
 }
 # Values that are numbers of 8 bytes and not MessagePack.
-_NUMBERS: Final = frozenset({ALIASES, PENDING, DAMAGED})
+_NUMBERS: Final = frozenset({ALIASES, PENDING, DAMAGED, CONDEMNED, SETTINGS})
 
 
 class StateHead(msgspec.Struct, array_like=True, frozen=True):
@@ -78,7 +86,7 @@ class StateRows(msgspec.Struct, array_like=True, frozen=True):
     """Neighbouring rows of one catalog table, or packs.
 
     Attributes:
-        table: `artifacts`, `versions`, `aliases`, `pending`, `damaged`, or `packs`.
+        table: `packs`, or the name of a catalog table.
         rows: (key, value) pairs; empty for `packs`.
         packs: Packs by number; empty for the others.
     """

@@ -68,6 +68,7 @@ class IndexFolder(NamedTuple):
 def index_folder(
     cache_dir: str | os.PathLike[str],
     store_id: bytes,
+    generation: int = 0,
     *,
     mount_table: Path = MOUNT_TABLE,
     temporary: Iterable[Path] | None = None,
@@ -77,24 +78,44 @@ def index_folder(
     Args:
         cache_dir: The user's cache directory; it need not exist.
         store_id: The store; stores never share an index.
+        generation: The store's generation; what the secrets of one sealed does not open with those of the next.
         mount_table: The kernel's table of mounts; where there is none every folder counts as local.
         temporary: Folders for temporary files, best first; those of this machine by default.
     """
     cache = Path(os.path.realpath(cache_dir))
     mounts = list(_read_mounts(mount_table))
-    wanted = cache / "index" / store_id.hex()
+    name = f"{store_id.hex()}-{generation}" if generation else store_id.hex()
+    wanted = cache / "index" / name
     kind = _type_of(cache, mounts)
     if not is_network_type(kind):
         return IndexFolder(wanted, None)
     for folder in temporary if temporary is not None else _temporary_folders():
         resolved = Path(os.path.realpath(folder))
         if resolved.is_dir() and not is_network_type(_type_of(resolved, mounts)):
-            path = _own_folder(resolved) / "index" / store_id.hex()
+            path = _own_folder(resolved) / "index" / name
             return IndexFolder(path, f"the cache directory {cache} is on {kind}; the index is kept in {path}")
     return IndexFolder(
         wanted,
         f"the cache directory {cache} is on {kind} and there is no local space: use it from one machine only",
     )
+
+
+def has_index(folder: Path) -> bool:
+    """Whether an index of the store lies there, of whichever generation; the folder is that of the first."""
+    return folder.exists() or any(folder.parent.glob(f"{folder.name}-*"))
+
+
+def earlier_folders(folder: Path) -> list[Path]:
+    """Indexes of the same store and earlier generations beside one, the latest last."""
+    store, _, generation = folder.name.partition("-")
+    found: list[tuple[int, Path]] = []
+    for other in folder.parent.glob(f"{store}*"):
+        name, dash, number = other.name.partition("-")
+        if name == store and (number.isdecimal() if dash else True):
+            at = int(number or 0)
+            if at < int(generation or 0):
+                found.append((at, other))
+    return [path for _, path in sorted(found)]
 
 
 def refuse_shared(cache_dir: str | os.PathLike[str]) -> None:

@@ -31,6 +31,10 @@ DAMAGED: Final = "damaged"
 SLOTS: Final = "slots"
 READ: Final = "read"
 FOOTERS: Final = "footers"
+HANDOVERS: Final = "handovers"
+CONDEMNED: Final = "condemned"
+PURGED: Final = "purged"
+SETTINGS: Final = "settings"
 TABLES: Final = (
     META,
     CHUNKS,
@@ -45,6 +49,10 @@ TABLES: Final = (
     SLOTS,
     READ,
     FOOTERS,
+    HANDOVERS,
+    CONDEMNED,
+    PURGED,
+    SETTINGS,
 )
 
 LAYOUT: Final = 4
@@ -70,6 +78,7 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
         packs: Packs registered so far; the next one gets this number.
         index_packs: Names of the current index packs, oldest first.
         parameters: What record 0 fixed for the store; None before it is applied.
+        intent_slot: Slot of the last intent to sweep that no sweep has followed yet.
     """
 
     next_slot: int
@@ -86,9 +95,10 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
     packs: int
     index_packs: list[bytes]
     parameters: Parameters | None
+    intent_slot: int | None
 
 
-START: Final = Position(0, [], b"", None, 0, None, [], 0, 0, 0, 0, 0, [], None)
+START: Final = Position(0, [], b"", None, 0, None, [], 0, 0, 0, 0, 0, [], None, None)
 
 
 class Facts(msgspec.Struct, array_like=True, frozen=True):
@@ -173,6 +183,14 @@ class PackTable:
         row = PackRow(added.name, added.type, added.size, added.count, added.trailer, slot, sealed)
         txn.put(PACKS, number.to_bytes(4, "big"), encode(row))
         txn.put(PACK_NAMES, added.name, number.to_bytes(4, "big"))
+
+    def remove(self, txn: WriteTransaction, name: bytes) -> None:
+        """Forget a pack, and that it was damaged; its number is not given again."""
+        number = self.number_of(txn, name)
+        if number is not None:
+            txn.delete(PACKS, number.to_bytes(4, "big"))
+            txn.delete(PACK_NAMES, name)
+            txn.delete(DAMAGED, name)
 
     def number_of(self, txn: ReadTransaction, name: bytes) -> int | None:
         """The number of the pack with that SHA-256."""

@@ -142,16 +142,21 @@ class WriteTransaction(ReadTransaction):
     memory of this process until then, so a transaction touches a bounded number of rows.
     """
 
-    __slots__ = ()
+    __slots__ = ("_given_up",)
 
     def __enter__(self) -> "WriteTransaction":
+        self._given_up = False
         self._begin(write=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end(error, commit=error is None)
+        self._end(error, commit=error is None and not self._given_up)
+
+    def give_up(self) -> None:
+        """Undo everything when the block ends: what was done was only to be looked at."""
+        self._given_up = True
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
         """Set the value of `key`."""

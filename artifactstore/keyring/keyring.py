@@ -80,6 +80,16 @@ def create_secrets(randomness: Randomness) -> Secrets:
     return Secrets(*(randomness.token(KEY_SIZE_BYTES) for _ in range(3)))
 
 
+def next_secrets(secrets: Secrets, randomness: Randomness) -> Secrets:
+    """The secrets of the generation after: the store's own stays, key-encryption and signing key are new."""
+    return Secrets(secrets.store_secret, *(randomness.token(KEY_SIZE_BYTES) for _ in range(2)))
+
+
+def member_of(slot: SlotKey) -> Member:
+    """Whom a slot key belongs to, to seal the secrets of another generation to."""
+    return Member(slot.public_key, slot.kind, slot.read_only, slot.parameters, slot.wrapped_private)
+
+
 def make_keys_object(store_id: bytes, generation: int, secrets: Secrets, members: Sequence[Member]) -> bytes:
     """Seal a generation's secrets to every member and return the bytes of the `keys/` object.
 
@@ -157,6 +167,20 @@ def unlock_slot(keys: KeysObject, pair: KeyPair, name: str) -> "Keyring":
             expected=[slot.id.hex() for slot in keys.slots],
         )
     return Keyring(keys, slot, _opened_slot(keys, slot, pair, name), name)
+
+
+def keyring_of(keys_object: bytes, slot_id: bytes, secrets: Secrets) -> "Keyring":
+    """The keyring of a member who has just made a `keys/` object, without its private key.
+
+    Raises:
+        ValueError: The object has no slot of that id.
+    """
+    name = keys_object_name(keys_object)
+    keys = decode_keys(keys_object, name)
+    slot = next((slot for slot in keys.slots if slot.id == slot_id), None)
+    if slot is None:
+        raise ValueError(f"no slot of key {slot_id.hex()}")
+    return Keyring(keys, slot, secrets, name)
 
 
 def _slot_info(store_id: bytes, generation: int, slot_id: bytes, kind: int, *, read_only: bool) -> bytes:

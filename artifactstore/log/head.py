@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX
 from artifactstore.format.record import Clear
 from artifactstore.log.records import examine
+from artifactstore.log.signers import Signers
 from artifactstore.log.slots import Slots
 
 _WIDTH: Final = PARALLEL_REQUESTS_MAX
@@ -60,13 +61,15 @@ def glance(slots: Slots) -> Glance:
     return Glance(first, *_between(0, _FIRST_POINTS, filled))
 
 
-def find_end(slots: Slots, seen: Glance, store_id: bytes, beside: Sequence[Callable[[], object]] = ()) -> End:
+def find_end(
+    slots: Slots, seen: Glance, signers: Signers, beside: Sequence[Callable[[], object]] = ()
+) -> End:
     """The head, and the last valid record before it.
 
     Args:
         slots: The log's slots.
         seen: What a glance told: there is a record 0.
-        store_id: Whose records count.
+        signers: Whose records count.
         beside: Other requests, made in the first round trip.
 
     Raises:
@@ -92,7 +95,7 @@ def find_end(slots: Slots, seen: Glance, store_id: bytes, beside: Sequence[Calla
             head = slot
             break
         read[slot] = data
-    return _last_valid(slots, low, head, store_id, read)
+    return _last_valid(slots, low, head, signers, read)
 
 
 def _read(
@@ -101,14 +104,16 @@ def _read(
     return zip(wanted, slots.look(wanted, (), beside)[0], strict=True)
 
 
-def _last_valid(slots: Slots, low: int, head: int, store_id: bytes, read: dict[int, bytes]) -> End:
+def _last_valid(slots: Slots, low: int, head: int, signers: Signers, read: dict[int, bytes]) -> End:
     """The last valid record, searched for from the head down."""
     upto = head
     while True:
-        for slot in range(upto - 1, low - 1, -1):
-            frame = examine(read[slot], slot, store_id)
-            if frame is not None:
-                return End(head, slot, frame.clear, read)
+        frames = (examine(read[slot], slot, signers) for slot in range(low, upto))
+        valid = [frame.clear for frame in frames if frame is not None]
+        if valid:
+            # Generations rise only: after a later one's record, an earlier one's counts for nothing.
+            clear = max(valid, key=lambda clear: (clear.generation, clear.slot))
+            return End(head, clear.slot, clear, read)
         if not low or low <= head - _VOID_RUN_MAX:
             return End(head, None, None, read)
         low, upto = max(0, low - _WIDTH), low

@@ -16,15 +16,17 @@ from artifactstore.errors import (
     ConnectionLost,
     Damaged,
     ObjectExists,
+    RolledBack,
     StorageFull,
     StoreExists,
 )
-from artifactstore.format.record import slot_name
+from artifactstore.format.record import Clear, slot_name
 from artifactstore.index.tables import Position
 from artifactstore.keyring.keyring import Keyring
 from artifactstore.log.head import find_end, glance
-from artifactstore.log.merkle import EMPTY_ROOT, append, root_of
+from artifactstore.log.merkle import append, root_of
 from artifactstore.log.records import Opened, examine, open_slot
+from artifactstore.log.signers import Signers
 from artifactstore.log.slots import Slots
 from artifactstore.log.start import Start, read_start
 from artifactstore.log.tail import Tail
@@ -38,6 +40,16 @@ _FAILING_PATIENCE_S: Final = 2.0
 _SEND_PAUSE_S: Final = 0.1
 _SEND_PAUSE_S_MAX: Final = 8.0
 _SEND_TRIES_MAX: Final = 200
+
+
+# How long a writer gives way to a sweep that said so, and for how many records its word counts.
+_INTENT_PATIENCE_S: Final = 2.0
+_INTENT_PAUSE_S: Final = 0.1
+_INTENT_SLOTS: Final = 64
+
+
+class GenerationPassed(Exception):
+    """A sweep began a generation of which this client has no keys yet."""
 
 
 class Applier(Protocol):
@@ -61,20 +73,24 @@ class Log:
 
     Args:
         backend: Where the records lie.
-        keyring: Verifies, opens, seals and signs.
+        keyring: Opens the records of its generation.
+        signers: Whose records count.
         clock: Waits between tries.
         begun: What was read of the log before it could be unlocked, by a client with an empty index.
 
     Thread-safe: it keeps nothing but that, which is used once.
     """
 
-    def __init__(self, backend: Backend, keyring: Keyring, clock: Clock, begun: Start | None = None) -> None:
+    def __init__(
+        self, backend: Backend, keyring: Keyring, signers: Signers, clock: Clock, begun: Start | None = None
+    ) -> None:
         self._backend = backend
         self._keyring = keyring
         self._clock = clock
         self._slots = Slots(backend)
-        self._tiles = Tiles(backend, keyring.store_id)
+        self._tiles = Tiles(backend, signers)
         self._begun = begun
+        self.signers = signers
 
     def follow(self, applier: Applier, *, from_start: bool = False) -> Position:
         """Apply every record that the applier has not seen; return its position at the head.
@@ -87,13 +103,14 @@ class Log:
             Damaged: A record is missing, or the roots don't chain.
             RolledBack: The log ends before the position.
             NewerStore: A record needs a newer release.
+            GenerationPassed: A sweep was met; what lies before it is applied, unless a state has to be jumped to.
         """
         position = applier.position()
         start: Start | None = None
         if position.next_slot == 0 and not from_start:
             start = self._start(applier)
             position = applier.position()
-        tail = Tail(self._slots, self._tiles, self._keyring.store_id, self._clock, position, start)
+        tail = Tail(self._slots, self._tiles, self.signers, self._clock, position, start)
         while batch := self._read_batch(position, tail):
             applier.apply(batch)
             position = applier.position()
@@ -109,14 +126,30 @@ class Log:
             applier: Where records go.
             make: Returns the record for the next slot of a position; raises when a precondition fails.
         """
+        waited = 0.0
         while True:
             position = self.follow(applier)
+            if waited < _INTENT_PATIENCE_S and _gives_way(position):
+                # Politeness, never safety: a sweep that lost three claims goes first.
+                self._clock.sleep(_INTENT_PAUSE_S)
+                waited += _INTENT_PAUSE_S
+                continue
             data = make(position)
             slot = position.next_slot
             if self._create(slot, data):
-                applier.apply([open_slot(data, slot, root_of(position.frontier), self._keyring)])
+                applier.apply([self._opened(data, slot, position.frontier, position.generation)])
                 self._tiles.write_completed(slot)
                 return slot
+
+    def claim_sweep(self, slot: int, data: bytes) -> bool:
+        """Write a sweep at a slot, if it is still the head; return whether these bytes lie there.
+
+        It is not applied: whoever wrote it starts from its state, like everybody else.
+        """
+        won = self._create(slot, data)
+        if won:
+            self._tiles.write_completed(slot)
+        return won
 
     def begin(self, applier: Applier, make: Callable[[Position], bytes]) -> int:
         """Write record 0, which makes the store; return 0.
@@ -127,7 +160,7 @@ class Log:
         data = make(applier.position())
         if not self._create(0, data):
             raise StoreExists("another writer has just made a store here", next_step="open it instead")
-        applier.apply([open_slot(data, 0, EMPTY_ROOT, self._keyring)])
+        applier.apply([self._opened(data, 0, [], 0)])
         return 0
 
     def read(self, slot: int) -> bytes | None:
@@ -139,9 +172,27 @@ class Log:
         for first in range(start, stop, PARALLEL_REQUESTS_MAX):
             slots = range(first, min(stop, first + PARALLEL_REQUESTS_MAX))
             for slot, data in zip(slots, self._slots.read_many(slots), strict=True):
-                frame = None if data is None else examine(data, slot, self._keyring.store_id)
+                frame = None if data is None else examine(data, slot, self.signers)
                 if data is not None and frame is not None:
-                    yield open_slot(data, slot, frame.clear.root, self._keyring)
+                    yield self._reopened(data, frame.clear)
+
+    def condemned_since(self, sweep_slot: int | None, since: int) -> set[str]:
+        """Names of the objects that sweeps condemned from one slot on.
+
+        Args:
+            sweep_slot: Slot of the last sweep.
+            since: The slot to begin with.
+        """
+        names: set[str] = set()
+        at = sweep_slot
+        while at is not None and at >= since:
+            data = self.read(at)
+            frame = None if data is None else examine(data, at, self.signers)
+            if frame is None:
+                raise Damaged(f"{slot_name(at)}, a sweep, is missing or void", object=slot_name(at))
+            names.update(frame.clear.condemned)
+            at = frame.clear.sweep_slot
+        return names
 
     def _read_batch(self, position: Position, tail: Tail) -> list[Opened]:
         """The next slots, verified; none at the head."""
@@ -156,17 +207,33 @@ class Log:
 
     def _verified(self, position: Position, tail: Tail) -> list[Opened]:
         batch: list[Opened] = []
-        frontier, size = list(position.frontier), 0
+        frontier, generation, size = list(position.frontier), position.generation, 0
         while len(batch) < _BATCH_RECORDS and size < _BATCH_BYTES:
             slot = position.next_slot + len(batch)
             data = tail.at(slot)
             if data is None or tail.untrusted(slot):
                 break
-            opened = open_slot(data, slot, root_of(frontier), self._keyring)
+            opened = self._opened(data, slot, frontier, generation)
+            if opened.clear is not None:
+                generation = opened.clear.generation
+            if generation > self._keyring.generation:
+                if batch:
+                    break
+                raise GenerationPassed
+            if generation != position.generation and opened.sealed is None:
+                name = slot_name(slot)
+                raise Damaged(f"{name}, which began a generation, does not open", object=name)
             frontier = append(frontier, slot, opened.leaf)
             size += len(data)
             batch.append(opened)
         return batch
+
+    def _opened(self, data: bytes, slot: int, frontier: list[bytes], generation: int) -> Opened:
+        return open_slot(data, slot, root_of(frontier), generation, self._keyring, self.signers)
+
+    def _reopened(self, data: bytes, clear: Clear) -> Opened:
+        """A record that was examined already, taken at its word about what lies before it."""
+        return open_slot(data, clear.slot, clear.root, clear.signer, self._keyring, self.signers)
 
     def _start(self, applier: Applier) -> Start:
         """Jump to the newest state, if any record names one; return what was read of the log."""
@@ -175,19 +242,36 @@ class Log:
             seen = glance(self._slots)
             if seen.first is None:
                 raise Damaged("log/0000000000000000 is missing", object=slot_name(0))
-            end = find_end(self._slots, seen, self._keyring.store_id)
+            end = find_end(self._slots, seen, self.signers)
             start = read_start(self._slots, self._tiles, end)
+        if start.last is not None and start.last.generation > self._keyring.generation:
+            raise GenerationPassed
         at = start.named
         if at is None:
             return start
         data = start.slots.get(at)
-        frame = None if data is None else examine(data, at, self._keyring.store_id)
+        frame = None if data is None else examine(data, at, self.signers)
         if data is None or frame is None:
             raise Damaged(
                 f"{slot_name(at)}, which names the store's state, is missing or void", object=slot_name(at)
             )
-        applier.load_state(open_slot(data, at, frame.clear.root, self._keyring))
+        self._load(applier, self._reopened(data, frame.clear), start.last)
         return start
+
+    def _load(self, applier: Applier, named_in: Opened, last: Clear | None) -> None:
+        """Start from a state, and hold against it what was taken at its word to find it."""
+        name = slot_name(named_in.slot)
+        try:
+            applier.load_state(named_in)
+        except Damaged:
+            # What a stranger wrote changes nothing (invariant 19): without its word the search ends elsewhere.
+            if last is not None and last.signer and self.signers.reject(last.certificate.public):
+                raise GenerationPassed from None
+            raise
+        if not all(clear is None or self.signers.accepts(clear) for clear in (named_in.clear, last)):
+            raise Damaged(f"{name} is not signed by the store's key", object=name)
+        if self.signers.contradict_memory():
+            raise RolledBack("the store was handed over to other keys than those that this client has seen")
 
     def _create(self, slot: int, data: bytes) -> bool:
         """Create a slot; True when these very bytes fill it, False when another's do.
@@ -216,3 +300,9 @@ class Log:
     def write_tile(self, name: str) -> None:
         """Write a tile anew from the records, or from the tiles below it."""
         self._tiles.write(name)
+
+
+def _gives_way(position: Position) -> bool:
+    """Whether a sweep has lately said that it is about to be claimed."""
+    intent = position.intent_slot
+    return intent is not None and position.next_slot - intent <= _INTENT_SLOTS

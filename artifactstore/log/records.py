@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from artifactstore.clock import Randomness
 from artifactstore.crypto.aead import SealBroken
-from artifactstore.crypto.hashing import sha256
-from artifactstore.crypto.signing import verify
+from artifactstore.crypto.signing import SigningKey, verify
 from artifactstore.crypto.suite import SALT_SIZE_BYTES, TAG_SIZE_BYTES
 from artifactstore.errors import Damaged, NewerStore
 from artifactstore.format.commitment import committed_by
@@ -30,6 +29,7 @@ from artifactstore.format.record import (
 )
 from artifactstore.keyring.keyring import Keyring, open_under_kek
 from artifactstore.log.merkle import leaf_of, void_leaf
+from artifactstore.log.signers import Signers
 
 KNOWN_FEATURES: frozenset[str] = frozenset()
 _RECORD_TYPES = frozenset(RecordType)
@@ -55,7 +55,7 @@ class Opened(NamedTuple):
     size: int
 
 
-def examine(data: bytes, slot: int, store_id: bytes) -> Frame | None:
+def examine(data: bytes, slot: int, signers: Signers) -> Frame | None:
     """Return a slot's verified frame, or None when the slot is void; its root is not checked yet.
 
     Raises:
@@ -68,7 +68,7 @@ def examine(data: bytes, slot: int, store_id: bytes) -> Frame | None:
     except Damaged:
         return None
     clear = frame.clear
-    if clear.store_id != store_id or clear.slot != slot or not _certified(clear, store_id):
+    if clear.store_id != signers.store_id or clear.slot != slot or not signers.accepts(clear):
         return None
     try:
         verify(clear.certificate.public, frame.signature, SIGNING_CONTEXT + frame.signed)
@@ -88,17 +88,6 @@ def examine(data: bytes, slot: int, store_id: bytes) -> Frame | None:
     return frame
 
 
-def _certified(clear: Clear, store_id: bytes) -> bool:
-    """Whether the record's key is the store's. Handovers come with sweeps; before them there is generation 0."""
-    certificate = clear.certificate
-    return (
-        clear.generation == 0
-        and sha256(certificate.public) == store_id
-        and certificate.slot == 0
-        and not certificate.signature
-    )
-
-
 def _refuse_newer_format(data: bytes, where: str) -> None:
     if where != slot_name(0) or len(data) < HEADER.size:
         return
@@ -111,15 +100,27 @@ def _refuse_newer_format(data: bytes, where: str) -> None:
         )
 
 
-def open_slot(data: bytes, slot: int, root: bytes, keyring: Keyring) -> Opened:
-    """Verify a slot against the root of everything before it, and open its sealed part.
+def open_slot(
+    data: bytes, slot: int, root: bytes, generation: int, keyring: Keyring, signers: Signers
+) -> Opened:
+    """Verify a slot against what lies before it, and open its sealed part.
+
+    A record of another generation than the keyring's stays sealed.
+
+    Args:
+        data: The slot's bytes.
+        slot: Its number.
+        root: Merkle root of everything before it.
+        generation: The generation before it: only its key signs there (invariant 6).
+        keyring: Opens the sealed part.
+        signers: Whose records count.
 
     Raises:
         Damaged: The signature is good and the root is not: a record before this one was altered.
         NewerStore: The record needs a newer release.
     """
     where = slot_name(slot)
-    frame = None if len(data) > RECORD_BYTES_MAX else examine(data, slot, keyring.store_id)
+    frame = None if len(data) > RECORD_BYTES_MAX else examine(data, slot, signers)
     if frame is None:
         return Opened(slot, None, None, void_leaf(slot), len(data))
     if frame.clear.root != root:
@@ -129,25 +130,37 @@ def open_slot(data: bytes, slot: int, root: bytes, keyring: Keyring) -> Opened:
             expected=frame.clear.root.hex(),
             found=root.hex(),
         )
-    sealed: Sealed | None = None
+    if frame.clear.signer != generation:
+        return Opened(slot, None, None, void_leaf(slot), len(data))
+    return Opened(slot, frame.clear, _unsealed(frame, where, keyring), leaf_of(data), len(data))
+
+
+def _unsealed(frame: Frame, where: str, keyring: Keyring) -> Sealed | None:
+    """A record's sealed part; None of one that does not open, which applies nothing, for all readers alike."""
+    if frame.clear.generation != keyring.generation:
+        return None
     try:
         plain = open_under_kek(
-            keyring.kek, keyring.store_id, frame.clear.generation, _SEAL_TYPE, frame.sealed, frame.associated
+            keyring.kek, keyring.store_id, keyring.generation, _SEAL_TYPE, frame.sealed, frame.associated
         )
         sealed = decode_sealed(plain, where)
     except (SealBroken, Damaged):
-        # Such a record applies nothing, for all readers alike.
-        sealed = None
-    if sealed is not None and (
-        len(sealed.pack_keys) != len(frame.clear.packs)
-        or committed_by(sealed.operations) != frame.clear.committed
-    ):
-        sealed = None
-    return Opened(slot, frame.clear, sealed, leaf_of(data), len(data))
+        return None
+    fits = len(sealed.pack_keys) == len(frame.clear.packs)
+    return sealed if fits and committed_by(sealed.operations) == frame.clear.committed else None
 
 
-def make_record(clear: Clear, sealed: Sealed, keyring: Keyring, randomness: Randomness) -> bytes:
+def make_record(
+    clear: Clear, sealed: Sealed, keyring: Keyring, randomness: Randomness, signer: SigningKey
+) -> bytes:
     """Seal and sign a record for the slot that `clear` names, with a fresh salt, and read it back.
+
+    Args:
+        clear: Its clear part.
+        sealed: Its sealed part.
+        keyring: Whose generation it is sealed for.
+        randomness: Makes the salt.
+        signer: The key that signs: of a sweep that of the generation before.
 
     Raises:
         Damaged: What was made does not open again, or exceeds the bound of a record.
@@ -156,9 +169,13 @@ def make_record(clear: Clear, sealed: Sealed, keyring: Keyring, randomness: Rand
     plain = encode_sealed(sealed)
     associated = encode_associated(clear, SALT_SIZE_BYTES + len(plain) + TAG_SIZE_BYTES)
     signed = associated + keyring.seal_generation(_SEAL_TYPE, plain, associated, randomness)
-    data = signed + keyring.sign(SIGNING_CONTEXT + signed)
+    data = signed + signer.sign(SIGNING_CONTEXT + signed)
     if len(data) > RECORD_BYTES_MAX or len(data) != len(signed) + SIGNATURE_BYTES:
         raise Damaged(f"a record of {len(data)} bytes exceeds the bound of {RECORD_BYTES_MAX}")
-    if open_slot(data, clear.slot, clear.root, keyring).sealed != sealed:
+    if not _reads_back(data, slot_name(clear.slot), sealed, keyring):
         raise Damaged("a record just made does not read back")
     return data
+
+
+def _reads_back(data: bytes, where: str, sealed: Sealed, keyring: Keyring) -> bool:
+    return _unsealed(decode_frame(data, where), where, keyring) == sealed

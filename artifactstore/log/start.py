@@ -10,6 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX
+from artifactstore.format.record import Clear
 from artifactstore.format.tile import DATA_TILE_WIDTH
 from artifactstore.log.head import End
 from artifactstore.log.slots import Slots
@@ -21,12 +22,14 @@ class Start(NamedTuple):
 
     Attributes:
         head: The lowest slot that was absent then.
+        last: The clear part of the last valid record, None where there is none.
         named: The slot whose record names the newest state, None where none does.
         slots: Bytes of slots, as they lie there.
         tiles: What data tiles say of others.
     """
 
     head: int
+    last: Clear | None
     named: int | None
     slots: dict[int, bytes]
     tiles: dict[int, bytes]
@@ -64,4 +67,4 @@ def read_start(slots: Slots, tiles: Tiles, end: End, beside: Sequence[Callable[[
         answers, _ = slots.look(lacking, (), [*beside, *(partial(take, number) for number in numbers)])
         read |= {slot: data for slot, data in zip(lacking, answers, strict=True) if data is not None}
     tail = {slot: data for slot, data in found.items() if slot >= base and slot not in read}
-    return Start(end.head, named, read, tail)
+    return Start(end.head, end.clear, named, read, tail)

@@ -18,6 +18,7 @@ from artifactstore.format.tile import DATA_TILE_WIDTH
 from artifactstore.index.tables import Position
 from artifactstore.log.merkle import append, leaf_of, root_of, void_leaf
 from artifactstore.log.records import examine
+from artifactstore.log.signers import Signers
 from artifactstore.log.slots import Slots
 from artifactstore.log.start import Start
 from artifactstore.log.tiles import Tiles
@@ -38,7 +39,7 @@ class Tail:
     Args:
         slots: The log's slots.
         tiles: Its tiles.
-        store_id: Whose records count.
+        signers: Whose records count.
         clock: Waits for a record that shows late.
         position: What is applied; the last slot of it must lie there as it did.
         start: What was read of the log already, where the position is that of a state or the start.
@@ -48,14 +49,14 @@ class Tail:
         self,
         slots: Slots,
         tiles: Tiles,
-        store_id: bytes,
+        signers: Signers,
         clock: Clock,
         position: Position,
         start: Start | None = None,
     ) -> None:
         self._slots = slots
         self._tiles = tiles
-        self._store_id = store_id
+        self._signers = signers
         self._clock = clock
         self._head: int | None = None
         # The first slot that the last look found absent, and those filled beyond it.
@@ -115,7 +116,7 @@ class Tail:
             if at in self._from_tiles:
                 leaf = leaf_of(data) if data else void_leaf(at)
             else:
-                frame = examine(data, at, self._store_id)
+                frame = examine(data, at, self._signers)
                 leaf = void_leaf(at)
             if frame is None:
                 grown = append(grown, at, leaf)
@@ -240,4 +241,4 @@ class Tail:
     def _valid(self, slot: int) -> bool:
         """Whether a slot holds a verified record; what a stranger puts there counts for nothing (invariant 19)."""
         data = self._bytes.get(slot) or self._slots.read(slot)
-        return data is not None and examine(data, slot, self._store_id) is not None
+        return data is not None and examine(data, slot, self._signers) is not None

@@ -23,6 +23,7 @@ from artifactstore.format.tile import (
 )
 from artifactstore.log.merkle import leaf_of, subtree_root, void_leaf
 from artifactstore.log.records import examine
+from artifactstore.log.signers import Signers
 from artifactstore.log.slots import Slots
 
 
@@ -31,15 +32,15 @@ class Tiles:
 
     Args:
         backend: Where they lie.
-        store_id: Whose records count.
+        signers: Whose records count.
 
     Thread-safe: it keeps no state of its own.
     """
 
-    def __init__(self, backend: Backend, store_id: bytes) -> None:
+    def __init__(self, backend: Backend, signers: Signers) -> None:
         self._backend = backend
         self._slots = Slots(backend)
-        self._store_id = store_id
+        self._signers = signers
 
     def read_data(self, number: int) -> list[bytes]:
         """What a data tile says of its slots; nothing where it can't be had."""
@@ -113,5 +114,5 @@ class Tiles:
         for slot, data in zip(slots, self._slots.read_many(slots), strict=True):
             if data is None:
                 raise Damaged(f"{slot_name(slot)} is missing", object=slot_name(slot))
-            found.append(None if examine(data, slot, self._store_id) is None else data)
+            found.append(None if examine(data, slot, self._signers) is None else data)
         return found

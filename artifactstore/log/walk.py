@@ -17,6 +17,7 @@ from artifactstore.format.record import Clear, slot_name
 from artifactstore.index.tables import START
 from artifactstore.log.merkle import append, leaf_of, root_of, void_leaf
 from artifactstore.log.records import examine
+from artifactstore.log.signers import Signers
 from artifactstore.log.slots import Slots
 from artifactstore.log.tail import Tail
 from artifactstore.log.tiles import Tiles
@@ -56,8 +57,8 @@ class Walk:
 
     def __init__(self, backend: Backend, store_id: bytes, clock: Clock) -> None:
         self._slots = Slots(backend)
-        self._tiles = Tiles(backend, store_id)
-        self._store_id = store_id
+        self._signers = Signers(store_id)
+        self._tiles = Tiles(backend, self._signers)
         self._clock = clock
         self._position = START
         self._void: list[int] = []
@@ -80,7 +81,7 @@ class Walk:
             RolledBack: The last slot that was walked is gone, or another.
             NewerStore: A record needs a newer release.
         """
-        tail = Tail(self._slots, self._tiles, self._store_id, self._clock, self._position)
+        tail = Tail(self._slots, self._tiles, self._signers, self._clock, self._position)
         tail.distrust()
         while (data := tail.at(self.slots)) is not None:
             yield self._verified(self.slots, data)
@@ -88,7 +89,7 @@ class Walk:
                 tail.forget(self.slots)
 
     def _verified(self, slot: int, data: bytes) -> Walked:
-        frame = None if len(data) > RECORD_BYTES_MAX else examine(data, slot, self._store_id)
+        frame = None if len(data) > RECORD_BYTES_MAX else examine(data, slot, self._signers)
         if frame is None:
             self._void = [*self._void, slot][-_VOID_SHOWN_MAX:]
         elif frame.clear.root != self.root:
@@ -101,9 +102,17 @@ class Walk:
                 expected=frame.clear.root.hex(),
                 found=self.root.hex(),
             )
+        elif frame.clear.signer != self._position.generation:
+            frame = None  # the key of another generation signs nothing here (invariant 6)
+        else:
+            self._signers.learn_from(frame.clear)
         leaf = void_leaf(slot) if frame is None else leaf_of(data)
         frontier = append(self._position.frontier, slot, leaf)
         self._position = msgspec.structs.replace(
-            self._position, next_slot=slot + 1, frontier=frontier, leaf=leaf
+            self._position,
+            next_slot=slot + 1,
+            frontier=frontier,
+            leaf=leaf,
+            generation=self._position.generation if frame is None else frame.clear.generation,
         )
         return Walked(slot, None, leaf, None) if frame is None else Walked(slot, frame.clear, leaf, data)

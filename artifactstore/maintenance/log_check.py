@@ -18,6 +18,7 @@ from artifactstore.index.tables import Position
 from artifactstore.keyring.keyring import Keyring
 from artifactstore.log.merkle import append, root_of
 from artifactstore.log.records import open_slot
+from artifactstore.log.signers import Signers
 from artifactstore.log.slots import Slots
 from artifactstore.maintenance.findings import Problem, problem_of, some
 from artifactstore.maintenance.tile_check import TileCheck
@@ -53,6 +54,8 @@ class LogCheck:
         self._position = position
         self._progress = progress
         self._tiles = TileCheck(backend)
+        # What the index says of keys is not asked: the log itself must hand them over.
+        self._signers = Signers(keyring.store_id)
         self._void: list[int] = []
         self.records = 0
         self.is_whole = True
@@ -73,6 +76,7 @@ class LogCheck:
 
     def _check_records(self) -> None:
         frontier: list[bytes] = []
+        generation = 0
         state: list[bytes] = []
         for slot, data in self._slots():
             name = slot_name(slot)
@@ -80,16 +84,20 @@ class LogCheck:
                 self._note_record(Damaged(f"{name} is missing", object=name), [slot])
                 return
             try:
-                opened = open_slot(data, slot, root_of(frontier), self._keyring)
+                opened = open_slot(data, slot, root_of(frontier), generation, self._keyring, self._signers)
             except Damaged as error:
                 self._note_altered(error)
                 return
             frontier = append(frontier, slot, opened.leaf)
             if opened.clear is None:
                 self._void.append(slot)
-            elif opened.clear.state is not None:
-                state = opened.clear.state.packs
-            if opened.clear is not None and opened.sealed is None:
+            else:
+                generation = opened.clear.generation
+                self._signers.learn_from(opened.clear)
+                if opened.clear.state is not None:
+                    state = opened.clear.state.packs
+            current = opened.clear is not None and generation == self._keyring.generation
+            if current and opened.sealed is None:
                 self._note(
                     Damaged(f"{name} is signed but does not open: it changes nothing", object=name), name
                 )

@@ -6,7 +6,9 @@ from artifactstore.maintenance.find import FindReport, FoundFile, Place
 from artifactstore.maintenance.findings import BrokenPack, CheckReport, Names, Objects, Problem
 from artifactstore.maintenance.repair import RepairSummary
 from artifactstore.maintenance.repair_plan import RepairPlan
+from artifactstore.maintenance.sweep_plan import SweepPlan
 from artifactstore.store.auditing import audit
+from artifactstore.store.collecting import GcSummary, PreparedSweep
 from artifactstore.store.results import (
     ArtifactInfo,
     DeletionPlan,
@@ -32,12 +34,14 @@ __all__ = [
     "Entry",
     "FindReport",
     "FoundFile",
+    "GcSummary",
     "IndexInfo",
     "KeySlot",
     "LogEntry",
     "Names",
     "Objects",
     "Place",
+    "PreparedSweep",
     "Problem",
     "ProjectInfo",
     "PullPlan",
@@ -48,6 +52,7 @@ __all__ = [
     "RepairSummary",
     "Store",
     "StoreInfo",
+    "SweepPlan",
     "Version",
     "audit",
 ]

@@ -27,7 +27,7 @@ class Deleting(Naming):
         Raises:
             NoSuchProject, NoSuchArtifact: There is none.
         """
-        self._refresh()
+        self.refresh()
         with self._parts.environment.read() as txn:
             return listing.versions_of(self, txn, parse_artifact_name(artifact), deleted=True)
 
@@ -51,7 +51,13 @@ class Deleting(Naming):
         return DeletionPlan(tuple(versions), held, sum(version.size_bytes for version in versions))
 
     def delete(
-        self, refs: Iterable[str], *, force: bool = False, reason: str = "", requested_by: str = ""
+        self,
+        refs: Iterable[str],
+        *,
+        force: bool = False,
+        now: bool = False,
+        reason: str = "",
+        requested_by: str = "",
     ) -> list[Version]:
         """Hide versions; return them as they were.
 
@@ -59,6 +65,7 @@ class Deleting(Naming):
             refs: `project/name:v3`, `project/name:alias`, `project/name@digest`, `project/name:*` or `project/*`;
                 a name alone is refused.
             force: Delete also what an alias other than `latest` points at; the alias goes too.
+            now: Let the next `gc` purge them, without the store's grace period.
             reason: Why, kept sealed in the log.
             requested_by: Who asked for it, kept sealed in the log.
 
@@ -80,7 +87,7 @@ class Deleting(Naming):
             )
         self._change(
             [
-                Delete(name.project, name.name, numbers, force, reason, requested_by)
+                Delete(name.project, name.name, numbers, force, now, reason, requested_by)
                 for name, numbers in _by_artifact(plan.versions)
             ]
         )
@@ -103,7 +110,7 @@ class Deleting(Naming):
     def _selected(self, refs: Iterable[str], *, deleted: bool) -> list[Version]:
         """The versions that references select, each once, by artifact and number."""
         selections = [parse_selection(ref) for ref in refs]
-        self._refresh()
+        self.refresh()
         found: dict[tuple[str, int], Version] = {}
         with self._parts.environment.read() as txn:
             for selection in selections:

@@ -45,7 +45,7 @@ class Finding(Naming):
         if within is not None:
             known = [self._known_within(within, path) for path in wanted]
         else:
-            self._refresh()
+            self.refresh()
             with self._make_executors() as executors:
                 known = [self._known_locally(path, executors, watcher) for path in wanted]
         parts = self._parts

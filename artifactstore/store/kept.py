@@ -6,6 +6,7 @@ be read, counts as none. It holds nothing that the backend doesn't show to whoev
 
 import contextlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from artifactstore.store.pins import replace_file
 
 _FOLDER: Final = "keys"
 _KEYS_NAME: Final = re.compile(r"keys/([0-9a-f]{64})")
+_NAMES_BYTES_MAX: Final = 64 * 65
 
 
 class KeptKeys(WrapperBackend):
@@ -53,3 +55,25 @@ class KeptKeys(WrapperBackend):
                 make_folders(path.parent, mode=0o700)
                 replace_file(path, data)
         return data
+
+    def current(self, store_id: bytes) -> list[bytes]:
+        """Names of the `keys/` objects that this client unlocked last, if they were not those of record 0."""
+        try:
+            with self._current(store_id).open("rb") as file:
+                words = file.read(_NAMES_BYTES_MAX).decode("ascii").split()
+            return [bytes.fromhex(word) for word in words]
+        except (OSError, ValueError):
+            return []
+
+    def keep_only(self, store_id: bytes, digests: Sequence[bytes], before: Sequence[bytes]) -> None:
+        """Remember which `keys/` objects are current, and drop the copies of those before: their secrets end here."""
+        with contextlib.suppress(OSError):
+            make_folders(self._folder, mode=0o700)
+            replace_file(self._current(store_id), " ".join(digest.hex() for digest in digests).encode())
+        for digest in before:
+            if digest not in digests:
+                with contextlib.suppress(OSError):
+                    (self._folder / digest.hex()).unlink()
+
+    def _current(self, store_id: bytes) -> Path:
+        return self._folder / f"{store_id.hex()}.current"

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX
+from artifactstore.catalog.generation import Purged, number_after_purged, purged_prefix, purged_version
 from artifactstore.catalog.rows import (
     ArtifactRow,
     Deletion,
@@ -22,6 +23,7 @@ from artifactstore.errors import Deleted, NoSuchArtifact, NoSuchProject, NoSuchV
 from artifactstore.format.operations import (
     Adopt,
     Alias,
+    Configure,
     Damage,
     Delete,
     Operation,
@@ -54,13 +56,18 @@ def resolve(source: Source, txn: ReadTransaction, reference: Reference) -> Versi
         NoSuchProject, NoSuchArtifact, NoSuchVersion: There is none, or a digest prefix fits several.
         Deleted: It was deleted.
     """
-    artifact = _artifact(txn, reference.artifact)
+    prefix = purged_prefix(source.name_key(), reference.artifact)
+    artifact = _artifact(txn, reference.artifact, prefix)
     number = reference.number
     if reference.digest_prefix is not None:
         number = _by_digest(txn, reference, reference.digest_prefix)
     elif number is None:
         number = get_alias(txn, reference.artifact, reference.alias or "")
     row = None if number is None else get_version(txn, reference.artifact, number)
+    if number is not None and row is None:
+        purged = purged_version(txn, prefix, number)
+        if purged is not None:
+            raise _purged(reference.artifact, number, purged)
     if number is None or row is None:
         newest = (
             "all its versions are deleted" if artifact.newest is None else f"the newest is v{artifact.newest}"
@@ -80,6 +87,16 @@ def _deleted(name: ArtifactName, number: int, deletion: Deletion) -> Deleted:
         next_step=f"bring it back with `artifactstore undelete {name}:v{number}`",
         version=f"{name}:v{number}",
         record=deletion.slot,
+    )
+
+
+def _purged(name: ArtifactName, number: int, purged: Purged) -> Deleted:
+    when = datetime.fromtimestamp(purged.time_ms / 1000, tz=UTC)
+    return Deleted(
+        f"{name}:v{number} was purged on {when:%Y-%m-%d %H:%M} UTC by record {purged.slot}: its content is gone",
+        next_step="nothing brings it back; push the content again if you have it",
+        version=f"{name}:v{number}",
+        record=purged.slot,
     )
 
 
@@ -121,10 +138,14 @@ def _version(
     return Version(source, name, number, artifact.type, row, names)
 
 
-def _artifact(txn: ReadTransaction, name: ArtifactName) -> ArtifactRow:
+def _artifact(txn: ReadTransaction, name: ArtifactName, prefix: bytes) -> ArtifactRow:
     row = get_artifact(txn, name)
     if row is not None:
         return row
+    after = number_after_purged(txn, prefix)
+    purged = purged_version(txn, prefix, after - 1) if after else None
+    if purged is not None:
+        raise _purged(name, after - 1, purged)
     refuse_unknown_project(txn, name.project)
     raise NoSuchArtifact(f"project {name.project!r} has no artifact {name.name!r}", artifact=str(name))
 
@@ -174,7 +195,7 @@ def versions_of(
     Raises:
         NoSuchProject, NoSuchArtifact: There is none.
     """
-    artifact = _artifact(txn, name)
+    artifact = _artifact(txn, name, purged_prefix(source.name_key(), name))
     named: dict[int, list[str]] = {}
     for alias, number in aliases(txn, name):
         named.setdefault(number, []).append(alias)
@@ -223,6 +244,13 @@ def _log_entry(record: Opened) -> LogEntry:
     clear, sealed = record.clear, record.sealed
     assert clear is not None
     words = () if sealed is None else tuple(_words(operation) for operation in sealed.operations)
+    if clear.handover is not None:
+        words = (
+            *words,
+            f"sweep: {len(clear.condemned)} objects given up, generation {clear.generation} begins",
+        )
+    if clear.erased is not None:
+        words = (*words, f"gone: all that record {clear.erased} gave up")
     if clear.state is not None:
         words = (*words, "state")
     return LogEntry(
@@ -252,6 +280,8 @@ def _words(operation: Operation) -> str:
             words = f"tag {operation.project}/{operation.name}:v{operation.number} {' '.join(changes)}"
         case Delete() | Undelete():
             words = f"{type(operation).__name__.lower()} {_numbered(operation)}"
+        case Configure():
+            words = f"grace {operation.grace_ms // 1000} s"
         case Pending():
             words = f"pending {operation.push.hex()[:8]}"
         case PendingDone():

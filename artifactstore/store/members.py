@@ -7,11 +7,12 @@ without a record count for nothing (invariant 19).
 """
 
 from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from artifactstore.catalog.rows import get_slot
 from artifactstore.clock import Randomness
 from artifactstore.crypto.aead import SealBroken
-from artifactstore.errors import Damaged, PreconditionFailed, UsageError
+from artifactstore.errors import PreconditionFailed, UsageError
 from artifactstore.format.keys import (
     SLOT_KEYS_MAX,
     KeysObject,
@@ -23,33 +24,58 @@ from artifactstore.format.operations import SlotAdded
 from artifactstore.ids import check_name
 from artifactstore.index.tables import Position
 from artifactstore.keyring.keyring import Member, with_member
+from artifactstore.keyring.objects import current_keys, store_keys
 from artifactstore.keyring.passphrase import MEMORY_KIB, passphrase_member
 from artifactstore.keyring.phrase import new_phrase, pair_of_phrase
 from artifactstore.keyring.request import parse_request
-from artifactstore.store.opening import Parts, read_keys
+from artifactstore.store.opening import Parts
 from artifactstore.store.results import KeySlot
 
+T = TypeVar("T")
 _NS_PER_MS = 1_000_000
+
+
+class Opened(Protocol):
+    """An open store, as far as its members are concerned."""
+
+    @property
+    def parts(self) -> Parts:
+        """Its parts, of the current generation."""
+        ...
+
+    def refresh(self) -> Position:
+        """Follow the log to its head."""
+        ...
+
+    def across(self, act: Callable[[], T]) -> T:
+        """Do something that commits, again when a sweep is met."""
+        ...
+
+    def before_writing(self) -> None:
+        """Refuse who may only read, before anything is uploaded."""
+        ...
 
 
 class Members:
     """The slot keys of an open store. Thread-safe.
 
     Args:
-        parts: The store's parts.
+        store: The store.
         randomness: Makes keys and salts.
-        before_writing: Refuses who may only read, before anything is uploaded.
     """
 
-    def __init__(self, parts: Parts, randomness: Randomness, before_writing: Callable[[], None]) -> None:
-        self._parts = parts
+    def __init__(self, store: Opened, randomness: Randomness) -> None:
+        self._store = store
         self._randomness = randomness
-        self._before_writing = before_writing
+
+    @property
+    def _parts(self) -> Parts:
+        return self._store.parts
 
     def slots(self) -> tuple[KeySlot, ...]:
         """All slot keys, in the order in which they were added."""
-        position = self._parts.log.follow(self._parts.catalog)
-        _, keys = self._current(position)
+        position = self._store.refresh()
+        keys = self._current(position)
         with self._parts.environment.read() as txn:
             rows = [get_slot(txn, slot.id) for slot in keys.slots]
         return tuple(
@@ -129,7 +155,7 @@ class Members:
 
     def _added(self, member: Member, name: str) -> KeySlot:
         check_name(name, "member")
-        self._before_writing()
+        self._store.before_writing()
         slot_id = slot_id_of(member.public)
         made: dict[tuple[bytes, ...], bytes] = {}
 
@@ -139,12 +165,12 @@ class Members:
                 made[before] = self._stored(position, member)
             return [made[before]]
 
-        self._parts.committer.commit([SlotAdded(slot_id, name)], keys=keys)
+        self._store.across(lambda: self._parts.committer.commit([SlotAdded(slot_id, name)], keys=keys))
         return next(slot for slot in self.slots() if slot.id == slot_id.hex())
 
     def _stored(self, position: Position, member: Member) -> bytes:
         """Store the next `keys/` object and read it back; return its SHA-256."""
-        _, current = self._current(position)
+        current = self._current(position)
         slot_id = slot_id_of(member.public)
         if any(slot.id == slot_id for slot in current.slots):
             raise PreconditionFailed(
@@ -159,22 +185,8 @@ class Members:
         except SealBroken:
             raise UsageError("the line holds no key that can be sealed to") from None
         name = keys_object_name(data)
-        backend = self._parts.backend
-        backend.put(name, data)
-        if backend.get(name, limit_bytes=len(data)) != data:
-            raise Damaged(f"{name} does not read back as it was written", object=name)
+        store_keys(self._parts.backend, name, data)
         return bytes.fromhex(name.removeprefix("keys/"))
 
-    def _current(self, position: Position) -> tuple[str, KeysObject]:
-        """The first `keys/` object that is whole of those that the last valid record names.
-
-        Raises:
-            Damaged: None is.
-        """
-        failure: Damaged | None = None
-        for digest in position.keys:
-            try:
-                return read_keys(self._parts.backend, self._parts.keyring.store_id, digest)
-            except Damaged as error:
-                failure = error
-        raise failure or Damaged("the log names no keys/ object")
+    def _current(self, position: Position) -> KeysObject:
+        return current_keys(self._parts.backend, self._parts.keyring.store_id, position.keys)

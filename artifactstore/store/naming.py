@@ -23,13 +23,13 @@ class Naming(OpenStore):
         Raises:
             NoSuchProject, NoSuchArtifact, NoSuchVersion: There is none.
         """
-        self._refresh()
+        self.refresh()
         with self._parts.environment.read() as txn:
             return listing.resolve(self, txn, parse_reference(ref))
 
     def projects(self) -> list[ProjectInfo]:
         """All projects, by name."""
-        self._refresh()
+        self.refresh()
         with self._parts.environment.read() as txn:
             return listing.projects(txn)
 
@@ -39,7 +39,7 @@ class Naming(OpenStore):
         Raises:
             NoSuchProject: There is none of that name.
         """
-        self._refresh()
+        self.refresh()
         with self._parts.environment.read() as txn:
             return listing.artifacts_of(txn, check_name(project, "project"))
 
@@ -49,7 +49,7 @@ class Naming(OpenStore):
         Raises:
             NoSuchProject, NoSuchArtifact: There is none.
         """
-        self._refresh()
+        self.refresh()
         with self._parts.environment.read() as txn:
             return listing.versions_of(self, txn, parse_artifact_name(artifact))
 
@@ -69,7 +69,7 @@ class Naming(OpenStore):
         """
         reference = parse_reference(artifact)
         wanted = [movable_alias(name) for name in names]
-        self._refresh()
+        self.refresh()
         with self._parts.environment.read() as txn:
             for name in wanted:
                 listing.resolve(self, txn, reference._replace(alias=name, number=None, digest_prefix=None))
@@ -90,7 +90,7 @@ class Naming(OpenStore):
         with self._parts.environment.read() as txn:
             row = get_version(txn, name, version.number)
         assert row is not None
-        return version, self.getter_of(name, version.number), row.manifest
+        return version, self.reader_of(name, version.number), row.manifest
 
     def _tag(self, ref: str, add: list[str], remove: list[str]) -> Version:
         version = self.version(ref)

@@ -1,11 +1,10 @@
 """What every part of a store's front door stands on: the open parts, following the log, committing, closing."""
 
-import io
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self, TypeVar
 
 from artifactstore.backend.probe import probe
 from artifactstore.catalog.rows import get_version, packs_named
@@ -13,18 +12,22 @@ from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.get import ChunkReader
 from artifactstore.content.put import ChunkWriter
+from artifactstore.errors import Damaged
 from artifactstore.executors import Executors
 from artifactstore.format.operations import Operation
-from artifactstore.ids import ArtifactName
-from artifactstore.index.tables import META
-from artifactstore.manifest.read import StoredEntry
+from artifactstore.format.pack import PackType
+from artifactstore.ids import ArtifactName, Reference
+from artifactstore.index.environment import Environment
+from artifactstore.index.tables import META, Position
+from artifactstore.log.log import GenerationPassed
+from artifactstore.manifest.read import Getter
 from artifactstore.progress import Progress, Quiet
+from artifactstore.store.listing import resolve
 from artifactstore.store.members import Members
-from artifactstore.store.opening import Access, Parts
-from artifactstore.transfer.read import open_entry
+from artifactstore.store.opening import Access, Parts, refuse_other_parameters
+from artifactstore.store.renewing import PROBED, drop_earlier, renewed
 
-_PROBED: Final = b"probed"
-
+T = TypeVar("T")
 MakeExecutors = Callable[[], AbstractContextManager[Executors]]
 
 
@@ -52,6 +55,9 @@ class OpenStore:
         self._make_executors = make_executors
         self._progress: Progress = progress or Quiet()
         self._chunker: Chunker | None = None
+        # Indexes of earlier generations, which operations under way may still read.
+        self._retired: list[Environment] = []
+        self._stale = False
         self.notices = parts.notices
 
     @property
@@ -70,13 +76,19 @@ class OpenStore:
         return self._access.ways.key_file
 
     @property
+    def parts(self) -> Parts:
+        """The open parts, of the current generation."""
+        return self._parts
+
+    @property
     def members(self) -> Members:
         """Its slot keys: who can unlock it, and adding more."""
-        return Members(self._parts, self._randomness, self._before_writing)
+        return Members(self, self._randomness)
 
     def close(self) -> None:
         """Close the index and the backend; the store is not used afterwards."""
-        self._parts.environment.close()
+        for environment in (*self._retired, self._parts.environment):
+            environment.close()
         self._parts.backend.close()
 
     def __enter__(self) -> Self:
@@ -87,7 +99,7 @@ class OpenStore:
     ) -> None:
         self.close()
 
-    def getter_of(self, artifact: ArtifactName, number: int) -> ChunkReader:
+    def reader_of(self, artifact: ArtifactName, number: int) -> ChunkReader:
         """Reads chunks of a version, whose packs are looked at first where the index does not know them yet."""
         parts = self._parts
         with parts.environment.read() as txn:
@@ -98,21 +110,49 @@ class OpenStore:
             parts.locator.expect(names)
         return parts.reader
 
-    def open_entry(self, entry: StoredEntry) -> io.BufferedReader:
-        """Open a file of one of the store's versions."""
-        return open_entry(self._parts.reader, entry)
+    def getter_of(self, artifact: ArtifactName, number: int) -> Getter:
+        """Reads chunks of a version, also when a sweep moves them meanwhile."""
+        return _Following(self, artifact, number)
+
+    def name_key(self) -> bytes:
+        """Under which names of purged artifacts are hashed."""
+        return self._parts.keyring.name_key()
 
     def _notice(self, text: str) -> None:
         if text not in self.notices:
             self.notices.append(text)
 
-    def _refresh(self) -> None:
-        self._parts.log.follow(self._parts.catalog)
+    def refresh(self) -> Position:
+        """Follow the log to its head."""
+        position = self.across(lambda: self._parts.log.follow(self._parts.catalog))
+        refuse_other_parameters(position.parameters)
+        return position
+
+    def across(self, act: Callable[[], T]) -> T:
+        """Do something that follows the log, again with the keys of the next generation when a sweep is met."""
+        while True:
+            before = self._parts
+            try:
+                done = act()
+            except GenerationPassed:
+                self._renew(before)
+                continue
+            if self._stale:
+                drop_earlier(self._parts.environment.path)
+                self._stale = False
+            return done
+
+    def _renew(self, before: Parts) -> None:
+        """Unlock the current generation, unless another thread has."""
+        if self._parts is before:
+            self._retired.append(before.environment)
+            self._parts = renewed(self._access, before, self._clock, self._randomness)
+            self._stale = True
 
     def _commit(self, operations: Sequence[Operation]) -> str:
         """Apply operations in one record; return why the first that did not apply did not, empty when all did."""
-        self._before_writing()
-        outcomes = self._parts.committer.commit(operations).outcomes
+        self.before_writing()
+        outcomes = self.across(lambda: self._parts.committer.commit(operations)).outcomes
         return next((outcome.skipped for outcome in outcomes if outcome.skipped), "")
 
     def _the_chunker(self) -> Chunker:
@@ -134,14 +174,14 @@ class OpenStore:
             level=self._access.compression_level,
         )
 
-    def _before_writing(self) -> None:
+    def before_writing(self) -> None:
         """Refuse who may only read, and test the backend's promise before this client's first write to it."""
         self._parts.keyring.signer()
         environment = self._parts.environment
         if self._access.single_writer:
             return
         with environment.read() as txn:
-            if txn.get(META, _PROBED) is not None:
+            if txn.get(META, PROBED) is not None:
                 return
         with self._make_executors() as executors:
             probe(self._parts.backend, self._randomness, executors)
@@ -151,10 +191,42 @@ class OpenStore:
         if self._access.single_writer:
             return
         with self._parts.environment.write() as txn:
-            txn.put(META, _PROBED, str(self._clock.now_ns()).encode())
+            txn.put(META, PROBED, str(self._clock.now_ns()).encode())
 
     def _probed_ns(self) -> int:
         """When this client last tested the backend's promise, by its clock; 0 for never."""
         with self._parts.environment.read() as txn:
-            said = txn.get(META, _PROBED)
+            said = txn.get(META, PROBED)
         return 0 if said is None else int(bytes(said))
+
+
+class _Following:
+    """Reads chunks of one version, in whichever generation the store is. Thread-safe."""
+
+    def __init__(self, store: OpenStore, artifact: ArtifactName, number: int) -> None:
+        self._store = store
+        self._artifact = artifact
+        self._number = number
+        self._parts = store.parts
+        self._reader = store.reader_of(artifact, number)
+
+    def read(self, kind: PackType, cid: bytes) -> bytes:
+        return self._read(lambda reader: reader.read(kind, cid))
+
+    def read_many(self, kind: PackType, cids: Sequence[bytes]) -> list[bytes]:
+        return self._read(lambda reader: reader.read_many(kind, cids))
+
+    def _read(self, act: Callable[[ChunkReader], T]) -> T:
+        """Read; what a sweep moved is looked for again, and what it purged is said to be deleted (invariant 16)."""
+        try:
+            return act(self._reader)
+        except Damaged:
+            before = self._parts
+            self._store.refresh()
+            if self._store.parts is before:
+                raise
+            self._parts = self._store.parts
+            with self._parts.environment.read() as txn:
+                resolve(self._store, txn, Reference(self._artifact, number=self._number))
+            self._reader = self._store.reader_of(self._artifact, self._number)
+            return act(self._reader)

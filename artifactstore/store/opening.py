@@ -1,7 +1,7 @@
 """Making and opening stores: the backend, the key, record 0, the client index, and the parts wired together."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from artifactstore.backend.probe import PROBE_PREFIX, probe
 from artifactstore.backend.retrying import RetryingBackend
 from artifactstore.backend.wrapping import ThrottledBackend
 from artifactstore.catalog.commit import Committer
+from artifactstore.catalog.generation import certificate_of
 from artifactstore.catalog.replay import Catalog
 from artifactstore.chunking.chunker import GENERAL, NORMALIZATION, WEIGHTS
 from artifactstore.clock import Clock, Randomness
@@ -30,8 +31,6 @@ from artifactstore.errors import (
     ForeignContents,
     NewerStore,
     NoSuchStore,
-    ObjectMissing,
-    ObjectTooLarge,
     PermissionRefused,
     RolledBack,
     StoreExists,
@@ -41,10 +40,10 @@ from artifactstore.executors import Executors
 from artifactstore.format.keys import KEYS_BYTES_MAX, KeysObject
 from artifactstore.format.limits import BLOB_RAW_BYTES_TARGET, PACK_BYTES_TARGET
 from artifactstore.format.operations import Parameters
-from artifactstore.format.record import Clear, RecordType, decode_frame, slot_name
+from artifactstore.format.record import Certificate, Clear, RecordType, decode_frame, slot_name
 from artifactstore.index.environment import Environment, destroy
 from artifactstore.index.header import IndexBroken
-from artifactstore.index.places import index_folder, refuse_shared
+from artifactstore.index.places import has_index, index_folder, refuse_shared
 from artifactstore.index.tables import (
     LAYOUT,
     TABLES,
@@ -55,19 +54,14 @@ from artifactstore.index.tables import (
     write_facts,
 )
 from artifactstore.keyring.keyfile import load_or_create_key_file
-from artifactstore.keyring.keyring import (
-    Keyring,
-    Member,
-    checked_keys,
-    create_secrets,
-    make_keys_object,
-    unlock,
-)
+from artifactstore.keyring.keyring import Keyring, Member, create_secrets, make_keys_object, unlock
+from artifactstore.keyring.objects import read_keys
 from artifactstore.keyring.unlocking import Ways, unlock_by
 from artifactstore.log.head import Glance, find_end, glance
 from artifactstore.log.log import Log
 from artifactstore.log.merkle import EMPTY_ROOT
 from artifactstore.log.records import examine, open_slot
+from artifactstore.log.signers import Signers
 from artifactstore.log.slots import Slots
 from artifactstore.log.start import Start, read_start
 from artifactstore.log.tiles import Tiles
@@ -205,7 +199,7 @@ def create_parts(access: Access, clock: Clock, randomness: Randomness, executors
     keys = make_keys_object(store_id, 0, secrets, [Member(pair.public)])
     keyring = unlock(keys, store_id, pair)
     backend.put(keyring.keys_object, keys)
-    parts = _wire(access, backend, keyring, clock, randomness)
+    parts = wire(access, backend, keyring, clock, randomness)
     try:
         parts.committer.commit([], kind=RecordType.CREATE, parameters=_PARAMETERS)
     except BaseException:
@@ -237,7 +231,7 @@ def open_parts(
     backend = backend_of(access, clock, randomness, make=False)
     known = pinned(access.cache_dir, access.url)
     # Who has no index looks for the head at once.
-    new = known is None or not index_folder(access.cache_dir, known).path.exists()
+    new = known is None or not has_index(index_folder(access.cache_dir, known).path)
     seen = glance(Slots(backend)) if new else None
     found, keys, record = identity_of(backend, seen)
     expected = bytes.fromhex(store_id) if store_id else known
@@ -252,14 +246,16 @@ def open_parts(
     begun: Start | None = None
     newest: Clear | None = None
     if seen is not None:
-        slots = Slots(backend)
-        end = find_end(slots, seen, found, _fetching(kept, keys))
+        slots, signers = Slots(backend), Signers(found)
+        end = find_end(slots, seen, signers, _fetching(kept, keys))
         newest = end.clear
         later = [] if newest is None else [digest for digest in newest.keys if digest not in keys]
-        begun = read_start(slots, Tiles(backend, found), end, _fetching(kept, later))
-    keyring, pair = unlock_by(access.ways, keys_objects(kept, found, keys, newest), backend.url)
+        begun = read_start(slots, Tiles(backend, signers), end, _fetching(kept, later))
+    candidates = keys_objects(kept, found, [*kept.current(found), *keys], newest)
+    keyring, pair = unlock_by(access.ways, candidates, backend.url)
     _check_parameters(record, keyring)
-    parts = _wire(access, backend, keyring, clock, randomness, known=known == found, begun=begun)
+    expected_index = known == found and not keyring.generation
+    parts = wire(access, backend, keyring, clock, randomness, known=expected_index, begun=begun)
     pin(access.cache_dir, access.url, found)
     if access.ways.passphrase or access.ways.password_command or access.ways.ask:
         # Another process can't be asked for a passphrase, and should not spend Argon2's memory again.
@@ -274,7 +270,7 @@ def with_empty_index(access: Access, parts: Parts, clock: Clock, randomness: Ran
     path = parts.environment.path
     parts.environment.close()
     destroy(path)
-    return _wire(access, parts.backend, parts.keyring, clock, randomness)
+    return wire(access, parts.backend, parts.keyring, clock, randomness, notices=parts.notices)
 
 
 @contextmanager
@@ -282,9 +278,7 @@ def without_memory(access: Access, parts: Parts, clock: Clock, randomness: Rando
     """The same open store for a `with` block, as a client sees it that has never seen it before."""
     access.cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="adopting-", dir=access.cache_dir) as folder:
-        fresh = _wire(
-            access._replace(cache_dir=Path(folder)), parts.backend, parts.keyring, clock, randomness
-        )
+        fresh = wire(access._replace(cache_dir=Path(folder)), parts.backend, parts.keyring, clock, randomness)
         try:
             yield fresh
         finally:
@@ -346,7 +340,7 @@ def identity_of(backend: Backend, seen: Glance | None = None) -> tuple[bytes, li
         store_id = sha256(frame.clear.certificate.public)
     except Damaged:
         store_id = b""
-    frame = examine(data, 0, store_id)
+    frame = examine(data, 0, Signers(store_id))
     if frame is None:
         raise Damaged(f"{where}, which makes the store, was altered", object=where)
     return store_id, frame.clear.keys, data
@@ -367,13 +361,24 @@ def _check_parameters(record: bytes, keyring: Keyring) -> None:
         NewerStore: Its parameters are others.
         Damaged: Record 0 does not open.
     """
-    sealed = open_slot(record, 0, EMPTY_ROOT, keyring).sealed
+    if keyring.generation:
+        return  # the state that the sweep made says them again
+    sealed = open_slot(record, 0, EMPTY_ROOT, 0, keyring, Signers(keyring.store_id)).sealed
     if sealed is None or sealed.parameters is None:
         raise Damaged(f"{slot_name(0)} names no parameters", object=slot_name(0))
-    if sealed.parameters != _PARAMETERS:
+    refuse_other_parameters(sealed.parameters)
+
+
+def refuse_other_parameters(parameters: Parameters | None) -> None:
+    """Refuse a store that is cut or packed in another way than this release does.
+
+    Raises:
+        NewerStore: Its parameters are others.
+    """
+    if parameters not in {None, _PARAMETERS}:
         raise NewerStore(
             "the store was made with other chunk or pack sizes",
-            found=str(sealed.parameters),
+            found=str(parameters),
             expected=str(_PARAMETERS),
         )
 
@@ -383,14 +388,14 @@ def keys_objects(
 ) -> Iterator[tuple[str, KeysObject]]:
     """The `keys/` objects of a store that may unlock it, the likeliest first, each whole.
 
-    Those of record 0 come first: they cost no look at the log, and what they seal is as good as what later ones
-    seal, for adding slots changes no secret. Who was added later is found in those that the last valid record names.
-    What else lies in `keys/` counts for nothing.
+    Those that cost no look at the log come first: where they seal secrets of an earlier generation, following the log
+    shows it. Who was added later is found in those that the last valid record names. What else lies in `keys/` counts
+    for nothing.
 
     Args:
         backend: Where they lie.
         store_id: The store.
-        first: Names of those of record 0.
+        first: Names of those that this client unlocked last, and of those of record 0.
         newest: The last valid record, where it is known already.
 
     Raises:
@@ -398,7 +403,9 @@ def keys_objects(
     """
     failure: Damaged | None = None
     whole = False
-    for digest in first:
+    if newest is not None and newest.generation:
+        first = [*newest.keys, *first]
+    for digest in dict.fromkeys(first):
         try:
             yield read_keys(backend, store_id, digest)
             whole = True
@@ -406,7 +413,7 @@ def keys_objects(
             failure = error
     if newest is None:
         slots = Slots(backend)
-        newest = find_end(slots, glance(slots), store_id).clear
+        newest = find_end(slots, glance(slots), Signers(store_id)).clear
     for digest in () if newest is None else newest.keys:
         if digest not in first:
             try:
@@ -418,22 +425,7 @@ def keys_objects(
         raise failure
 
 
-def read_keys(backend: Backend, store_id: bytes, digest: bytes) -> tuple[str, KeysObject]:
-    """One `keys/` object that a valid record names, with its name.
-
-    Raises:
-        Damaged: It is missing, altered or another store's.
-        NewerStore: A later format or another suite made it.
-    """
-    name = f"keys/{digest.hex()}"
-    try:
-        data = backend.get(name, limit_bytes=KEYS_BYTES_MAX)
-    except (ObjectMissing, ObjectTooLarge):
-        raise Damaged(f"{name} is missing or too large", object=name) from None
-    return name, checked_keys(data, store_id, name)
-
-
-def _wire(
+def wire(
     access: Access,
     backend: Backend,
     keyring: Keyring,
@@ -442,19 +434,46 @@ def _wire(
     *,
     known: bool = False,
     begun: Start | None = None,
+    notices: list[str] | None = None,
+    rejected: Iterable[bytes] = (),
+    remembered: Mapping[int, Certificate] | None = None,
 ) -> Parts:
-    notices: list[str] = [_ONE_WRITER] if access.single_writer else []
-    folder = index_folder(access.cache_dir, keyring.store_id)
-    if folder.notice:
-        notices.append(folder.notice)
+    """Wire the parts of an unlocked store over the index of its generation.
+
+    Args:
+        access: How it is reached.
+        backend: Where it lies.
+        keyring: Its keys.
+        clock: Time.
+        randomness: Randomness.
+        known: Whether this client has had an index of that generation.
+        begun: What was read of the log before the store was unlocked.
+        notices: Where sentences for the user go; a new list when None.
+        rejected: Signing keys that turned out not to be the store's.
+        remembered: Certificates of signing keys that this client has known before.
+    """
+    folder = index_folder(access.cache_dir, keyring.store_id, keyring.generation)
+    if notices is None:
+        notices = [_ONE_WRITER] if access.single_writer else []
+        if folder.notice:
+            notices.append(folder.notice)
     environment, facts = open_index(folder.path, keyring, randomness, notices, known=known)
     packs = PackTable(Aead(hkdf_sha256(keyring.kek, salt=facts.salt, info=b"artifactstore index")))
-    log = Log(backend, keyring, clock, begun)
+    signers = Signers(keyring.store_id, _recall_from(environment), rejected, remembered)
+    log = Log(backend, keyring, signers, clock, begun)
     catalog = Catalog(backend, environment, packs, keyring, notices)
     locator = Locator(backend, environment, packs, keyring, notices)
     reader = ChunkReader(backend, environment, packs, keyring, locator)
     committer = Committer(backend, environment, packs, keyring, log, catalog, clock, randomness)
     return Parts(backend, keyring, environment, packs, log, catalog, locator, reader, committer, notices)
+
+
+def _recall_from(environment: Environment) -> Callable[[int], Certificate | None]:
+    def recall(generation: int) -> Certificate | None:
+        with environment.read() as txn:
+            return certificate_of(txn, generation)
+
+    return recall
 
 
 def open_index(

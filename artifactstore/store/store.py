@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
-from artifactstore.errors import PreconditionFailed
-from artifactstore.executors import Executors, threads
+from artifactstore.errors import Damaged
+from artifactstore.executors import threads
 from artifactstore.ids import parse_artifact_name
 from artifactstore.manifest.read import entries
 from artifactstore.progress import Progress
 from artifactstore.store import listing
+from artifactstore.store.collecting import Collecting
 from artifactstore.store.deleting import Deleting
 from artifactstore.store.finding import Finding
 from artifactstore.store.opened import MakeExecutors
@@ -21,6 +22,7 @@ from artifactstore.store.opening import (
     create_parts,
     open_parts,
 )
+from artifactstore.store.pushing import Pushing
 from artifactstore.store.requests import push_request, sources_of
 from artifactstore.store.results import (
     PullPlan,
@@ -31,11 +33,10 @@ from artifactstore.store.upkeep import Upkeep
 from artifactstore.store.version import PushSummary, Version
 from artifactstore.transfer.plan import plan_pull, plan_push
 from artifactstore.transfer.pull import PullParts, pull
-from artifactstore.transfer.push import Pipeline, Pusher
 from artifactstore.transfer.scan import Apart, scan
 
 
-class Store(Deleting, Finding, Upkeep):
+class Store(Pushing, Deleting, Collecting, Finding, Upkeep):
     """One store: a URL with one log, one key set and one dedup domain.
 
     Made by `Store.create` and `Store.open`; a context manager. Thread-safe: several threads may push, pull and read
@@ -226,21 +227,13 @@ class Store(Deleting, Finding, Upkeep):
         name = parse_artifact_name(artifact)
         request = push_request(name, type, aliases, tags, description, metadata)
         given = sources_of(sources, exclude, files, streams, self._apart())
-        found = scan(given)
         started = self._clock.monotonic_s()
         watcher = progress or self._progress
-        self._refresh()
-        self._before_writing()
+        self.refresh()
+        self.before_writing()
         watcher.start("push")
         with self._make_executors() as executors:
-            pipeline = self._pipeline(executors, watcher)
-            pusher = Pusher(pipeline)
-            try:
-                pushed = pusher.run(found, request)
-            except PreconditionFailed:
-                if given.streams:
-                    raise  # a stream can't be read a second time
-                pushed = Pusher(pipeline, pusher.begun).run(scan(given), request)
+            pushed = self._pushed(given, request, executors, watcher)
         watcher.finish()
         summary = PushSummary(*pushed[1:], self._clock.monotonic_s() - started)
         with self._parts.environment.read() as txn:
@@ -284,12 +277,26 @@ class Store(Deleting, Finding, Upkeep):
             NoSuchEntry: No path matches the globs.
             DestinationExists: Something is there.
             Damaged: A chunk can't be read back whole.
+            Deleted: The version was purged while it was pulled.
         """
         version, reader, manifest = self._resolved(ref)
         started = self._clock.monotonic_s()
-        with self._make_executors() as executors:
-            parts = PullParts(reader, executors, progress or self._progress)
-            done = pull(parts, manifest, os.fspath(destination), list(paths), overwrite=overwrite)
+        done, again = None, False
+        while done is None:
+            before = self._parts
+            try:
+                with self._make_executors() as executors:
+                    parts = PullParts(reader, executors, progress or self._progress)
+                    done = pull(
+                        parts, manifest, os.fspath(destination), list(paths), overwrite=overwrite or again
+                    )
+            except Damaged:
+                self.refresh()
+                if self._parts is before:
+                    raise
+                # A sweep moved what it kept; what it purged is said to be deleted (invariant 16).
+                again = True
+                version, reader, manifest = self._resolved(version.qualified_name)
         seconds = self._clock.monotonic_s() - started
         return PullSummary(version, Path(destination), *done, seconds)
 
@@ -312,19 +319,6 @@ class Store(Deleting, Finding, Upkeep):
         """The store's own folder, where it is one, and the index."""
         folders = [self._parts.environment.path, Path(self.url)]
         return Apart([str(folder.resolve()) for folder in folders if folder.is_absolute()], self._notice)
-
-    def _pipeline(self, executors: Executors, progress: Progress) -> Pipeline:
-        parts = self._parts
-        return Pipeline(
-            self._chunk_writer(executors),
-            self._the_chunker(),
-            parts.committer,
-            parts.environment,
-            executors,
-            self._clock,
-            self._randomness,
-            progress,
-        )
 
 
 def _reopen(access: Access, store_id: str) -> Store:

@@ -6,6 +6,7 @@ import msgspec
 
 from artifactstore.errors import Damaged, PreconditionFailed, RolledBack
 from artifactstore.log.checkpoint import Checkpoint, sign_note
+from artifactstore.log.log import GenerationPassed
 from artifactstore.log.merkle import root_of
 from artifactstore.maintenance.adopt import AdoptPlan, acknowledge, plan_adopt
 from artifactstore.maintenance.check import Checker
@@ -25,7 +26,7 @@ class Upkeep(OpenStore):
 
     def log(self, *, limit: int | None = None) -> Iterator[LogEntry]:
         """Yield the log's slots, newest first."""
-        position = self._parts.log.follow(self._parts.catalog)
+        position = self.refresh()
         return listing.log_entries(self._parts.log, position.next_slot, limit)
 
     def checkpoint(self) -> str:
@@ -115,7 +116,7 @@ class Upkeep(OpenStore):
             Damaged: The log is not whole, so nothing may be written.
             PreconditionFailed: The store has changed so that the plan no longer holds.
         """
-        self._before_writing()
+        self.before_writing()
         parts, watcher = self._parts, progress or self._progress
         with self._make_executors() as executors:
             repairer = Repairer(
@@ -132,7 +133,12 @@ class Upkeep(OpenStore):
                     watcher,
                 )
             )
-            return repairer.run(plan)
+            try:
+                return repairer.run(plan)
+            except GenerationPassed:
+                raise PreconditionFailed(
+                    "a sweep came while the store was repaired", next_step="plan the repair anew"
+                ) from None
 
     def plan_adopt(self) -> AdoptPlan:
         """Say what this client has seen and the bucket does not have any more; nothing is written.
@@ -143,7 +149,7 @@ class Upkeep(OpenStore):
             Damaged: The bucket's log is not whole in itself.
         """
         try:
-            self._refresh()
+            self.refresh()
         except Damaged:
             pass
         else:
@@ -177,29 +183,29 @@ class Upkeep(OpenStore):
             if position.next_slot < plan.slots_found:
                 raise PreconditionFailed("the log was set back once more", next_step="plan it anew")
             if fresh.keyring.signing_key is not None:
-                self._before_writing()
+                self.before_writing()
                 acknowledge(fresh.committer, plan)
         # Only now: whoever is cut before it still knows what there is to acknowledge.
         self._parts = with_empty_index(self._access, self._parts, self._clock, self._randomness)
-        self._refresh()
+        self.refresh()
 
     def rebuild_index(self, progress: Progress | None = None) -> None:
         """Delete this client's index and build it again from the log."""
         watcher = progress or self._progress
         watcher.start("rebuild")
         self._parts = with_empty_index(self._access, self._parts, self._clock, self._randomness)
-        self._refresh()
+        self.refresh()
         self._parts.locator.complete()
         watcher.finish()
 
     def index_info(self) -> IndexInfo:
         """What this client's index holds."""
-        self._refresh()
+        self.refresh()
         return listing.index_info(self._parts.environment)
 
     def info(self) -> StoreInfo:
         """The store as a whole."""
-        self._refresh()
+        self.refresh()
         self._parts.locator.complete()
         return listing.store_info(
             self._parts.environment,
@@ -222,7 +228,7 @@ class Upkeep(OpenStore):
             RolledBack: The log is not the one that this client has seen.
         """
         try:
-            self._refresh()
+            self.refresh()
         except RolledBack:
             raise
         except Damaged as error:

@@ -13,6 +13,7 @@ from artifactstore.format.page import Kind
 from artifactstore.ids import ArtifactName
 from artifactstore.manifest.read import Getter, StoredEntry, entries, find_entry, kind_name
 from artifactstore.transfer.pull import selected
+from artifactstore.transfer.read import open_entry
 
 _NS_PER_MS = 1_000_000
 
@@ -70,8 +71,8 @@ class Source(Protocol):
         """Reads pages and chunk lists of a version."""
         ...
 
-    def open_entry(self, entry: StoredEntry) -> io.BufferedReader:
-        """Open a file of a version."""
+    def name_key(self) -> bytes:
+        """Under which names of purged artifacts are hashed."""
         ...
 
 
@@ -178,7 +179,7 @@ class Version:
             NoSuchEntry: It holds no file at `path`.
         """
         getter = self._source.getter_of(self._name, self.number)
-        return self._source.open_entry(file_in(getter, self._row.manifest, path, self.qualified_name))
+        return open_entry(getter, file_in(getter, self._row.manifest, path, self.qualified_name))
 
     def __repr__(self) -> str:
         return f"<Version {self.qualified_name} {self.digest[:12]}>"

@@ -101,6 +101,14 @@ class FaultyBackend(WrapperBackend):
         """Delete an object."""
         self._run("delete", name, lambda: self.inner.delete(name))
 
+    def erase(self, name: str) -> None:
+        """Delete an object in every form."""
+        self._run("erase", name, lambda: self.inner.erase(name))
+
+    def traces(self, name: str) -> bool:
+        """Say whether anything is left of an object."""
+        return self._run("traces", name, lambda: self.inner.traces(name))
+
     def _run(self, method: str, name: str, call: Callable[[], T]) -> T:
         with self._lock:
             index = len(self.operations)

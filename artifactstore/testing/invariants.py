@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 from artifactstore.catalog.rows import all_versions
+from artifactstore.errors import Deleted
 from artifactstore.ids import LATEST
 from artifactstore.index.tables import (
     ALIASES,
@@ -26,7 +27,7 @@ def assert_whole(store: Store) -> None:
 
 
 def assert_numbered(store: Store, *, undeleted: bool = False) -> None:
-    """Numbers rise from 0, missing ones are deleted, `latest` is the newest, and equal neighbours are one version.
+    """Numbers rise from 0, missing ones are deleted or purged, `latest` is the newest, and no two neighbours are equal.
 
     Args:
         store: The store.
@@ -36,11 +37,21 @@ def assert_numbered(store: Store, *, undeleted: bool = False) -> None:
         for artifact in store.artifacts(project.name):
             found = store.versions(artifact.artifact)
             deleted = store.deleted_versions(artifact.artifact)
-            numbers = sorted(version.number for version in [*found, *deleted])
-            assert numbers == list(range(len(numbers)))
+            numbers = {version.number for version in [*found, *deleted]}
+            assert len(numbers) == len(found) + len(deleted)
+            for number in set(range(max(numbers))) - numbers:
+                assert _is_purged(store, f"{artifact.artifact}:v{number}")
             assert [LATEST in version.aliases for version in found] == [False] * (len(found) - 1) + [True]
             digests = [version.digest for version in found]
             assert undeleted or all(one != two for one, two in pairwise(digests)), digests
+
+
+def _is_purged(store: Store, reference: str) -> bool:
+    try:
+        store.version(reference)
+    except Deleted as error:
+        return "purged" in error.message
+    return False
 
 
 def index_tables(parts: Parts) -> dict[str, Any]:

@@ -7,7 +7,7 @@ pays for 256 MiB twice at most; the commit is the only point at which a version 
 
 import os
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -17,7 +17,7 @@ from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.put import ChunkWriter
 from artifactstore.crypto.hashing import blake3
-from artifactstore.errors import ArtifactStoreError, PreconditionFailed
+from artifactstore.errors import ArtifactStoreError, Damaged, PreconditionFailed
 from artifactstore.executors import Executors
 from artifactstore.format.commitment import SALT_BYTES
 from artifactstore.format.limits import CID_BYTES
@@ -28,8 +28,11 @@ from artifactstore.format.record import RecordType
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.statcache import StatCache, is_empty, remember
-from artifactstore.index.tables import damaged_packs
-from artifactstore.manifest.build import ManifestBuilder
+from artifactstore.index.tables import damaged_packs, known_chunks
+from artifactstore.log.log import GenerationPassed
+from artifactstore.manifest.build import ManifestBuilder, split_cids
+from artifactstore.manifest.reach import reach
+from artifactstore.manifest.read import Getter
 from artifactstore.pack.writer import FinishedPack
 from artifactstore.progress import Progress
 from artifactstore.transfer.ingest import (
@@ -126,18 +129,24 @@ class _Outstanding(Protocol):
 
 
 class Begun(NamedTuple):
-    """What a push has registered so far.
+    """What a push has stored so far.
 
     Attributes:
-        push_id: The id under which it did; empty when it did not.
-        packs: Names of the packs.
+        push_id: The id under which it registered packs; empty when it did not.
+        packs: Names of the packs that it registered.
+        stored: Packs that are stored and that no record names yet.
     """
 
     push_id: bytes
     packs: Sequence[bytes]
+    stored: Sequence[FinishedPack]
+
+    def without(self, gone: Collection[str]) -> "Begun":
+        """The same without packs that a sweep condemned."""
+        return self._replace(stored=[pack for pack in self.stored if pack.name not in gone])
 
 
-NOTHING_BEGUN: Final = Begun(b"", ())
+NOTHING_BEGUN: Final = Begun(b"", (), ())
 
 
 class Pusher:
@@ -145,10 +154,12 @@ class Pusher:
 
     Args:
         pipeline: What it runs through.
-        begun: What a push of the same sources that had to give up has registered.
+        begun: What a push of the same sources that had to give up has stored.
+        rereads: Whether its sources can be read again. Where they can't, it goes on through a sweep without
+            registering packs, and sees at its end whether all is there.
     """
 
-    def __init__(self, pipeline: Pipeline, begun: Begun = NOTHING_BEGUN) -> None:
+    def __init__(self, pipeline: Pipeline, begun: Begun = NOTHING_BEGUN, *, rereads: bool = True) -> None:
         self._parts = pipeline
         self._ingest = Ingest(pipeline.writer, pipeline.chunker, pipeline.executors, pipeline.clock)
         self._builder = ManifestBuilder(pipeline.writer)
@@ -160,6 +171,10 @@ class Pusher:
         self._stat_rows: list[tuple[bytes, bytes]] = []
         self._push_id = begun.push_id
         self._registered = list(begun.packs)
+        self._unregistered = list(begun.stored)
+        self._rereads = rereads
+        self._passed = False
+        self._manifest: Manifest | None = None
         with pipeline.environment.read() as txn:
             self._damaged = frozenset(damaged_packs(txn))
         self._pending_chunks = PENDING_CHUNKS
@@ -167,8 +182,13 @@ class Pusher:
 
     @property
     def begun(self) -> Begun:
-        """What it has registered so far."""
-        return Begun(self._push_id, tuple(self._registered))
+        """What it has stored so far."""
+        return Begun(self._push_id, tuple(self._registered), tuple(self._unregistered))
+
+    @property
+    def has_read(self) -> bool:
+        """Whether all sources are read and stored, so that only the commit is left."""
+        return self._manifest is not None
 
     def run(self, found: Iterable[Found], request: Request) -> Pushed:
         """Push everything found and commit the version.
@@ -178,7 +198,9 @@ class Pusher:
         Raises:
             PreconditionFailed: A pack that it may rely on was found damaged meanwhile. The same push again stores
                 what that pack held.
+            GenerationPassed: A sweep was met. When all was read, `carry_over` goes on from there.
         """
+        self._register([])
         try:
             for item, known in self._looked_up(found):
                 if known is not None:
@@ -191,11 +213,52 @@ class Pusher:
             self._settle(0)
             manifest = self._builder.finish()
         except BaseException:
-            with suppress(ArtifactStoreError):
+            with suppress(ArtifactStoreError, GenerationPassed):
                 self._parts.writer.settle(_RESCUE_S)
+                self._remember()
                 self._register_stored()
             raise
         return self._commit(manifest, request)
+
+    def carry_over(
+        self, pipeline: Pipeline, getter: Getter, request: Request, gone: Collection[str]
+    ) -> Pushed:
+        """Commit, after a sweep, a version that was read and stored whole before it.
+
+        Args:
+            pipeline: As it is in the current generation.
+            getter: Reads pages and lists in it.
+            request: As for `run`.
+            gone: Names of objects condemned since this push began.
+
+        Raises:
+            PreconditionFailed: The sweep took chunks that the version relies on.
+            GenerationPassed: Another sweep was met.
+        """
+        manifest = self._manifest
+        assert manifest is not None
+        self._parts = pipeline
+        self._passed = False
+        self._unregistered = list(self.begun.without(gone).stored)
+        with pipeline.environment.read() as txn:
+            self._damaged = frozenset(damaged_packs(txn))
+        self._register([])
+        if not self._is_there(getter, manifest):
+            raise PreconditionFailed(
+                "a sweep took chunks that this push had found in the store",
+                next_step="push again; what was uploaded is not uploaded twice",
+            )
+        return self._commit(manifest, request)
+
+    def _is_there(self, getter: Getter, manifest: Manifest) -> bool:
+        """Invariant 1: whether everything that the version reaches lies in the store as it is now."""
+        try:
+            for _, cids in reach(getter, manifest, set()):
+                if not all(known_chunks(self._parts.environment, split_cids(cids))):
+                    return False
+        except Damaged:
+            return False
+        return True
 
     def _looked_up(self, found: Iterable[Found]) -> Iterable[tuple[Found, Read | None]]:
         """Pair each find with what is known of it without reading, some hundred lookups a transaction."""
@@ -311,22 +374,31 @@ class Pusher:
         chunks = writer.stored.chunks
         if writer.registrable_bytes >= PENDING_BYTES // _DUE_SHARE or chunks >= self._pending_chunks:
             self._pending_chunks = chunks + PENDING_CHUNKS
-            self._register_stored()
+            try:
+                self._register_stored()
+            except GenerationPassed:
+                if self._rereads:
+                    raise
+                self._passed = True
 
     def _register_stored(self) -> None:
         self._register(self._parts.writer.take_stored())
 
-    def _register(self, packs: list[FinishedPack]) -> None:
+    def _register(self, packs: Sequence[FinishedPack]) -> None:
         # Invariant 12: these packs are stored before the record names them.
-        if packs:
+        packs = self._unregistered = [*self._unregistered, *packs]
+        if packs and not self._passed:
             self._push_id = self._push_id or self._parts.randomness.token(_PUSH_ID_BYTES)
             self._parts.committer.commit([Pending(self._push_id)], packs, kind=RecordType.PENDING)
             self._parts.writer.registered(packs)
             self._registered += [pack.added.name for pack in packs]
+            self._unregistered = []
 
     def _commit(self, manifest: Manifest, request: Request) -> Pushed:
         writer, committer = self._parts.writer, self._parts.committer
-        packs = writer.drain()
+        # What this push has stored is its own until a record names it.
+        packs = self._unregistered = [*self._unregistered, *writer.drain()]
+        self._manifest = manifest
         stored = writer.stored
         pushed = Pushed(
             number=0,
@@ -364,8 +436,9 @@ class Pusher:
         try:
             committed = committer.commit(operations, packs, precondition=self._refuse_new_damage)
         except PreconditionFailed:
-            self._register(packs)
+            self._register([])
             raise
+        self._unregistered = []
         outcome = committed.outcomes[0]
         writer.registered(packs)
         self._remember()

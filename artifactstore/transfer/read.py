@@ -4,10 +4,9 @@ import io
 import os
 from typing import Final
 
-from artifactstore.content.get import ChunkReader
 from artifactstore.errors import HostileManifest
 from artifactstore.format.pack import PackType
-from artifactstore.manifest.read import StoredEntry, spans
+from artifactstore.manifest.read import Getter, StoredEntry, spans
 
 _BUFFER_BYTES: Final = 256 << 10
 
@@ -15,7 +14,7 @@ _BUFFER_BYTES: Final = 256 << 10
 class _StoredFile(io.RawIOBase):
     """The raw stream: each read opens the chunks that it overlaps. Not thread-safe."""
 
-    def __init__(self, reader: ChunkReader, entry: StoredEntry) -> None:
+    def __init__(self, reader: Getter, entry: StoredEntry) -> None:
         self._reader = reader
         self._entry = entry
         self._at = 0
@@ -54,6 +53,6 @@ class _StoredFile(io.RawIOBase):
         return filled
 
 
-def open_entry(reader: ChunkReader, entry: StoredEntry) -> io.BufferedReader:
+def open_entry(reader: Getter, entry: StoredEntry) -> io.BufferedReader:
     """Open a file of a version for reading."""
     return io.BufferedReader(_StoredFile(reader, entry), _BUFFER_BYTES)

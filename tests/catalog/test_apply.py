@@ -7,6 +7,7 @@ import pytest
 from artifactstore.catalog import rows
 from artifactstore.catalog.apply import apply_operation, outcome_at
 from artifactstore.catalog.outcome import Cause, Outcome
+from artifactstore.catalog.pending import PendingRow, pending
 from artifactstore.format.operations import (
     Adopt,
     Alias,
@@ -22,7 +23,7 @@ from artifactstore.format.operations import (
 )
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import Environment
-from artifactstore.index.tables import PACK_NAMES, PENDING, TABLES, damaged_packs
+from artifactstore.index.tables import PACK_NAMES, TABLES, damaged_packs
 
 NAME = ArtifactName("p", "n")
 
@@ -36,7 +37,9 @@ class Replay:
 
     def __call__(self, operation: Operation) -> Outcome:
         with self.environment.write() as txn:
-            outcome = apply_operation(txn, operation, Cause(self.slot, 1000 + self.slot, bytes(16)))
+            outcome = apply_operation(
+                txn, operation, Cause(self.slot, 1000 + self.slot, bytes(16), bytes(32))
+            )
         self.slot += 1
         return outcome
 
@@ -141,19 +144,20 @@ def test_what_does_not_apply_is_skipped_and_says_why(replay: Replay, operation: 
 
 
 def test_pending_pushes_are_kept_until_they_are_done(replay: Replay) -> None:
-    """The last record of each running push is known."""
+    """Every record of each running push is known, with its time."""
     replay(Pending(b"a" * 16))
     replay(Pending(b"b" * 16))
     replay(Pending(b"a" * 16))
     with replay.environment.read() as txn:
-        assert [(bytes(key), int.from_bytes(slot, "big")) for key, slot in txn.scan(PENDING)] == [
-            (b"a" * 16, 2),
-            (b"b" * 16, 1),
+        assert list(pending(txn)) == [
+            PendingRow(b"a" * 16, 0, 1000),
+            PendingRow(b"a" * 16, 2, 1002),
+            PendingRow(b"b" * 16, 1, 1001),
         ]
     replay(PendingDone(b"a" * 16))
     replay(PendingDone(b"c" * 16))
     with replay.environment.read() as txn:
-        assert [bytes(key) for key, _ in txn.scan(PENDING)] == [b"b" * 16]
+        assert [row.push for row in pending(txn)] == [b"b" * 16]
 
 
 def test_names_do_not_run_into_each_other(replay: Replay) -> None:
@@ -195,7 +199,7 @@ def test_adopting_changes_nothing(replay: Replay) -> None:
 
 
 def delete(*numbers: int, force: bool = False) -> Delete:
-    return Delete("p", "n", list(numbers), force, "asked", "me")
+    return Delete("p", "n", list(numbers), force, False, "asked", "me")
 
 
 def test_a_deletion_hides(replay: Replay) -> None:
@@ -205,7 +209,7 @@ def test_a_deletion_hides(replay: Replay) -> None:
     assert replay(delete(1)) == Outcome(None)
     assert (replay.artifact().newest, replay.artifact().versions, replay.artifact().next_number) == (0, 1, 2)
     assert replay.aliases() == {"latest": 0}
-    assert replay.version(1).deleted == rows.Deletion(2, 1002, bytes(16), "asked", "me")
+    assert replay.version(1).deleted == rows.Deletion(2, 1002, bytes(16), "asked", "me", now=False)
 
 
 def test_numbers_never_recur(replay: Replay) -> None:

@@ -35,7 +35,7 @@ def applied_first_by(other: Store, store: Store, monkeypatch: pytest.MonkeyPatch
 
     def creating(slot: int, data: bytes) -> bool:
         won = create(slot, data)
-        other._refresh()
+        other.refresh()
         return won
 
     monkeypatch.setattr(log, "_create", creating)

@@ -54,7 +54,7 @@ def test_a_state_is_written_now_and_then(store: Store) -> None:
 def test_starting_from_a_state_equals_stepping_through(tmp_path: Path, store: Store) -> None:
     """Last state plus tail gives the very rows that every record one by one gives."""
     with reopened(tmp_path, store, cache="fresh") as other:
-        other._refresh()
+        other.refresh()
         other._parts.locator.complete()
         assert contents(other) == contents(store)
         assert other.check(read_data=True).ok
@@ -78,7 +78,7 @@ def test_old_records_are_not_read_by_a_newcomer(tmp_path: Path, store: Store) ->
     with reopened(tmp_path, store, cache="fresh") as other:
         backend = FaultyBackend(other._parts.backend)
         other._parts.log._backend = backend
-        other._refresh()
+        other.refresh()
     read = {operation.name for operation in backend.operations if operation.method == "get"}
     assert len([name for name in read if name.startswith("log/")]) < 25
 

@@ -50,7 +50,7 @@ def store(tmp_path: Path):
 def newcomer(tmp_path: Path, store: Store):
     """A client that has followed the log and looked nothing up."""
     with reopened(tmp_path, store, cache="fresh") as other:
-        other._refresh()
+        other.refresh()
         yield other
 
 
@@ -210,7 +210,7 @@ def test_another_location_is_looked_for_where_one_is_damaged(store: Store, newco
     assert again.data is not None
     store._parts.backend.put(again.name, again.data)
     store._parts.committer.commit([], [again])
-    newcomer._refresh()
+    newcomer.refresh()
     newcomer._parts.locator.expect([old.added.name])
     store._parts.backend.delete(pack_name(old.added.name))
     assert newcomer._parts.reader.read(PackType.DATA, cid) == data
@@ -260,7 +260,7 @@ def test_a_fan_out_that_lies_hides_nothing(
     assert pack.data is not None
     parts.backend.put(pack.name, pack.data)
     parts.committer.commit([], [pack])
-    newcomer._refresh()
+    newcomer.refresh()
     cids = [row[:16] + bytes(16) for row in rows]
     assert all(newcomer._parts.locator.locations([b"\xff" * 32, *cids])[1:])
     assert newcomer._parts.locator.locations([b"\xff" * 32]) == [[]]
@@ -306,7 +306,7 @@ def test_threads_may_look_up_the_same_at_once(tmp_path: Path, newcomer: Store) -
 def test_two_locators_share_one_index(tmp_path: Path, store: Store, newcomer: Store) -> None:
     """Processes on one index: each writes what it found, and what one has loaded the other does not need."""
     with reopened(tmp_path, store, cache="fresh") as other:
-        other._refresh()
+        other.refresh()
         newcomer._parts.locator.complete()
         meter = metered(other)
         other._parts.locator.complete()

@@ -41,7 +41,7 @@ def stores(tmp_path: Path):
         def lose() -> None:
             for name in lost:
                 store._parts.backend.delete(name)
-            other._refresh()
+            other.refresh()
             other._parts.committer.commit([Damage([bytes.fromhex(name[-64:]) for name in lost], [])])
 
         store._parts.log._backend = Overtaken(store._parts.log._backend, lose)

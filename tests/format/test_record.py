@@ -12,6 +12,7 @@ from artifactstore.format.record import (
     SIGNATURE_BYTES,
     Certificate,
     Clear,
+    Handover,
     PackAdded,
     RecordType,
     StateNamed,
@@ -31,15 +32,17 @@ packs = st.builds(
 def clears(draw: st.DrawFn) -> Clear:
     slot = draw(st.integers(0, SLOT_MAX) | st.integers(0, 3))
     before = st.none() | st.integers(0, slot - 1) if slot else st.none()
-    other_types = st.integers(1, 255)
-    named = st.builds(StateNamed, st.integers(0, slot), st.lists(hashes, min_size=1, max_size=2))
+    kind = RecordType.CREATE if slot == 0 else draw(st.integers(1, 255))
+    some = st.lists(hashes, min_size=1, max_size=2)
+    named = st.builds(StateNamed, st.integers(0, slot), some, st.lists(hashes, max_size=2))
+    is_sweep = kind == RecordType.SWEEP
     return Clear(
         store_id=draw(hashes),
         slot=slot,
         root=draw(hashes),
         operation=draw(st.binary(min_size=16, max_size=16)),
-        type=RecordType.CREATE if slot == 0 else draw(other_types),
-        generation=draw(st.integers(0, 2**63 - 1)),
+        type=kind,
+        generation=draw(st.integers(int(is_sweep), 2**63 - 1)),
         certificate=Certificate(
             draw(hashes), draw(st.integers(0, SLOT_MAX)), draw(st.sampled_from([b"", bytes(64)]))
         ),
@@ -48,12 +51,17 @@ def clears(draw: st.DrawFn) -> Clear:
         committed=draw(st.lists(st.binary(max_size=9), max_size=2)),
         purged=[],
         keys=draw(st.lists(hashes, min_size=1, max_size=3)),
-        state=draw(st.none() | named),
+        state=draw(named if is_sweep else st.none() | named),
         state_slot=draw(before),
         sweep_slot=draw(before),
         time_ms=draw(st.integers(0, TIME_MS_MAX)),
         features=draw(st.lists(st.text(max_size=9), max_size=2)),
+        handover=Handover(draw(hashes), bytes(64)) if is_sweep else None,
+        erased=draw(st.integers(0, slot - 1)) if kind == RecordType.ERASED else None,
     )
+
+
+HANDOVER = Handover(bytes(32), bytes(64))
 
 
 def framed(clear: Clear, sealed: bytes = b"sealed", signature: bytes = bytes(SIGNATURE_BYTES)) -> bytes:
@@ -63,7 +71,7 @@ def framed(clear: Clear, sealed: bytes = b"sealed", signature: bytes = bytes(SIG
 def example(**changes: object) -> Clear:
     clear = Clear(
         bytes(32), 5, bytes(32), bytes(16), 1, 0, Certificate(bytes(32), 0, b""), [], [], [], [], [bytes(32)],
-        None, 3, None, 0, [],
+        None, 3, None, 0, [], None, None,
     )  # fmt: skip
     return msgspec.structs.replace(clear, **changes)
 
@@ -137,10 +145,17 @@ def test_what_is_no_record(data: bytes) -> None:
         {"slot": 0, "state_slot": None},
         {"state_slot": 5},
         {"sweep_slot": 6},
+        {"type": RecordType.SWEEP},
+        {"type": RecordType.SWEEP, "handover": HANDOVER, "generation": 1},
+        {"type": RecordType.SWEEP, "handover": HANDOVER, "state": StateNamed(5, [bytes(32)], [])},
+        {"handover": HANDOVER},
+        {"type": RecordType.ERASED},
+        {"type": RecordType.ERASED, "erased": 5},
+        {"erased": 3},
         {"state_slot": -1},
-        {"state": StateNamed(6, [bytes(32)])},
-        {"state": StateNamed(5, [])},
-        {"state": StateNamed(5, [bytes(31)])},
+        {"state": StateNamed(6, [bytes(32)], [])},
+        {"state": StateNamed(5, [], [])},
+        {"state": StateNamed(5, [bytes(31)], [])},
         {"keys": []},
         {"keys": [bytes(32)] * 65},
         {"keys": [b""]},

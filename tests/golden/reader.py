@@ -36,7 +36,7 @@ from tests.golden.unlocking import (
 )
 
 DATA, PAGE, LIST, INDEX, STATE = 1, 2, 3, 4, 5
-RECORD_TYPES = {0: "create", 1: "commit", 2: "pending", 6: "adopt"}
+RECORD_TYPES = {0: "create", 1: "commit", 2: "pending", 3: "sweep", 4: "intent", 5: "erased", 6: "adopt"}
 TYPE_NAMES = {DATA: "data", PAGE: "page", LIST: "list", INDEX: "index", STATE: "state"}
 FILE, SYMLINK, FOLDER, PAGE_ENTRY = 1, 2, 3, 5
 BLOB_RAW_MAX, PACK_MAX, RECORD_MAX = 4 << 20, 64 << 20, 16 << 20
@@ -72,7 +72,7 @@ class Frontier:
 CLEAR_FIELDS = re.findall(
     r"\w+",
     "store_id slot root operation type generation certificate packs condemned committed purged keys state "
-    "state_slot sweep_slot time_ms features",
+    "state_slot sweep_slot time_ms features handover erased",
 )
 SEALED_FIELDS = ["member", "pack_keys", "rows", "operations", "parameters", "index_packs"]
 Fields = dict[str, Any]
@@ -87,17 +87,42 @@ def split_record(data: bytes) -> tuple[bytes, bytes, bytes]:
     return data[: 16 + clear], data[16 + clear : -64], data[-64:]
 
 
-def verified_clear(data: bytes, slot: int, store_id: bytes) -> Fields | None:
-    """The clear part, or None where the slot is void."""
+def handed_over(before: bytes, store_id: bytes, generation: int, certificate: list[Any]) -> bool:
+    """Whether the key before handed over to that of a generation."""
+    public, slot, signature = certificate
+    numbers = generation.to_bytes(8, "big") + slot.to_bytes(8, "big")
+    message = b"artifactstore handover v1\0" + store_id + numbers + public
+    try:
+        Ed25519PublicKey.from_public_bytes(before).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def verified_clear(
+    data: bytes, slot: int, store_id: bytes, known: dict[int, list[Any]] | None = None
+) -> Fields | None:
+    """The clear part, or None where the slot is void; without certificates that are known, later ones count too."""
     try:
         head, _, signature = split_record(data)
         clear = dict(zip(CLEAR_FIELDS, unpack(head[16:]), strict=False))
         require(len(clear) == len(CLEAR_FIELDS), "fields are missing")
         require((clear["store_id"], clear["slot"]) == (store_id, slot), "of another store or slot")
         require((clear["type"] == 0) == (slot == 0), "record 0 makes the store, and no other")
+        require(
+            (clear["type"] == 3) == (clear["handover"] is not None), "a sweep hands over, and nothing else"
+        )
         public, certified_at, handover = clear["certificate"]
-        require(sha256(public) == store_id, "signed by another key")
-        require((clear["generation"], certified_at, handover) == (0, 0, b""), "of another generation")
+        signer = clear["generation"] - (clear["type"] == 3)
+        if signer == 0:
+            require(sha256(public) == store_id, "signed by another key")
+            require((certified_at, handover) == (0, b""), "of another generation")
+        elif known:
+            require(known.get(signer) == clear["certificate"], "signed by another key")
+        if clear["handover"] is not None:
+            certificate = [clear["handover"][0], slot, clear["handover"][1]]
+            good = handed_over(public, store_id, clear["generation"], certificate)
+            require(good, "a handover that does not verify")
         message = b"artifactstore record v1\0" + data[:-64]
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (Refused, InvalidSignature, ValueError, TypeError):
@@ -191,6 +216,7 @@ class Reader:
         self.pending: dict[bytes, int] = {}
         self.damaged: dict[bytes, int] = {}
         self.slots: dict[bytes, list[Any]] = {}
+        self.certificates: dict[int, list[Any]] = {}
         self.kinds: list[str] = []
         self.index_packs: list[bytes] = []
         self.parameters: list[int] | None = None
@@ -236,6 +262,8 @@ class Reader:
             slot = self.frontier.size
             data = self.object(f"log/{slot:016d}")
             record = self._open(slot, data)
+            if record is not None and slot == 0:
+                self._take_certificate(0, record[0]["certificate"])
             if record is None:
                 self.frontier.append(sha256(b"\2" + slot.to_bytes(8, "big")))
                 self.kinds.append("void")
@@ -244,6 +272,10 @@ class Reader:
             require(clear["root"] == self.frontier.root(), f"slot {slot} was signed over other records")
             self.frontier.append(sha256(b"\0" + data))
             self.kinds.append(RECORD_TYPES[clear["type"]])
+            if clear["type"] == 3:
+                self._take_certificate(
+                    clear["generation"], [clear["handover"][0], slot, clear["handover"][1]]
+                )
             for name in clear["keys"]:
                 self.named_keys(name)
             if sealed is not None:
@@ -251,7 +283,7 @@ class Reader:
 
     def _open(self, slot: int, data: bytes) -> tuple[Fields, Fields | None] | None:
         """The clear and the sealed part; None for a void slot, no sealed part where it applies nothing."""
-        clear = verified_clear(data, slot, self.store_id)
+        clear = verified_clear(data, slot, self.store_id, self.certificates)
         if clear is None:
             return None
         head, sealed, _ = split_record(data)
@@ -372,9 +404,10 @@ class Reader:
     def _operate(self, slot: int, time_ms: int, member: bytes, operation: list[Any]) -> None:
         tag, *fields = operation
         if tag == "pending":
-            self.pending[fields[0]] = slot
+            self.pending[fields[0] + slot.to_bytes(8, "big")] = time_ms
         elif tag == "pending-done":
-            self.pending.pop(fields[0], None)
+            for key in [key for key in self.pending if key.startswith(fields[0])]:
+                del self.pending[key]
         elif tag == "damage":
             said = self.damaged | {name: slot for name in fields[0] if name in self.packs}
             self.damaged = {name: at for name, at in said.items() if name not in fields[1]}
@@ -451,14 +484,14 @@ class Reader:
         return row if row is not None and row[10] is None else None
 
     def _delete(self, slot: int, time_ms: int, member: bytes, fields: list[Any]) -> None:
-        project, name, numbers, force, reason, requested_by = fields[:6]
+        project, name, numbers, force, now, reason, requested_by = fields[:7]
         key = f"{project}\0{name}".encode()
         rows = {number: row for number in numbers if (row := self._shown(key, number)) is not None}
         held = [alias for alias, at in self.aliases.items() if alias.startswith(key + b"\0") and at in rows]
         if not rows or (not force and set(held) - {key + b"\0latest"}):
             return
         for row in rows.values():
-            row[10] = [slot, time_ms, member, reason, requested_by]
+            row[10] = [slot, time_ms, member, reason, requested_by, now]
         for alias in held:
             del self.aliases[alias]
         self._recount(key, time_ms)
@@ -499,7 +532,7 @@ class Reader:
             self._take_state(named, sealed)
 
     def _take_state(self, clear: Fields, sealed: Fields) -> None:
-        prefix, names = clear["state"]
+        prefix, names, _copy = clear["state"]
         keys = {pack[0]: (pack, key) for pack, key in zip(clear["packs"], sealed["pack_keys"], strict=True)}
         chunks: list[bytes] = []
         for name in names:
@@ -508,7 +541,8 @@ class Reader:
             chunks += self.read_pack(Pack(name, kind, size, key))
         head = unpack(chunks[0])
         store_id, found, frontier, generation, _keys, _sweep, features, index_packs, count = head[:9]
-        require((store_id, found, generation) == (self.store_id, prefix, 0), "a state of something else")
+        signer = clear["generation"] - (clear["type"] == 3)
+        require((store_id, found, generation) == (self.store_id, prefix, signer), "a state of something else")
         require(not features, f"needs {features}")
         self.frontier = Frontier(prefix, tuple(frontier))
         self.parameters = head[9]
@@ -519,9 +553,12 @@ class Reader:
                     getattr(self, table)[key] = unpack(value)
                 elif table in {"aliases", "pending", "damaged"}:
                     getattr(self, table)[key] = int.from_bytes(value, "big")
+                elif table == "handovers":
+                    self._take_certificate(int.from_bytes(key, "big"), unpack(value))
             for _number, (name, kind, size, *_), _slot, key in packs:
                 self.packs[name] = Pack(name, kind, size, key)
-        require(len(self.packs) == count, "a state with another number of packs than it says")
+        require(len(self.packs) <= count, "a state with more packs than were ever registered")
+        require(self.certificates.get(signer) == clear["certificate"], "a state that another key signed")
         registered = dict(self.packs)
         for name in index_packs:
             if name not in self.packs:
@@ -530,6 +567,15 @@ class Reader:
                 self.packs[name] = Pack(name, kind, size, key)
             self._add_index_pack(name)
         self.packs = registered
+
+    def _take_certificate(self, generation: int, certificate: list[Any]) -> None:
+        if generation == 0:
+            require(sha256(certificate[0]) == self.store_id, "a first key that is not the store's")
+        else:
+            before = self.certificates[generation - 1][0]
+            good = handed_over(before, self.store_id, generation, certificate)
+            require(good, "a chain of handovers that does not verify")
+        self.certificates[generation] = certificate
 
     # --- versions -----------------------------------------------------------------------------------------------
 

@@ -102,7 +102,7 @@ def test_the_reader_finds_the_catalog(from_state: bool) -> None:
             "created_ms": created_ms,
         }
         assert actual == {key: known[key] for key in actual}
-    assert [push.hex() for push in found.pending] == EXPECTED["open_pushes"]
+    assert sorted({push[:16].hex() for push in found.pending}) == EXPECTED["open_pushes"]
     assert [name.hex() for name in found.damaged] == EXPECTED["damaged"]
     assert sorted(found.references(deleted=True)) == EXPECTED["deleted"]
     assert found.store_id.hex() == EXPECTED["store_id"]

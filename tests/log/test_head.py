@@ -8,6 +8,7 @@ from artifactstore.errors import ObjectMissing
 from artifactstore.format.record import slot_name
 from artifactstore.log import head
 from artifactstore.log.head import find_end, glance
+from artifactstore.log.signers import Signers
 from artifactstore.log.slots import Slots
 from artifactstore.testing import MeteredBackend
 from tests.stores import make_store, memory_url, write_tree
@@ -47,7 +48,7 @@ def test_the_head_is_found_in_few_round_trips(
     monkeypatch.setattr(head, "_VOID_RUN_MAX", 1)
     backend = MeteredBackend(Filled(count))
     slots = Slots(backend)
-    assert find_end(slots, glance(slots), bytes(32)).head == count
+    assert find_end(slots, glance(slots), Signers(bytes(32))).head == count
     assert backend.round_trips <= rounds
     assert sum(backend.requests.values()) <= 64 * rounds
 
@@ -66,7 +67,7 @@ def test_the_last_valid_record_is_found_behind_void_slots(tmp_path) -> None:
         for slot in range(2, 150):
             backend.create(slot_name(slot), b"garbage")
         slots = Slots(backend)
-        end = find_end(slots, glance(slots), bytes.fromhex(store.id))
+        end = find_end(slots, glance(slots), Signers(bytes.fromhex(store.id)))
         assert (end.head, end.slot) == (150, 1)
         assert end.clear is not None
         assert end.clear.slot == 1

@@ -80,11 +80,9 @@ def forged(store: Store, **changes: object) -> bytes:
 def _unread_back(clear: Clear, sealed: Sealed, store: Store) -> bytes:
     """`make_record` reads back what it makes, which would refuse what is forged here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "artifactstore.log.records.open_slot",
-            lambda *_: type("Anything", (), {"sealed": sealed}),
-        )
-        return make_record(clear, sealed, store._parts.keyring, SystemRandomness())
+        patch.setattr("artifactstore.log.records._reads_back", lambda *_: True)
+        keyring = store._parts.keyring
+        return make_record(clear, sealed, keyring, SystemRandomness(), keyring.signer())
 
 
 # --- what lies in a slot ---------------------------------------------------------------------------------
@@ -134,7 +132,7 @@ def test_a_void_leaf_stands_for_whatever_lies_there(store: Store) -> None:
     """The root after a void slot doesn't depend on the stranger's bytes, which may change at any time."""
     at = slots(store)
     backend_of(store).create(slot_name(at), b"garbage")
-    store._refresh()
+    store.refresh()
     frontier = store._parts.catalog.position().frontier
     backend_of(store).put(slot_name(at), b"other garbage")
     store.add_aliases("p/n:v1", ["second"])
@@ -316,7 +314,7 @@ def test_a_lost_answer_is_asked_again_with_the_same_bytes(store: Store, when: st
 def test_a_slot_that_was_lost_is_left_to_its_winner(tmp_path, store: Store) -> None:
     """Who loses a slot reads the winner's record and takes the next one."""
     with fresh(tmp_path, store) as other:
-        other._refresh()
+        other.refresh()
         log, done = store._parts.log, []
         original = log._create
 

@@ -1,0 +1,44 @@
+"""Purging: taking versions and packs out of the catalog, as the state after a sweep lacks them."""
+
+from collections.abc import Iterable, Sequence
+
+from artifactstore.catalog.generation import Purged, note_purged, purged_prefix
+from artifactstore.catalog.pending import drop_pending
+from artifactstore.catalog.rows import (
+    aliases,
+    drop_alias,
+    drop_artifact,
+    drop_version,
+    versions,
+)
+from artifactstore.ids import ArtifactName
+from artifactstore.index.environment import WriteTransaction
+from artifactstore.index.tables import PackTable
+
+
+def purge_versions(
+    txn: WriteTransaction, purged: Iterable[tuple[ArtifactName, int]], name_key: bytes, sweep: Purged
+) -> None:
+    """Remove versions; of each its number stays, under a hash of its artifact's name."""
+    touched: set[ArtifactName] = set()
+    for artifact, number in purged:
+        drop_version(txn, artifact, number)
+        note_purged(txn, purged_prefix(name_key, artifact), number, sweep)
+        touched.add(artifact)
+    for artifact in touched:
+        if next(versions(txn, artifact), None) is None:
+            for alias, _ in list(aliases(txn, artifact)):
+                drop_alias(txn, artifact, alias)
+            drop_artifact(txn, artifact)
+
+
+def drop_packs(txn: WriteTransaction, packs: PackTable, names: Iterable[bytes]) -> None:
+    """Remove condemned packs, their keys with them."""
+    for name in names:
+        packs.remove(txn, name)
+
+
+def drop_pushes(txn: WriteTransaction, pushes: Sequence[bytes]) -> None:
+    """Forget pushes that expired."""
+    for push in pushes:
+        drop_pending(txn, push)

@@ -1,0 +1,214 @@
+"""The state after a sweep: everything that the index has applied, without what is purged and condemned.
+
+It is made by purging in a transaction of the index that is then given up, so that what everybody will start from comes
+of the same rules as everything else. Index packs that name condemned packs are written anew without them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from artifactstore.backend.base import Backend
+from artifactstore.catalog.generation import Purged
+from artifactstore.catalog.purging import drop_packs, drop_pushes, purge_versions
+from artifactstore.catalog.state import state_parts, tail_segments
+from artifactstore.clock import Randomness
+from artifactstore.content.packs import (
+    INDEX_ROWS_MAX,
+    index_packs,
+    joined_rows,
+    merged_rows,
+    pack_up,
+    read_segments,
+    ref_of,
+)
+from artifactstore.errors import Damaged
+from artifactstore.format.pack import PackType
+from artifactstore.format.segment import ROW, Segment
+from artifactstore.ids import ArtifactName
+from artifactstore.index.environment import Environment, ReadTransaction, WriteTransaction
+from artifactstore.index.tables import PackTable, Position, StoredPack, read_position
+from artifactstore.keyring.keyring import Keyring
+from artifactstore.log.records import Opened
+from artifactstore.pack.writer import FinishedPack
+
+
+class Sweeping(NamedTuple):
+    """What a sweep takes out.
+
+    Attributes:
+        purged: Versions.
+        condemned: Names of packs.
+        expired: Ids of pushes.
+        time_ms: When.
+    """
+
+    purged: Sequence[tuple[ArtifactName, int]]
+    condemned: frozenset[bytes]
+    expired: Sequence[bytes]
+    time_ms: int
+
+
+class SweptState(NamedTuple):
+    """Packs of the state after a sweep, to be stored and then named by its record.
+
+    Attributes:
+        prefix: It holds everything before this slot, which is the sweep's own.
+        state: Its packs, in order.
+        copy: The packs of the same, sealed anew.
+        indexes: New index packs.
+        index_packs: Names of all index packs that are current with it.
+        stale: Names of states and index packs that nothing needs after it.
+    """
+
+    prefix: int
+    state: list[FinishedPack]
+    copy: list[FinishedPack]
+    indexes: list[FinishedPack]
+    index_packs: list[bytes]
+    stale: frozenset[bytes]
+
+
+def swept_state(
+    backend: Backend,
+    environment: Environment,
+    packs: PackTable,
+    keyring: Keyring,
+    reread: Callable[[int, int], Iterable[Opened]],
+    randomness: Randomness,
+    sweeping: Sweeping,
+    added: Sequence[FinishedPack],
+) -> SweptState:
+    """Make the state after a sweep at the next slot.
+
+    Args:
+        backend: Where index packs are read.
+        environment: The client index, complete and at the head.
+        packs: Its pack table.
+        keyring: Gives store id and keys.
+        reread: As for `make_state`.
+        randomness: Makes pack keys.
+        sweeping: What is taken out.
+        added: Packs that the sweep's record registers; their rows go into index packs.
+
+    Raises:
+        Damaged: An index pack can't be read, or a record since the last state is gone.
+        HeadMoved: The index is further than when this began.
+    """
+    with environment.read() as txn:
+        position = read_position(txn)
+        kept, replaced = _split(backend, keyring, txn, packs, position, sweeping.condemned)
+        segments = _clean(tail_segments(txn, packs, position, reread), sweeping.condemned)
+    names = [pack.added.name for pack in added]
+    own = Segment(names, b"".join(joined_rows(added))) if any(pack.rows for pack in added) else None
+    indexes: list[FinishedPack] = []
+    rewritten = _clean(
+        read_segments(backend, keyring, [ref_of(pack) for pack in replaced]), sweeping.condemned
+    )
+    for group in _groups([*segments, *([own] if own else [])], rewritten):
+        indexes += index_packs(keyring, *merged_rows(group), randomness)
+    current = kept + [pack.added.name for pack in indexes]
+    with environment.read() as txn:
+        stale = _stale(txn, packs, set(kept))
+    gone = sweeping._replace(condemned=sweeping.condemned | stale)
+    chunks = _parts(environment, packs, keyring, gone, position, current)
+    state, copy = (list(pack_up(keyring, PackType.STATE, chunks, randomness)) for _ in range(2))
+    return SweptState(position.next_slot, state, copy, indexes, current, stale)
+
+
+def _stale(txn: ReadTransaction, packs: PackTable, kept: set[bytes]) -> frozenset[bytes]:
+    """Names of all states so far, and of index packs that are current no more."""
+    return frozenset(
+        pack.added.name
+        for pack in packs.all(txn)
+        if pack.added.type == PackType.STATE
+        or (pack.added.type == PackType.INDEX and pack.added.name not in kept)
+    )
+
+
+class HeadMoved(Exception):
+    """Another process applied further records to the index meanwhile."""
+
+
+def _parts(
+    environment: Environment,
+    packs: PackTable,
+    keyring: Keyring,
+    sweeping: Sweeping,
+    position: Position,
+    current: list[bytes],
+) -> list[bytes]:
+    """The encoded parts of the state, with everything purged; the index stays as it is."""
+    with environment.write() as txn:
+        if read_position(txn).next_slot != position.next_slot:
+            raise HeadMoved
+        _take_out(txn, packs, keyring, sweeping, position.next_slot)
+        parts = list(state_parts(txn, packs, position, keyring, current))
+        txn.give_up()
+    return parts
+
+
+def _take_out(
+    txn: WriteTransaction, packs: PackTable, keyring: Keyring, sweeping: Sweeping, slot: int
+) -> None:
+    purge_versions(txn, sweeping.purged, keyring.name_key(), Purged(slot, sweeping.time_ms))
+    drop_packs(txn, packs, sweeping.condemned)
+    drop_pushes(txn, sweeping.expired)
+
+
+def _split(
+    backend: Backend,
+    keyring: Keyring,
+    txn: ReadTransaction,
+    packs: PackTable,
+    position: Position,
+    condemned: frozenset[bytes],
+) -> tuple[list[bytes], list[StoredPack]]:
+    """Current index packs: names of those that name no condemned pack, and the others."""
+    kept: list[bytes] = []
+    replaced: list[StoredPack] = []
+    for name in position.index_packs:
+        number = packs.number_of(txn, name)
+        stored = None if number is None else packs.get(txn, number)
+        if stored is None:
+            raise Damaged(f"index pack {name.hex()} is not registered", object=name.hex())
+        named = (
+            pack for segment in read_segments(backend, keyring, [ref_of(stored)]) for pack in segment.packs
+        )
+        if condemned and any(pack in condemned for pack in named):
+            replaced.append(stored)
+        else:
+            kept.append(name)
+    return kept, replaced
+
+
+def _clean(segments: Iterable[Segment], condemned: frozenset[bytes]) -> Iterator[Segment]:
+    """Segments without condemned packs and their rows: one that named an unknown pack would add nothing."""
+    for segment in segments:
+        if condemned.isdisjoint(segment.packs):
+            yield segment
+            continue
+        names = [name for name in segment.packs if name not in condemned]
+        numbers = {name: at.to_bytes(4, "big") for at, name in enumerate(names)}
+        heads = [numbers.get(name) for name in segment.packs]
+        data = segment.rows
+        rows: list[bytes] = []
+        for at in range(0, len(data), ROW.size):
+            head = heads[int.from_bytes(data[at + 16 : at + 20], "big")]
+            if head is not None:
+                rows.append(data[at : at + 16] + head + data[at + 20 : at + ROW.size])
+        if rows:
+            yield Segment(names, b"".join(rows))
+
+
+def _groups(first: Sequence[Segment], rest: Iterable[Segment]) -> Iterator[list[Segment]]:
+    """Segments together until they fill an index pack."""
+    group = list(first)
+    rows = sum(len(segment.rows) // ROW.size for segment in group)
+    for segment in rest:
+        group.append(segment)
+        rows += len(segment.rows) // ROW.size
+        if rows >= INDEX_ROWS_MAX:
+            yield group
+            group, rows = [], 0
+    if rows:
+        yield group

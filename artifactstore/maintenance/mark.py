@@ -1,0 +1,60 @@
+"""Marking: which chunks live versions need, and which ones only deleted versions do that a sweep may purge.
+
+Pages and lists are read, data never. Each page and list is read once, however many versions share it.
+"""
+
+from collections.abc import Iterator
+
+from artifactstore.format.limits import CID_BYTES, CID_PREFIX_BYTES
+from artifactstore.format.operations import Manifest
+from artifactstore.manifest.reach import reach
+from artifactstore.manifest.read import Getter
+
+
+class Mark:
+    """Chunks by the first 16 bytes of their cids. Used by one thread.
+
+    Attributes:
+        live: Chunks that are needed.
+        dead: Chunks that only versions need that may be purged, each with the last of the units of purge that do:
+            it goes once all units up to that one are purged.
+    """
+
+    def __init__(self, getter: Getter) -> None:
+        self._getter = getter
+        self._seen: set[bytes] = set()
+        self._seen_dead: set[bytes] = set()
+        self.live: set[bytes] = set()
+        self.dead: dict[bytes, int] = {}
+
+    def keep(self, manifest: Manifest) -> set[bytes]:
+        """Mark everything that a version reaches as needed; return what was not so before.
+
+        Raises:
+            Damaged: A page or list of it can't be read, so what it needs is not known.
+        """
+        fresh: set[bytes] = set()
+        for prefix in _prefixes(self._getter, manifest, self._seen):
+            if prefix not in self.live:
+                self.live.add(prefix)
+                fresh.add(prefix)
+                self.dead.pop(prefix, None)
+        return fresh
+
+    def give_up(self, manifest: Manifest, unit: int) -> None:
+        """Mark what a version reaches and no live one does; units come in falling order, after all live versions.
+
+        Raises:
+            Damaged: A page or list of it can't be read.
+        """
+        if not self._seen_dead:
+            self._seen_dead = set(self._seen)
+        for prefix in _prefixes(self._getter, manifest, self._seen_dead):
+            if prefix not in self.live:
+                self.dead.setdefault(prefix, unit)
+
+
+def _prefixes(getter: Getter, manifest: Manifest, seen: set[bytes]) -> Iterator[bytes]:
+    for _, cids in reach(getter, manifest, seen):
+        for at in range(0, len(cids), CID_BYTES):
+            yield cids[at : at + CID_PREFIX_BYTES]

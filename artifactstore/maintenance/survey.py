@@ -1,0 +1,237 @@
+"""Surveying a store for a sweep: what is needed, what is garbage, what lies around, at the head of the log.
+
+It costs reading each page and list of the live versions once, a look at every row of the index, and a listing of the
+backend; no data is read. Age decides politeness and never safety: what is condemned too early is missed by its writer
+before it can commit, and stored again.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from artifactstore.backend.base import Backend
+from artifactstore.catalog.expiry import Hidden, hidden_versions
+from artifactstore.catalog.generation import condemned
+from artifactstore.catalog.pending import pending
+from artifactstore.catalog.rows import all_versions
+from artifactstore.content.packs import INDEXED_TYPES
+from artifactstore.errors import Damaged
+from artifactstore.format.pack import PackType
+from artifactstore.format.record import slot_name
+from artifactstore.format.segment import ROW_TAIL
+from artifactstore.index.environment import Environment, ReadTransaction
+from artifactstore.index.tables import CHUNKS, PackTable, Position, damaged_packs, read_position
+from artifactstore.log.log import Log
+from artifactstore.maintenance.mark import Mark
+from artifactstore.maintenance.sweep_plan import PackUse, Purge, Survey, Waiting
+from artifactstore.manifest.read import Getter
+from artifactstore.pack.names import pack_name
+from artifactstore.progress import Progress
+
+EXPIRY_MS_DEFAULT: Final = 7 * 24 * 3600 * 1000
+_NS_PER_MS: Final = 1_000_000
+_KEYS: Final = "keys/"
+_PACKS: Final = "packs/"
+
+
+class SurveyParts(NamedTuple):
+    """The parts that a survey looks at; the index is complete and at the head of the log."""
+
+    backend: Backend
+    environment: Environment
+    packs: PackTable
+    log: Log
+    getter: Getter
+    progress: Progress
+
+
+class Surveyed(NamedTuple):
+    """A survey, with the marks that a sweep goes on from."""
+
+    survey: Survey
+    mark: Mark
+
+
+def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAULT) -> Surveyed:
+    """Survey a store.
+
+    Args:
+        parts: What to look at.
+        now_ms: The time, in milliseconds since the Unix epoch.
+        expiry_ms: How old an object that no record names, or a push that does not go on, must be to be given up.
+    """
+    with parts.environment.read() as txn:
+        position = read_position(txn)
+        hidden = list(hidden_versions(txn))
+        running = list(pending(txn))
+        left = dict(condemned(txn))
+        stored = list(parts.packs.all(txn))
+        damaged = damaged_packs(txn)
+    times = _Times(parts.backend)
+    due = [one for one in hidden if _is_due(one, now_ms, times)]
+    units = _units(due)
+    mark, unread = _marked(parts, units)
+    last = {row.push: max(row.time_ms, times.of_slot(row.slot)) for row in running}
+    expired = [push for push, time_ms in last.items() if time_ms + expiry_ms <= now_ms]
+    pinned_slots = {row.slot for row in running if row.push not in expired}
+    pinned = {pack.number for pack in stored if pack.slot in pinned_slots}
+    with parts.environment.read() as txn:
+        if pinned:
+            _keep_pinned(txn, mark, pinned)
+        all_bytes, live, dead = _by_pack(txn, mark)
+    uses = tuple(
+        PackUse(
+            pack.added.name,
+            pack.added.size,
+            round(all_bytes.get(pack.number, 0.0)),
+            round(live.get(pack.number, 0.0)),
+            tuple(sorted((unit, round(size)) for unit, size in dead.get(pack.number, {}).items())),
+            pack.number in pinned,
+            pack.added.name in damaged,
+        )
+        for pack in stored
+        if pack.added.type in INDEXED_TYPES
+    )
+    current = set(position.index_packs)
+    stale = tuple(
+        (pack_name(pack.added.name), pack.added.size)
+        for pack in stored
+        if pack.added.type == PackType.STATE
+        or (pack.added.type == PackType.INDEX and pack.added.name not in current)
+    )
+    registered = {pack_name(pack.added.name) for pack in stored}
+    orphans, returned = _unnamed(parts, position, registered, left, now_ms - expiry_ms)
+    found = Survey(
+        prefix=position.next_slot,
+        units=units,
+        waiting=tuple(
+            Waiting(f"{one.artifact}:v{one.number}", one.due_ms) for one in hidden if one not in due
+        ),
+        packs=uses,
+        stale=stale,
+        orphans=orphans,
+        returned=returned,
+        expired=tuple(expired),
+        running=len(last) - len(expired),
+        left=tuple(left),
+        unread=unread,
+    )
+    return Surveyed(found, mark)
+
+
+class _Times:
+    """When the backend says that records were written; asked once each."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._known: dict[int, int] = {}
+
+    def of_slot(self, slot: int) -> int:
+        """Milliseconds since the Unix epoch; 0 where the backend does not know."""
+        if slot not in self._known:
+            name = slot_name(slot)
+            times = [info.modified_ns for info in self._backend.list(name) if info.name == name]
+            self._known[slot] = times[0] // _NS_PER_MS if times else 0
+        return self._known[slot]
+
+
+def _is_due(one: Hidden, now_ms: int, times: _Times) -> bool:
+    """Grace counts from the later of the record's own time and the backend's."""
+    deleted = one.row.deleted
+    assert deleted is not None
+    if deleted.now:
+        return True
+    if one.due_ms > now_ms:
+        return False
+    return one.due_ms - deleted.time_ms + times.of_slot(deleted.slot) <= now_ms
+
+
+def _units(due: Iterable[Hidden]) -> tuple[tuple[Purge, ...], ...]:
+    """What may be purged, by the record that deleted it, the oldest first."""
+    units: dict[int, list[Purge]] = {}
+    for one in due:
+        assert one.row.deleted is not None
+        slot = one.row.deleted.slot
+        purge = Purge(str(one.artifact), one.number, slot, one.row.manifest.size)
+        units.setdefault(slot, []).append(purge)
+    return tuple(tuple(units[slot]) for slot in sorted(units))
+
+
+def _marked(parts: SurveyParts, units: tuple[tuple[Purge, ...], ...]) -> tuple[Mark, tuple[str, ...]]:
+    """Mark every version; return also those that can't be read whole and have to be kept."""
+    mark = Mark(parts.getter)
+    rank = {(one.artifact, one.number): unit for unit, ones in enumerate(units) for one in ones}
+    with parts.environment.read() as txn:
+        versions = [(str(artifact), number, row.manifest) for artifact, number, row in all_versions(txn)]
+    parts.progress.start("mark", files_total=len(versions))
+    unread: list[str] = []
+    for artifact, number, manifest in versions:
+        if (artifact, number) not in rank:
+            try:
+                mark.keep(manifest)
+            except Damaged:
+                unread.append(f"{artifact}:v{number}")
+            parts.progress.advance(files=1)
+    dying = [
+        (rank[artifact, number], manifest)
+        for artifact, number, manifest in versions
+        if (artifact, number) in rank
+    ]
+    for unit, manifest in sorted(dying, key=lambda one: -one[0]):
+        with suppress(Damaged):  # what of it can't be read is garbage all the same
+            mark.give_up(manifest, unit)
+        parts.progress.advance(files=1)
+    parts.progress.finish()
+    return mark, tuple(unread)
+
+
+def _keep_pinned(txn: ReadTransaction, mark: Mark, pinned: set[int]) -> None:
+    """What running pushes have registered is needed, whoever else had it before (invariant 5)."""
+    for prefix, value in txn.scan(CHUNKS):
+        if any(pack in pinned for pack, *_ in ROW_TAIL.iter_unpack(value)):
+            mark.live.add(bytes(prefix))
+            mark.dead.pop(bytes(prefix), None)
+
+
+def _by_pack(
+    txn: ReadTransaction, mark: Mark
+) -> tuple[dict[int, float], dict[int, float], dict[int, dict[int, float]]]:
+    """By pack number: stored bytes of all chunks, of needed ones, and of those that go with each unit of purge."""
+    every: dict[int, float] = {}
+    live: dict[int, float] = {}
+    dead: dict[int, dict[int, float]] = {}
+    for prefix, value in txn.scan(CHUNKS):
+        needed = prefix in mark.live
+        unit = None if needed else mark.dead.get(bytes(prefix))
+        for pack, _, _, length, raw_length, _, _, span in ROW_TAIL.iter_unpack(value):
+            size = length * span / raw_length
+            every[pack] = every.get(pack, 0.0) + size
+            if needed:
+                live[pack] = live.get(pack, 0.0) + size
+            elif unit is not None:
+                units = dead.setdefault(pack, {})
+                units[unit] = units.get(unit, 0.0) + size
+    return every, live, dead
+
+
+def _unnamed(
+    parts: SurveyParts, position: Position, registered: set[str], left: dict[str, int], before_ms: int
+) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...]]:
+    """Objects that no record names and that are old enough; and those that came back after they were condemned."""
+    keys = {f"{_KEYS}{digest.hex()}" for digest in position.keys}
+    unnamed = [
+        info
+        for prefix in (_PACKS, _KEYS)
+        for info in parts.backend.list(prefix)
+        if info.name not in registered and info.name not in keys and info.name not in left
+    ]
+    if not unnamed:
+        return (), ()
+    gone = parts.log.condemned_since(position.sweep_slot, 0)
+    returned = tuple(info.name for info in unnamed if info.name in gone)
+    orphans = tuple(
+        (info.name, info.size_bytes)
+        for info in unnamed
+        if info.name not in gone and info.modified_ns // _NS_PER_MS <= before_ms
+    )
+    return orphans, returned

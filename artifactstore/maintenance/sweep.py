@@ -1,0 +1,329 @@
+"""Sweeping: purges versions, takes survivors out of condemned packs and begins a generation, by one record.
+
+Everything that the record names is stored and read back before it is claimed; nothing is deleted before it is there
+(invariants 3 and 12). When another writer was faster, only what is new is looked at: what it needs is kept, what was
+brought back is not purged, and keys and state are made anew for the next slot, with secrets that no attempts share.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from artifactstore.backend.base import Backend, answer_of
+from artifactstore.catalog.commit import Committer
+from artifactstore.catalog.pending import pending
+from artifactstore.catalog.replay import Catalog
+from artifactstore.catalog.rows import all_versions
+from artifactstore.catalog.swept import HeadMoved, Sweeping, SweptState, swept_state
+from artifactstore.clock import Clock, Randomness
+from artifactstore.content.locate import Locator
+from artifactstore.content.put import Chunk, ChunkWriter
+from artifactstore.errors import ClockSkewed, Damaged, PreconditionFailed
+from artifactstore.format.limits import CID_PREFIX_BYTES, PACK_BYTES_MAX
+from artifactstore.format.pack import PackType
+from artifactstore.format.record import RecordType
+from artifactstore.format.segment import ROW_TAIL
+from artifactstore.ids import parse_artifact_name
+from artifactstore.index.environment import Environment
+from artifactstore.index.tables import CHUNKS, PackTable, Position, StoredPack
+from artifactstore.keyring.keyring import (
+    Keyring,
+    Member,
+    keyring_of,
+    make_keys_object,
+    member_of,
+    next_secrets,
+)
+from artifactstore.keyring.objects import current_keys, store_keys
+from artifactstore.log.log import GenerationPassed, Log
+from artifactstore.maintenance.examination import blobs_of
+from artifactstore.maintenance.mark import Mark
+from artifactstore.maintenance.sweep_plan import SweepPlan
+from artifactstore.pack.names import pack_name
+from artifactstore.pack.writer import FinishedPack
+from artifactstore.progress import Progress
+
+# After so many lost claims, writers are asked to give way.
+_LOST_BEFORE_INTENT: Final = 3
+_CLAIMS_MAX: Final = 100
+_SKEW_NS_MAX: Final = 3600 * 1_000_000_000
+_NS_PER_MS: Final = 1_000_000
+_NS_PER_S: Final = 1_000_000_000
+_KEYS: Final = "keys/"
+
+ChangeMembers = Callable[[Sequence[Member]], Sequence[Member]]
+
+
+class SweepParts(NamedTuple):
+    """The parts that a sweep runs through; the index is complete and at the head of the log."""
+
+    backend: Backend
+    keyring: Keyring
+    environment: Environment
+    packs: PackTable
+    locator: Locator
+    log: Log
+    catalog: Catalog
+    committer: Committer
+    writer: ChunkWriter
+    clock: Clock
+    randomness: Randomness
+    progress: Progress
+
+
+class Swept(NamedTuple):
+    """What a sweep did.
+
+    Attributes:
+        slot: Its record.
+        generation: The generation that it began.
+        purged: Versions that it purged.
+        condemned: Objects that it gave up.
+        rewritten_bytes: Raw bytes of chunks that were stored anew.
+        kept_packs: Packs that it was to give up and did not, for a chunk in them that is needed can't be read.
+        claims: How many slots it tried for.
+    """
+
+    slot: int
+    generation: int
+    purged: tuple[str, ...]
+    condemned: int
+    rewritten_bytes: int
+    kept_packs: int
+    claims: int
+
+
+class Sweeper:
+    """One sweep. Used once.
+
+    Args:
+        parts: What it runs through.
+        plan: What it is to do.
+        mark: The marks that the plan was made from.
+        members: Says for whom the next generation's secrets are, given for whom the last one's were.
+        trust_clock: Go on where this machine's clock and the backend's differ by more than an hour.
+    """
+
+    def __init__(
+        self,
+        parts: SweepParts,
+        plan: SweepPlan,
+        mark: Mark,
+        *,
+        members: ChangeMembers = tuple,
+        trust_clock: bool = False,
+    ) -> None:
+        self._parts = parts
+        self._mark = mark
+        self._members = members
+        self._trust_clock = trust_clock
+        self._seen = plan.prefix
+        self._purge = {(one.artifact, one.number): one for one in plan.purge}
+        self._condemned = set(plan.condemn)
+        self._orphans = set(plan.orphans)
+        self._expired = set(plan.expired)
+        self._copied: set[bytes] = set()
+        self._added: list[FinishedPack] = []
+        self._kept = 0
+        # Names that attempts have used which came to nothing.
+        self._abandoned: list[str] = []
+
+    def run(self) -> Swept:
+        """Do what the plan says, as of the very slot of its record.
+
+        Raises:
+            PreconditionFailed: Another sweep was faster.
+            ClockSkewed: This machine's clock is not to be trusted.
+            Damaged: Something that was just stored does not read back, or the store is not whole.
+            PermissionRefused: This member may only read.
+        """
+        parts = self._parts
+        parts.keyring.signer()
+        parts.progress.start("sweep", files_total=len(self._condemned))
+        self._copy(self._survivors(None))
+        for claims in range(1, _CLAIMS_MAX + 1):
+            try:
+                position = parts.log.follow(parts.catalog)
+                self._catch_up(position)
+                swept = self._claim(position, claims)
+                if swept is not None:
+                    parts.progress.finish()
+                    return swept
+                if claims == _LOST_BEFORE_INTENT:
+                    parts.committer.commit([], kind=RecordType.INTENT)
+            except GenerationPassed:
+                raise PreconditionFailed(
+                    "another sweep was faster", next_step="plan it anew: artifactstore gc"
+                ) from None
+        raise PreconditionFailed(
+            f"other writers were faster {_CLAIMS_MAX} times", next_step="run it again: artifactstore gc"
+        )
+
+    # --- survivors ------------------------------------------------------------------------------------------------
+
+    def _survivors(self, only: set[bytes] | None) -> dict[int, set[bytes]]:
+        """By condemned pack: chunks that are needed, lie in no other pack, and were not copied yet.
+
+        Args:
+            only: Chunks to look at; all that are marked when None.
+        """
+        parts = self._parts
+        found: dict[int, set[bytes]] = {}
+        with parts.environment.read() as txn:
+            numbers = {parts.packs.number_of(txn, name) for name in self._condemned}
+            rows = txn.scan(CHUNKS) if only is None else txn.get_many(CHUNKS, sorted(only))
+            for key, value in rows:
+                prefix = bytes(key)
+                if prefix in self._mark.live and prefix not in self._copied:
+                    places = [pack for pack, *_ in ROW_TAIL.iter_unpack(value)]
+                    if all(pack in numbers for pack in places):
+                        found.setdefault(places[0], set()).add(prefix)
+        return found
+
+    def _copy(self, survivors: dict[int, set[bytes]]) -> None:
+        """Store survivors in new packs; a pack with one that can't be read stays."""
+        parts = self._parts
+        for number, wanted in survivors.items():
+            with parts.environment.read() as txn:
+                pack = parts.packs.get(txn, number)
+            assert pack is not None
+            if not self._copy_from(pack, wanted):
+                self._condemned.discard(pack.added.name)
+                self._kept += 1
+            parts.progress.advance(files=1)
+        packs = parts.writer.drain()
+        parts.writer.registered(packs)
+        self._added += packs
+
+    def _copy_from(self, pack: StoredPack, wanted: set[bytes]) -> bool:
+        parts = self._parts
+        kind = PackType(pack.added.type)
+        left = set(wanted)
+        for blob in blobs_of(parts.backend, parts.keyring, parts.environment, pack):
+            chunks = [Chunk(cid, data) for cid, data in blob.chunks if cid[:CID_PREFIX_BYTES] in left]
+            size = parts.writer.put(kind, chunks)
+            parts.progress.advance(bytes=size, new_bytes=size)
+            left.difference_update(chunk.cid[:CID_PREFIX_BYTES] for chunk in chunks)
+        self._copied |= wanted - left
+        return not left
+
+    def _catch_up(self, position: Position) -> None:
+        """Take account of the records since the last look: what they need is kept (invariant 5)."""
+        parts = self._parts
+        parts.locator.complete()
+        with parts.environment.read() as txn:
+            versions = list(all_versions(txn))
+            running = list(pending(txn))
+            stored = list(parts.packs.all(txn))
+        fresh: set[bytes] = set()
+        for artifact, number, row in versions:
+            purge = self._purge.get((str(artifact), number))
+            back = purge is not None and (row.deleted is None or row.deleted.slot != purge.slot)
+            if back:
+                del self._purge[str(artifact), number]
+            if back or row.slot >= self._seen:
+                fresh |= self._mark.keep(row.manifest)
+        for push in {row.push for row in running if row.push in self._expired and row.slot >= self._seen}:
+            self._expired.discard(push)
+            slots = {row.slot for row in running if row.push == push}
+            self._condemned -= {pack.added.name for pack in stored if pack.slot in slots}
+        self._orphans -= {pack_name(pack.added.name) for pack in stored if pack.slot >= self._seen}
+        self._seen = position.next_slot
+        if fresh:
+            self._copy(self._survivors(fresh))
+
+    # --- the claim ------------------------------------------------------------------------------------------------
+
+    def _claim(self, position: Position, claims: int) -> Swept | None:
+        """Make keys and state for the next slot and try for it; None when it was lost."""
+        parts = self._parts
+        keyring, keys = self._next_keys(position)
+        if claims == 1:
+            self._check_clock(keys[0])
+        sweeping = Sweeping(
+            [(parse_artifact_name(artifact), number) for artifact, number in self._purge],
+            frozenset(self._condemned),
+            sorted(self._expired),
+            parts.clock.now_ns() // _NS_PER_MS,
+        )
+        try:
+            state = swept_state(
+                parts.backend,
+                parts.environment,
+                parts.packs,
+                parts.keyring,
+                parts.log.reread,
+                parts.randomness,
+                sweeping,
+                self._added,
+            )
+        except HeadMoved:
+            self._abandoned += keys
+            return None
+        self._store([*state.indexes, *state.state, *state.copy])
+        condemned = self._all_condemned(position, state, keys)
+        digests = [bytes.fromhex(name.removeprefix(_KEYS)) for name in keys]
+        if parts.committer.sweep(state, self._added, keyring, digests, condemned, []):
+            return Swept(
+                slot=state.prefix,
+                generation=keyring.generation,
+                purged=tuple(f"{artifact}:v{number}" for artifact, number in self._purge),
+                condemned=len(condemned),
+                rewritten_bytes=sum(pack.added.size for pack in self._added),
+                kept_packs=self._kept,
+                claims=claims,
+            )
+        self._abandoned += [*keys, *(pack.name for pack in [*state.indexes, *state.state, *state.copy])]
+        return None
+
+    def _next_keys(self, position: Position) -> tuple[Keyring, list[str]]:
+        """Store the next generation's secrets twice and read them back; return them unlocked, with the names."""
+        parts = self._parts
+        keyring = parts.keyring
+        current = current_keys(parts.backend, keyring.store_id, position.keys)
+        members = list(self._members([member_of(slot) for slot in current.slots]))
+        secrets = next_secrets(keyring.secrets, parts.randomness)
+        made: list[Keyring] = []
+        for _ in range(2):
+            data = make_keys_object(keyring.store_id, keyring.generation + 1, secrets, members)
+            made.append(keyring_of(data, keyring.slot_id, secrets))
+            store_keys(parts.backend, made[-1].keys_object, data)
+        return made[0], [one.keys_object for one in made]
+
+    def _check_clock(self, name: str) -> None:
+        """Refuse to judge ages by a clock that the backend, which has just stored an object, contradicts."""
+        parts = self._parts
+        if self._trust_clock:
+            return
+        own = parts.clock.now_ns()
+        for info in parts.backend.list(name):
+            if info.name == name and info.modified_ns and abs(own - info.modified_ns) > _SKEW_NS_MAX:
+                here, there = (
+                    f"{datetime.fromtimestamp(at / _NS_PER_S, tz=UTC):%Y-%m-%d %H:%M:%S}"
+                    for at in (own, info.modified_ns)
+                )
+                raise ClockSkewed(
+                    f"it is {here} UTC by this machine's clock and {there} UTC by the backend's",
+                    here=here,
+                    backend=there,
+                )
+
+    def _store(self, packs: Sequence[FinishedPack]) -> None:
+        """Store packs and read them back: after the sweep they are the only copy of what they hold."""
+        backend = self._parts.backend
+        for pack in packs:
+            assert pack.data is not None
+            backend.put(pack.name, pack.data)
+        found = backend.get_many([pack.name for pack in packs], limit_bytes=PACK_BYTES_MAX)
+        for pack, data in zip(packs, found, strict=True):
+            assert pack.data is not None
+            if memoryview(answer_of(data)) != pack.data:
+                raise Damaged(f"{pack.name} does not read back as it was written", object=pack.name)
+
+    def _all_condemned(self, position: Position, state: SweptState, keys: Sequence[str]) -> list[str]:
+        """Names of everything that the record gives up: nothing of an earlier generation opens after it."""
+        names = {pack_name(name) for name in self._condemned | state.stale}
+        # Whatever lies in keys/ and is not new seals secrets of this generation or an earlier one.
+        names.update(info.name for info in self._parts.backend.list(_KEYS))
+        names.update(f"{_KEYS}{digest.hex()}" for digest in position.keys)
+        return sorted((names | self._orphans | set(self._abandoned)) - set(keys))

@@ -1,0 +1,93 @@
+"""Every chunk that a version reaches: its pages, its chunk lists, and the data below them.
+
+Each page and list is read once, however many versions share it: what lies below one that was seen was seen too.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from artifactstore.format.limits import CID_BYTES, CID_PREFIX_BYTES
+from artifactstore.format.operations import Manifest
+from artifactstore.format.pack import PackType
+from artifactstore.format.page import decode_list, decode_page
+from artifactstore.manifest.read import Getter
+
+_TOGETHER_MAX: Final = 64
+
+
+class _Node(NamedTuple):
+    """A page or list to be read: its level, and of a list the bytes below it."""
+
+    kind: PackType
+    cid: bytes
+    level: int
+    size: int
+
+
+class Reached(NamedTuple):
+    """Chunks of one type that something reaches: their cids, one after another."""
+
+    kind: PackType
+    cids: bytes
+
+
+def reach(getter: Getter, manifest: Manifest, seen: set[bytes]) -> Iterator[Reached]:
+    """Yield the chunks that a version reaches, but for those below pages and lists that were seen.
+
+    Args:
+        getter: Reads pages and lists.
+        manifest: The version's root.
+        seen: First 16 bytes of the cids of pages and lists seen so far; grows. A data chunk may come several times.
+
+    Raises:
+        Damaged: A page or list can't be read.
+    """
+    waiting: list[_Node] = []
+    root = _Node(PackType.PAGE, manifest.cid, manifest.level, 0)
+    if _unseen(root, seen):
+        yield Reached(PackType.PAGE, manifest.cid)
+        waiting.append(root)
+    while waiting:
+        kind = waiting[-1].kind
+        lot: list[_Node] = []
+        while waiting and waiting[-1].kind is kind and len(lot) < _TOGETHER_MAX:
+            lot.append(waiting.pop())
+        for node, data in zip(lot, getter.read_many(kind, [node.cid for node in lot]), strict=True):
+            for below in _below(node, data):
+                if isinstance(below, Reached):
+                    yield below
+                elif _unseen(below, seen):
+                    yield Reached(below.kind, below.cid)
+                    waiting.append(below)
+
+
+def _unseen(node: _Node, seen: set[bytes]) -> bool:
+    prefix = node.cid[:CID_PREFIX_BYTES]
+    if prefix in seen:
+        return False
+    seen.add(prefix)
+    return True
+
+
+def _below(node: _Node, data: bytes) -> Iterator[_Node | Reached]:
+    """What a page or list names: nodes to be read in turn, and data chunks."""
+    where = f"{node.kind.name.lower()} {node.cid.hex()[:16]}…"
+    if node.kind is PackType.LIST:
+        found = decode_list(data, node.level, node.size, where)
+        yield from _named(node.level - 1, found.cids, found.sizes)
+        return
+    page = decode_page(data, where)
+    for content in page.contents:
+        if page.level:
+            yield _Node(PackType.PAGE, content.cids, page.level - 1, 0)
+        else:
+            yield from _named(content.depth, content.cids, content.sizes)
+
+
+def _named(depth: int, cids: bytes, sizes: list[int]) -> Iterator[_Node | Reached]:
+    if not depth:
+        if cids:
+            yield Reached(PackType.DATA, cids)
+        return
+    for at, size in enumerate(sizes):
+        yield _Node(PackType.LIST, cids[at * CID_BYTES : (at + 1) * CID_BYTES], depth, size)

@@ -1,0 +1,241 @@
+"""Collecting garbage: planning a sweep, running it, deleting what it condemned, and setting the grace period."""
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from artifactstore.content.put import ChunkWriter
+from artifactstore.errors import PreconditionFailed, UsageError
+from artifactstore.executors import Executors
+from artifactstore.format.operations import Configure
+from artifactstore.maintenance.erase import Left, erase, erase_condemned
+from artifactstore.maintenance.mark import Mark
+from artifactstore.maintenance.survey import EXPIRY_MS_DEFAULT, SurveyParts, survey
+from artifactstore.maintenance.sweep import ChangeMembers, Sweeper, SweepParts, Swept
+from artifactstore.maintenance.sweep_plan import THRESHOLD_DEFAULT, SweepPlan, plan_sweep
+from artifactstore.progress import Progress
+from artifactstore.store.opened import OpenStore
+
+_NS_PER_MS: Final = 1_000_000
+_MS_PER_S: Final = 1000
+
+
+class PreparedSweep(NamedTuple):
+    """A plan, with what only the client that made it knows.
+
+    Attributes:
+        plan: What `gc` would do.
+        mark: Which chunks are needed.
+        generation: The generation that it was made in.
+    """
+
+    plan: SweepPlan
+    mark: Mark
+    generation: int
+
+    def __repr__(self) -> str:
+        """The plan: marks have an entry for each chunk of the store."""
+        return f"PreparedSweep({self.plan!r})"
+
+
+class GcSummary(msgspec.Struct, frozen=True):
+    """What a collection did.
+
+    Attributes:
+        slot: The sweep's record; None when there was nothing to sweep.
+        generation: The store's generation after it.
+        purged: Versions that are gone for good.
+        condemned: Objects that were given up.
+        rewritten_bytes: Bytes that were stored anew.
+        kept_packs: Packs that had to stay, since something in them that is needed can't be read.
+        claims: How many slots the sweep tried for.
+        erased: Objects seen gone, those of earlier sweeps included.
+        left: The first condemned objects that could not be deleted.
+        left_total: How many there are of them.
+        returned: Names of objects that had come back after they were condemned, and were deleted again.
+    """
+
+    slot: int | None
+    generation: int
+    purged: tuple[str, ...] = ()
+    condemned: int = 0
+    rewritten_bytes: int = 0
+    kept_packs: int = 0
+    claims: int = 0
+    erased: int = 0
+    left: tuple[Left, ...] = ()
+    left_total: int = 0
+    returned: tuple[str, ...] = ()
+
+
+class Collecting(OpenStore):
+    """The part of a store that takes away what is deleted."""
+
+    def plan_gc(
+        self,
+        *,
+        threshold: float = THRESHOLD_DEFAULT,
+        max_rewrite: int | None = None,
+        expiry_s: float = EXPIRY_MS_DEFAULT / _MS_PER_S,
+        progress: Progress | None = None,
+    ) -> PreparedSweep:
+        """Say what `gc` would do; nothing is written.
+
+        Args:
+            threshold: Packs with a larger share of garbage are rewritten, 0 to 1; those that purged versions used
+                always are.
+            max_rewrite: Rewrite at most so many bytes; deletions that would need more wait for a further run.
+            expiry_s: How old, in seconds, an object that no record names or a push that does not go on must be to be
+                given up.
+            progress: Told what happens; the store's own when None.
+
+        Raises:
+            UsageError: A number is out of range.
+            PermissionRefused: The backend does not allow listing, which a collection needs.
+        """
+        if not 0 <= threshold <= 1 or expiry_s < 0 or (max_rewrite is not None and max_rewrite < 0):
+            raise UsageError("threshold is between 0 and 1, and ages and sizes are not negative")
+        self.refresh()
+        parts = self._parts
+        parts.locator.complete()
+        found = survey(
+            SurveyParts(
+                parts.backend,
+                parts.environment,
+                parts.packs,
+                parts.log,
+                parts.reader,
+                progress or self._progress,
+            ),
+            self._clock.now_ns() // _NS_PER_MS,
+            expiry_ms=round(expiry_s * _MS_PER_S),
+        )
+        plan = plan_sweep(found.survey, threshold=threshold, max_rewrite=max_rewrite)
+        return PreparedSweep(plan, found.mark, parts.keyring.generation)
+
+    def gc(
+        self,
+        prepared: PreparedSweep | None = None,
+        *,
+        trust_clock: bool = False,
+        progress: Progress | None = None,
+    ) -> GcSummary:
+        """Take away what is deleted, beside whatever others do with the store.
+
+        It may be cut at any moment: what the sweep's record says holds, and `resume_gc` or the next `gc` deletes
+        what is left.
+
+        Args:
+            prepared: From `plan_gc` of this very store object; planned here when None.
+            trust_clock: Go on where this machine's clock and the backend's differ by more than an hour.
+            progress: Told what happens; the store's own when None.
+
+        Raises:
+            PreconditionFailed: Another sweep was faster, or nothing may be purged.
+            ClockSkewed: This machine's clock is not to be trusted.
+            PermissionRefused: This member may only read.
+        """
+        prepared = prepared or self.plan_gc(progress=progress)
+        plan = prepared.plan
+        if plan.refused:
+            raise PreconditionFailed(plan.refused, next_step="artifactstore check, then artifactstore repair")
+        self.before_writing()
+        swept = None
+        if plan.purge or plan.condemn or plan.orphans or plan.expired:
+            swept = self._sweep(prepared, progress=progress, trust_clock=trust_clock)
+        return self._erased(plan.returned, swept, progress)
+
+    def resume_gc(self, *, progress: Progress | None = None) -> GcSummary:
+        """Delete what earlier sweeps condemned and left; nothing is planned or swept.
+
+        Raises:
+            PermissionRefused: This member may only read.
+        """
+        self.before_writing()
+        self.refresh()
+        return self._erased((), None, progress)
+
+    def set_grace(self, seconds: float) -> None:
+        """Set how long a deleted version can be brought back at least, for everybody.
+
+        Raises:
+            UsageError: It is negative.
+        """
+        if seconds < 0:
+            raise UsageError("a grace period is not negative")
+        self._commit([Configure(round(seconds * _MS_PER_S))])
+
+    def _sweep(
+        self,
+        prepared: PreparedSweep,
+        *,
+        members: ChangeMembers = tuple,
+        trust_clock: bool = False,
+        progress: Progress | None = None,
+    ) -> Swept:
+        """Run a sweep and go on in the generation that it begins."""
+        before = self._parts
+        if before.keyring.generation != prepared.generation:
+            raise PreconditionFailed("another sweep was faster", next_step="plan it anew: artifactstore gc")
+        with self._make_executors() as executors:
+            parts = SweepParts(
+                before.backend,
+                before.keyring,
+                before.environment,
+                before.packs,
+                before.locator,
+                before.log,
+                before.catalog,
+                before.committer,
+                self._rewriter(executors),
+                self._clock,
+                self._randomness,
+                progress or self._progress,
+            )
+            sweeper = Sweeper(parts, prepared.plan, prepared.mark, members=members, trust_clock=trust_clock)
+            swept = sweeper.run()
+        self._renew(before)
+        self.refresh()
+        return swept
+
+    def _erased(self, returned: tuple[str, ...], swept: Swept | None, progress: Progress | None) -> GcSummary:
+        watcher = progress or self._progress
+        came_back = erase(self._parts.backend, returned, watcher) if returned else []
+
+        def act() -> GcSummary:
+            parts = self._parts
+            done = erase_condemned(parts.backend, parts.environment, parts.committer, watcher)
+            summary = GcSummary(
+                slot=None,
+                generation=parts.keyring.generation,
+                erased=done.objects,
+                left=(*came_back, *done.left),
+                left_total=len(came_back) + done.left_total,
+                returned=returned,
+            )
+            if swept is None:
+                return summary
+            return msgspec.structs.replace(
+                summary,
+                slot=swept.slot,
+                purged=swept.purged,
+                condemned=swept.condemned,
+                rewritten_bytes=swept.rewritten_bytes,
+                kept_packs=swept.kept_packs,
+                claims=swept.claims,
+            )
+
+        return self.across(act)
+
+    def _rewriter(self, executors: Executors) -> ChunkWriter:
+        """Stores survivors, although they are known."""
+        parts = self._parts
+        return ChunkWriter(
+            parts.backend,
+            parts.environment,
+            parts.keyring,
+            executors,
+            self._randomness,
+            level=self._access.compression_level,
+            anew=True,
+        )
