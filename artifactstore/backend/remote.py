@@ -5,6 +5,7 @@ libraries below it raise leaves in this project's words (`classifying`); what a 
 `options`.
 """
 
+import asyncio
 import inspect
 import os
 import re
@@ -333,10 +334,22 @@ def _make_file_system(full_url: str, url: str, options: Mapping[str, Any]) -> tu
 
 
 def _closer_in(process: int, close: Callable[..., None]) -> Callable[..., None]:
-    """The closing of a session, in the process that made it alone; s3fs calls it at the end of any."""
+    """The closing of a session, as s3fs calls it at the end of any.
 
-    def close_session(*arguments: object) -> None:
-        if os.getpid() == process:
-            close(*arguments)
+    In the process that made it alone, and in its own loop: garbage may be collected by a thread that runs another, and
+    there s3fs would start what can only fail, and be told of by asyncio to whoever reads standard error.
+    """
+
+    def close_session(loop: Any, creator: Any) -> None:
+        if os.getpid() != process:
+            return
+        try:
+            here: Any = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if here is None or here is loop or loop is None or not loop.is_running():
+            close(loop, creator)
+        else:
+            asyncio.run_coroutine_threadsafe(creator.__aexit__(None, None, None), loop)
 
     return close_session

@@ -1,5 +1,7 @@
 """The contract on a real S3 server."""
 
+import asyncio
+import gc
 import os
 from itertools import count
 from typing import Any
@@ -72,6 +74,26 @@ def test_a_forked_child_makes_connections_of_its_own(s3_url: str, s3_options: di
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert backend.get_many(["parent", "child"], limit_bytes=4) == [b"data", b"data"]
+
+
+def test_a_backend_may_be_forgotten_where_another_loop_runs(s3_url: str, s3_options: dict[str, Any]) -> None:
+    """In a notebook or a server the garbage is collected beside a loop of theirs, which is not that of the session."""
+    complaints: list[dict[str, Any]] = []
+
+    async def forget() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        backend = FsspecBackend(s3_url, s3_options)
+        backend.put("a", b"data")
+        backend.close()
+        del backend
+        gc.collect()
+        # What was started in this loop has a turn to fail, and nobody is left to hear of it.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        gc.collect()
+
+    asyncio.run(forget())
+    assert complaints == []
 
 
 def test_rclone_is_refused_for_what_it_does(rclone_server: Server, s3_url: str) -> None:
