@@ -32,6 +32,10 @@ if TYPE_CHECKING:
         PullSummary,
         PushPlan,
         PushSummary,
+        ReceiptAudit,
+        ReceiptDetails,
+        ReceiptFacts,
+        ReceiptInfo,
         RepairPlan,
         RepairSummary,
         Store,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
         SweepPlan,
         Version,
         audit,
+        verify_receipt,
     )
 
 __all__ = [
@@ -67,6 +72,10 @@ __all__ = [
     "PullSummary",
     "PushPlan",
     "PushSummary",
+    "ReceiptAudit",
+    "ReceiptDetails",
+    "ReceiptFacts",
+    "ReceiptInfo",
     "RepairPlan",
     "RepairSummary",
     "Store",
@@ -74,6 +83,7 @@ __all__ = [
     "SweepPlan",
     "Version",
     "audit",
+    "verify_receipt",
 ]
 
 _HOMES = {

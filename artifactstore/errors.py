@@ -6,7 +6,7 @@ and a next step that a person can take. The tree::
     ArtifactStoreError
     ├── UsageError            2   InvalidReference, InvalidName, InvalidMetadata, Unsupported, MissingExtra
     ├── NotFoundError         3   NoSuchPath, NoSuchStore, NoSuchProject, NoSuchArtifact, NoSuchVersion,
-    │                             NoSuchEntry, Deleted
+    │                             NoSuchEntry, NoSuchReceipt, Deleted
     ├── ConflictError         4   DestinationExists, StoreExists, ForeignContents, NewerStore, SourceChanged,
     │                             InvalidSource, PathCollision, PreconditionFailed, UntrustedBackend
     ├── AccessError           5   KeyMissing, WrongKey, KeyExposed, KeyDamaged, CacheShared,
@@ -141,6 +141,13 @@ class NoSuchEntry(NotFoundError):
 
     kind = "no-such-entry"
     advice = "list its paths with `artifactstore files REF`"
+
+
+class NoSuchReceipt(NotFoundError):
+    """No receipt has an id that begins like this, or several have."""
+
+    kind = "no-such-receipt"
+    advice = "list the receipts with `artifactstore receipt list`"
 
 
 class Deleted(NotFoundError):

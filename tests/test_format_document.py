@@ -10,12 +10,13 @@ import pytest
 from blake3 import blake3
 from pyfastcdc.cy import FastCDC
 
+from artifactstore.catalog.receipts import DraftPlace, ReceiptRow
 from artifactstore.catalog.rows import ArtifactRow, Deletion, SlotRow, VersionRow
 from artifactstore.chunking.chunker import GENERAL, WEIGHTS
 from artifactstore.crypto.aead import Aead, counter_nonce
 from artifactstore.crypto.derive import hkdf_sha256
 from artifactstore.crypto.hashing import keyed_blake3, sha256
-from artifactstore.format import keys, limits, operations, pack, page, record, segment, state
+from artifactstore.format import keys, limits, operations, pack, page, receipt, record, segment, state
 from artifactstore.format.coding import encode
 from artifactstore.keyring.keyfile import KeyPair, load_key_file
 from artifactstore.keyring.keyring import Keyring, Secrets, open_under_kek, unlock
@@ -66,6 +67,9 @@ STRUCTS: list[type[msgspec.Struct]] = [
     VersionRow,
     Deletion,
     SlotRow,
+    ReceiptRow,
+    DraftPlace,
+    receipt.Draft,
 ]
 PACK_KEY = bytes(range(0x80, 0xA0))
 HELLO, WORLD, DIGITS = b"hello ", b"world", b"0123456789" * 20

@@ -37,6 +37,7 @@ from artifactstore.index.tables import (
     HANDOVERS,
     PENDING,
     PURGED,
+    RECEIPTS,
     SETTINGS,
     SLOTS,
     VERSIONS,
@@ -63,6 +64,7 @@ _TABLES: Final = (
     CONDEMNED,
     PURGED,
     SETTINGS,
+    RECEIPTS,
 )
 # A state is due when the records since the last one outgrow half of it, but never for less than this.
 _TAIL_BYTES_MIN: Final = 64 << 10

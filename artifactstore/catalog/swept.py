@@ -10,6 +10,7 @@ from typing import NamedTuple
 from artifactstore.backend.base import Backend
 from artifactstore.catalog.generation import Purged
 from artifactstore.catalog.purging import drop_packs, drop_pushes, purge_versions
+from artifactstore.catalog.receipts import FinishedDraft, put_receipts
 from artifactstore.catalog.state import state_parts, tail_segments
 from artifactstore.clock import Randomness
 from artifactstore.content.packs import (
@@ -40,12 +41,14 @@ class Sweeping(NamedTuple):
         condemned: Names of packs.
         expired: Ids of pushes.
         time_ms: When.
+        drafts: Of the receipts that it issues.
     """
 
     purged: Sequence[tuple[ArtifactName, int]]
     condemned: frozenset[bytes]
     expired: Sequence[bytes]
     time_ms: int
+    drafts: Sequence[FinishedDraft]
 
 
 class SweptState(NamedTuple):
@@ -153,6 +156,7 @@ def _take_out(
     purge_versions(txn, sweeping.purged, keyring.name_key(), Purged(slot, sweeping.time_ms))
     drop_packs(txn, packs, sweeping.condemned)
     drop_pushes(txn, sweeping.expired)
+    put_receipts(txn, slot, sweeping.drafts)
 
 
 def _split(

@@ -24,6 +24,12 @@ from artifactstore.cli.options import CommonOptions, common_options, example
     help="A checkpoint that the log must agree with.",
 )
 @click.option(
+    "--receipt",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="An exported receipt: see whether what it calls gone is gone.",
+)
+@click.option(
     "--print-checkpoint", is_flag=True, help="Print what was seen of the log, to be kept elsewhere."
 )
 @common_options
@@ -33,6 +39,7 @@ def audit(
     keyless: bool,  # noqa: ARG001 - there is no other way
     read_data: bool,
     checkpoint: Path | None,
+    receipt: Path | None,
     print_checkpoint: bool,
 ) -> int:
     """Check what anybody can check who may read the bucket at URL, without a key.
@@ -42,6 +49,7 @@ def audit(
     Remembers what it saw of the log, and says so when an older copy lies there. Exits with 1 when it finds something.
     """
     from artifactstore.cli.lines import audit_lines
+    from artifactstore.cli.receipt_commands import read_receipt
     from artifactstore.cli.session import Session
     from artifactstore.cli.shapes import audit_shape
     from artifactstore.store import audit as run_audit
@@ -54,6 +62,7 @@ def audit(
             url or session.settings.store,
             store_id=options.store_id,
             checkpoint=None if checkpoint is None else checkpoint.read_text(encoding="utf-8"),
+            receipt=None if receipt is None else read_receipt(receipt),
             read_data=read_data,
             cache_dir=session.settings.cache_dir,
             storage_options=session.settings.storage,

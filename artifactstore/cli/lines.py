@@ -215,6 +215,14 @@ def audit_lines(report: AuditReport) -> Iterator[str]:
         yield f"condemned, and still there since nobody has erased them yet: {_names(names)}"
     if report.unnamed is not None and report.unnamed.names.total:
         yield f"named by no record: {_names(report.unnamed.names)}"
+    if not report.all_forms:
+        yield "other versions of condemned objects may not be listed here, and were not looked for"
+    receipt = report.receipt
+    if receipt is not None:
+        yield (
+            f"receipt {receipt.id}: of {count_text(receipt.gone, 'chunk')} that it calls gone,"
+            f" {receipt.present:,} are in live packs"
+        )
     yield f"store {report.store_id}"
     yield f"generation {report.generation}, last record {time_text(report.time_ns)}, root {report.root}"
     looked_at = ", ".join(

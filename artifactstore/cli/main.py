@@ -23,6 +23,7 @@ _CARE = "artifactstore.cli.care_commands"
 _NAMES = "artifactstore.cli.name_commands"
 _DELETION = "artifactstore.cli.deletion_commands"
 _AUDIT = "artifactstore.cli.audit_commands"
+_RECEIPTS = "artifactstore.cli.receipt_commands"
 
 COMMANDS = {
     "init": CommandSource(_STORES, "init", "Make a store, and a key file if you have none."),
@@ -46,6 +47,7 @@ COMMANDS = {
     "check": CommandSource(_CARE, "check", "Look for damage in the store."),
     "repair": CommandSource(_CARE, "repair", "Mend what can be mended; say what heals the rest."),
     "audit": CommandSource(_AUDIT, "audit", "Check a store from outside, without a key."),
+    "receipt": CommandSource(_RECEIPTS, "receipt", "List, export or verify receipts of deletions."),
     "adopt": CommandSource(_CARE, "adopt", "Go on with a store that was set back, knowing what is lost."),
     "info": CommandSource(_STORES, "info", "Show what the store holds and how small it is kept."),
     "index": CommandSource(

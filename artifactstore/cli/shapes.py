@@ -3,6 +3,8 @@
 A shape only ever gains names; a name that is there keeps its meaning.
 """
 
+import msgspec
+
 from artifactstore.cli.rendering import iso_time
 from artifactstore.cli.session import CreatedStore
 from artifactstore.store import (
@@ -214,8 +216,10 @@ def audit_shape(report: AuditReport) -> Shape:
         "bytes_read": report.bytes_read,
         "condemned": report.condemned,
         "unerased": _objects_shape(report.unerased),
+        "all_forms": report.all_forms,
         "unnamed": None if report.unnamed is None else _objects_shape(report.unnamed),
         "checkpoint": report.checkpoint,
+        "receipt": None if report.receipt is None else msgspec.to_builtins(report.receipt),
     }
 
 

@@ -44,6 +44,7 @@ class PackType(IntEnum):
     LIST = 3
     INDEX = 4
     STATE = 5
+    RECEIPT = 6
 
 
 class Blob(NamedTuple):

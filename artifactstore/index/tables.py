@@ -35,6 +35,7 @@ HANDOVERS: Final = "handovers"
 CONDEMNED: Final = "condemned"
 PURGED: Final = "purged"
 SETTINGS: Final = "settings"
+RECEIPTS: Final = "receipts"
 TABLES: Final = (
     META,
     CHUNKS,
@@ -53,9 +54,10 @@ TABLES: Final = (
     CONDEMNED,
     PURGED,
     SETTINGS,
+    RECEIPTS,
 )
 
-LAYOUT: Final = 4
+LAYOUT: Final = 5
 _POSITION: Final = b"position"
 _FACTS: Final = b"facts"
 

@@ -90,6 +90,8 @@ class Walk:
 
     def _verified(self, slot: int, data: bytes) -> Walked:
         frame = None if len(data) > RECORD_BYTES_MAX else examine(data, slot, self._signers)
+        if frame is not None and frame.clear.signer < self._position.generation:
+            frame = None  # a key that was handed on signs nothing any more (invariant 6)
         if frame is None:
             self._void = [*self._void, slot][-_VOID_SHOWN_MAX:]
         elif frame.clear.root != self.root:
@@ -103,7 +105,7 @@ class Walk:
                 found=self.root.hex(),
             )
         elif frame.clear.signer != self._position.generation:
-            frame = None  # the key of another generation signs nothing here (invariant 6)
+            frame = None
         else:
             self._signers.learn_from(frame.clear)
         leaf = void_leaf(slot) if frame is None else leaf_of(data)

@@ -6,11 +6,12 @@ while it runs is no finding: the log is looked at once more before something is 
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
 
-from artifactstore.backend.base import Backend
+from artifactstore.backend.base import PARALLEL_REQUESTS_MAX, Backend, answer_of
 from artifactstore.clock import Clock
 from artifactstore.crypto.hashing import sha256
 from artifactstore.errors import (
@@ -30,11 +31,14 @@ from artifactstore.maintenance.audit_packs import PackAudit
 from artifactstore.maintenance.findings import Objects, Pile, Problem, problem_of
 from artifactstore.maintenance.holdings import Holdings
 from artifactstore.maintenance.tile_check import TileCheck
+from artifactstore.maintenance.verifying import Verified
+from artifactstore.pack.names import pack_name
 from artifactstore.progress import Progress
 
 _RESTORE: Final = (
     "put that object back from a copy of the bucket, byte for byte: nothing else can make it again"
 )
+_AGAIN: Final = "ask who pushed it: what was deleted lies in the store, and has to be deleted again"
 _OLDER: Final = (
     "ask who runs the bucket: an older copy of it was put in its place, or its newest records were taken away"
 )
@@ -50,6 +54,22 @@ class Known(NamedTuple):
 
     checkpoint: Checkpoint
     source: str
+
+
+class ReceiptAudit(msgspec.Struct, frozen=True):
+    """What became of what a receipt says is gone.
+
+    Attributes:
+        id: The receipt's id, as hex.
+        condemned: Objects that its sweep gave up.
+        gone: Chunks that it says are gone, each counted once.
+        present: How many of them a live pack holds; 0 is what it promises.
+    """
+
+    id: str
+    condemned: int
+    gone: int
+    present: int
 
 
 class AuditReport(msgspec.Struct, frozen=True):
@@ -68,9 +88,12 @@ class AuditReport(msgspec.Struct, frozen=True):
         bytes_read: Bytes of packs that were read whole.
         condemned: Names that records have given up for deletion.
         unerased: Those of them that are still there, where no record says yet that they are gone.
+        all_forms: Whether every form of condemned objects was looked at: versions, markers, unfinished uploads; false
+            where that is forbidden.
         unnamed: Packs and keys that no record names: of a push that is still running, or put there by a stranger; None
             where listing is forbidden.
         checkpoint: What was seen of the log, as the text of a checkpoint.
+        receipt: What was found about the receipt that was given.
     """
 
     store_id: str
@@ -85,8 +108,10 @@ class AuditReport(msgspec.Struct, frozen=True):
     bytes_read: int
     condemned: int
     unerased: Objects
+    all_forms: bool
     unnamed: Objects | None
     checkpoint: str
+    receipt: ReceiptAudit | None
 
     @property
     def ok(self) -> bool:
@@ -102,19 +127,31 @@ class Auditor:
         store_id: The store.
         clock: Waits for a record that shows late.
         progress: Told what happens.
+        receipt: A verified receipt, whose chunks are looked for in all live packs.
     """
 
-    def __init__(self, backend: Backend, store_id: bytes, clock: Clock, progress: Progress) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        store_id: bytes,
+        clock: Clock,
+        progress: Progress,
+        receipt: Verified | None = None,
+    ) -> None:
         self._backend = backend
         self._store_id = store_id
         self._progress = progress
         self._walk = Walk(backend, store_id, clock)
         self._holdings = Holdings()
         self._tiles = TileCheck(backend)
-        self._packs = PackAudit(backend, progress)
+        self._receipt = receipt
+        self._lookup = _Lookup(frozenset() if receipt is None else receipt.gone)
+        self._packs = PackAudit(backend, progress, None if receipt is None else self._lookup)
         self._problems: list[Problem] = []
         self._unerased = Pile()
         self._unnamed: Pile | None = Pile()
+        self._strays: set[str] = set()
+        self._all_forms = True
 
     def run(self, known: Sequence[Known] = (), *, read_data: bool = False) -> AuditReport:
         """Audit everything.
@@ -128,9 +165,12 @@ class Auditor:
         """
         if self._walked(known):
             live = dict(self._holdings.live)
+            registered = dict(self._holdings.registered)
             self._packs.run(live, self._listed(), read_data=read_data)
             self._check_keys()
+            self._look_for_traces()
             self._catch_up()
+            self._tell_present(registered)
         self._progress.finish()
         return AuditReport(
             store_id=self._store_id.hex(),
@@ -145,8 +185,10 @@ class Auditor:
             bytes_read=self._packs.bytes_read,
             condemned=len(self._holdings.condemned),
             unerased=self._unerased.objects(),
+            all_forms=self._all_forms,
             unnamed=None if self._unnamed is None else self._unnamed.objects(),
             checkpoint=Checkpoint(self._store_id, self._walk.slots, self._walk.root).text,
+            receipt=self._receipt_audit(),
         )
 
     # --- the log ----------------------------------------------------------------------------------------------
@@ -213,17 +255,47 @@ class Auditor:
                         sizes[bytes.fromhex(info.name.rpartition("/")[2])] = info.size_bytes
         except PermissionRefused:
             self._unnamed = None
-            for name, there in zip(
-                self._holdings.condemned,
-                self._backend.exist_many(list(self._holdings.condemned)),
-                strict=True,
-            ):
-                if there:
-                    self._stray(name, 0)
             return None
         return sizes
 
+    def _look_for_traces(self) -> None:
+        """Condemned objects must be gone in every form that the backend keeps of one."""
+        names = [name for name in self._holdings.condemned if name not in self._strays]
+        self._progress.start("audit condemned objects", files_total=len(names))
+        for start in range(0, len(names), PARALLEL_REQUESTS_MAX):
+            lot = names[start : start + PARALLEL_REQUESTS_MAX]
+            answers = self._backend.together([partial(self._backend.traces, name) for name in lot])
+            for name, there in zip(lot, answers, strict=True):
+                if isinstance(there, PermissionRefused):
+                    self._all_forms = False
+                elif answer_of(there):
+                    self._stray(name, 0)
+            self._progress.advance(files=len(lot))
+            if not self._all_forms:
+                return
+
+    def _tell_present(self, registered: dict[bytes, int]) -> None:
+        """Packs that hold chunks which the receipt says are gone."""
+        names = {pack_name(digest): slot for digest, slot in registered.items()}
+        for name, count in self._lookup.packs.items():
+            assert self._receipt is not None
+            slot = names[name]
+            since = "stored again after the sweep" if slot > self._receipt.sweep.slot else "not gone"
+            message = (
+                f"{name}, which {slot_name(slot)} has registered, holds {count} chunks that the receipt calls"
+                f" gone: {since}"
+            )
+            self._note(StillThere(message, next_step=_AGAIN), name, "receipt")
+
+    def _receipt_audit(self) -> ReceiptAudit | None:
+        receipt = self._receipt
+        if receipt is None:
+            return None
+        condemned = len(receipt.sweep.condemned)
+        return ReceiptAudit(receipt.id.hex(), condemned, len(receipt.gone), len(self._lookup.present))
+
     def _stray(self, name: str, size_bytes: int) -> None:
+        self._strays.add(name)
         slot = self._holdings.condemned.get(name)
         if slot is None:
             if self._unnamed is not None:
@@ -251,3 +323,24 @@ class Auditor:
 
     def _note(self, error: ArtifactStoreError, name: str, part: str) -> None:
         self._problems.append(problem_of(error, name, part))
+
+
+class _Lookup:
+    """Looks for some chunks in the trailers of packs.
+
+    Attributes:
+        packs: Names of the packs that hold some, with how many.
+        present: Those that were found.
+    """
+
+    def __init__(self, wanted: frozenset[bytes]) -> None:
+        self._wanted = wanted
+        self.packs: dict[str, int] = {}
+        self.present: set[bytes] = set()
+
+    def holds(self, pack: str, prefixes: Sequence[bytes]) -> None:
+        """What one pack holds."""
+        found = self._wanted.intersection(prefixes)
+        if found:
+            self.packs[pack] = len(found)
+            self.present |= found

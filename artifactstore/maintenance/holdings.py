@@ -5,6 +5,7 @@ their size.
 """
 
 from artifactstore.errors import Damaged
+from artifactstore.format.limits import DIGEST_BYTES
 from artifactstore.format.record import Clear, PackAdded, slot_name
 from artifactstore.pack.names import pack_name
 
@@ -14,6 +15,7 @@ class Holdings:
 
     Attributes:
         live: Packs that are registered and not condemned, by their SHA-256.
+        registered: Slots of the records that registered them.
         condemned: Names of objects given up for deletion, with the slot of the record that says so.
         erased: Slots of those records after which another says that what they condemned is gone.
         keys: SHA-256 of the current `keys/` objects.
@@ -24,6 +26,7 @@ class Holdings:
 
     def __init__(self) -> None:
         self.live: dict[bytes, PackAdded] = {}
+        self.registered: dict[bytes, int] = {}
         self.condemned: dict[str, int] = {}
         self.erased: set[int] = set()
         self.keys: tuple[bytes, ...] = ()
@@ -41,13 +44,18 @@ class Holdings:
         self.keys_named.update(clear.keys)
         again = [pack for pack in clear.packs if pack_name(pack.name) in self.condemned]
         for pack in clear.packs:
-            if pack_name(pack.name) not in self.condemned:
+            if pack_name(pack.name) not in self.condemned and pack.name not in self.live:
                 # One that is registered twice stays what it was.
-                self.live.setdefault(pack.name, pack)
+                self.live[pack.name] = pack
+                self.registered[pack.name] = clear.slot
         for name in clear.condemned:
             self.condemned.setdefault(name, clear.slot)
-            if name.startswith("packs/"):
-                self.live.pop(bytes.fromhex(name.rpartition("/")[2]), None)
+            digest = _digest_of(name)
+            if digest is not None and name == pack_name(digest):
+                self.live.pop(digest, None)
+                self.registered.pop(digest, None)
+        if clear.erased is not None:
+            self.erased.add(clear.erased)
         if again:
             name = pack_name(again[0].name)
             raise Damaged(
@@ -56,12 +64,19 @@ class Holdings:
 
     def expects(self, name: str) -> bool:
         """Whether a `packs/` or `keys/` object of this name should be there."""
-        folder, _, digest = name.rpartition("/")
-        try:
-            sha256 = bytes.fromhex(digest)
-        except ValueError:
+        digest = _digest_of(name)
+        if digest is None or name in self.condemned:
             return False
-        if folder == "keys":
-            return name not in self.condemned and sha256 in self.keys_named
-        pack = self.live.get(sha256)
-        return pack is not None and pack_name(sha256) == name
+        if name.startswith("keys/"):
+            return digest in self.keys_named and name == f"keys/{digest.hex()}"
+        return digest in self.live and name == pack_name(digest)
+
+
+def _digest_of(name: str) -> bytes | None:
+    """The SHA-256 that an object's name ends with, None where it does not."""
+    text = name.rpartition("/")[2]
+    try:
+        digest = bytes.fromhex(text)
+    except ValueError:
+        return None
+    return digest if len(digest) == DIGEST_BYTES and digest.hex() == text else None

@@ -15,13 +15,14 @@ class Mark:
     """Chunks by the first 16 bytes of their cids. Used by one thread.
 
     Attributes:
+        getter: Reads pages and lists.
         live: Chunks that are needed.
         dead: Chunks that only versions need that may be purged, each with the last of the units of purge that do:
             it goes once all units up to that one are purged.
     """
 
     def __init__(self, getter: Getter) -> None:
-        self._getter = getter
+        self.getter = getter
         self._seen: set[bytes] = set()
         self._seen_dead: set[bytes] = set()
         self.live: set[bytes] = set()
@@ -34,7 +35,7 @@ class Mark:
             Damaged: A page or list of it can't be read, so what it needs is not known.
         """
         fresh: set[bytes] = set()
-        for prefix in _prefixes(self._getter, manifest, self._seen):
+        for prefix in _prefixes(self.getter, manifest, self._seen):
             if prefix not in self.live:
                 self.live.add(prefix)
                 fresh.add(prefix)
@@ -49,7 +50,7 @@ class Mark:
         """
         if not self._seen_dead:
             self._seen_dead = set(self._seen)
-        for prefix in _prefixes(self._getter, manifest, self._seen_dead):
+        for prefix in _prefixes(self.getter, manifest, self._seen_dead):
             if prefix not in self.live:
                 self.dead.setdefault(prefix, unit)
 

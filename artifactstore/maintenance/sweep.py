@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 from artifactstore.backend.base import Backend, answer_of
 from artifactstore.catalog.commit import Committer
 from artifactstore.catalog.pending import pending
+from artifactstore.catalog.receipts import FinishedDraft
 from artifactstore.catalog.replay import Catalog
-from artifactstore.catalog.rows import all_versions
+from artifactstore.catalog.rows import all_versions, get_version
 from artifactstore.catalog.swept import HeadMoved, Sweeping, SweptState, swept_state
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.locate import Locator
@@ -25,7 +26,7 @@ from artifactstore.format.record import RecordType
 from artifactstore.format.segment import ROW_TAIL
 from artifactstore.ids import parse_artifact_name
 from artifactstore.index.environment import Environment
-from artifactstore.index.tables import CHUNKS, PackTable, Position, StoredPack
+from artifactstore.index.tables import CHUNKS, PackTable, Position, StoredPack, rows_in
 from artifactstore.keyring.keyring import (
     Keyring,
     Member,
@@ -36,6 +37,7 @@ from artifactstore.keyring.keyring import (
 )
 from artifactstore.keyring.objects import current_keys, store_keys
 from artifactstore.log.log import GenerationPassed, Log
+from artifactstore.maintenance.drafts import DraftWriter, PurgedVersion
 from artifactstore.maintenance.examination import blobs_of
 from artifactstore.maintenance.mark import Mark
 from artifactstore.maintenance.sweep_plan import SweepPlan
@@ -122,7 +124,10 @@ class Sweeper:
         self._condemned = set(plan.condemn)
         self._orphans = set(plan.orphans)
         self._expired = set(plan.expired)
+        self._postponed = {(one.artifact, one.number) for one in plan.postponed}
         self._copied: set[bytes] = set()
+        # Chunks in packs that have to stay.
+        self._stuck: set[bytes] = set()
         self._added: list[FinishedPack] = []
         self._kept = 0
         # Names that attempts have used which came to nothing.
@@ -140,6 +145,7 @@ class Sweeper:
         parts = self._parts
         parts.keyring.signer()
         parts.progress.start("sweep", files_total=len(self._condemned))
+        self._keep_postponed()
         self._copy(self._survivors(None))
         for claims in range(1, _CLAIMS_MAX + 1):
             try:
@@ -158,6 +164,15 @@ class Sweeper:
         raise PreconditionFailed(
             f"other writers were faster {_CLAIMS_MAX} times", next_step="run it again: artifactstore gc"
         )
+
+    def _keep_postponed(self) -> None:
+        """What versions need whose purge waits is needed like any other."""
+        if self._postponed:
+            with self._parts.environment.read() as txn:
+                versions = list(all_versions(txn))
+            for artifact, number, row in versions:
+                if (str(artifact), number) in self._postponed:
+                    self._mark.keep(row.manifest)
 
     # --- survivors ------------------------------------------------------------------------------------------------
 
@@ -190,6 +205,8 @@ class Sweeper:
             if not self._copy_from(pack, wanted):
                 self._condemned.discard(pack.added.name)
                 self._kept += 1
+                with parts.environment.read() as txn:
+                    self._stuck.update(prefix for prefix, _ in rows_in(txn, pack.number))
             parts.progress.advance(files=1)
         packs = parts.writer.drain()
         parts.writer.registered(packs)
@@ -240,11 +257,13 @@ class Sweeper:
         keyring, keys = self._next_keys(position)
         if claims == 1:
             self._check_clock(keys[0])
+        drafts, packs = self._drafts()
         sweeping = Sweeping(
             [(parse_artifact_name(artifact), number) for artifact, number in self._purge],
             frozenset(self._condemned),
             sorted(self._expired),
             parts.clock.now_ns() // _NS_PER_MS,
+            drafts,
         )
         try:
             state = swept_state(
@@ -258,12 +277,13 @@ class Sweeper:
                 self._added,
             )
         except HeadMoved:
-            self._abandoned += keys
+            self._abandoned += [*keys, *(pack.name for pack in packs)]
             return None
         self._store([*state.indexes, *state.state, *state.copy])
         condemned = self._all_condemned(position, state, keys)
         digests = [bytes.fromhex(name.removeprefix(_KEYS)) for name in keys]
-        if parts.committer.sweep(state, self._added, keyring, digests, condemned, []):
+        purged = [draft.commitment for draft in drafts]
+        if parts.committer.sweep(state, [*self._added, *packs], keyring, digests, condemned, purged):
             return Swept(
                 slot=state.prefix,
                 generation=keyring.generation,
@@ -273,8 +293,31 @@ class Sweeper:
                 kept_packs=self._kept,
                 claims=claims,
             )
-        self._abandoned += [*keys, *(pack.name for pack in [*state.indexes, *state.state, *state.copy])]
+        made = [*packs, *state.indexes, *state.state, *state.copy]
+        self._abandoned += [*keys, *(pack.name for pack in made)]
         return None
+
+    def _drafts(self) -> tuple[list[FinishedDraft], list[FinishedPack]]:
+        """Drafts of the receipts of what is purged, stored; made anew for each claim, as what is shared may change."""
+        parts = self._parts
+        with parts.environment.read() as txn:
+            rows = [
+                PurgedVersion(name, number, row)
+                for name, number in ((parse_artifact_name(one), number) for one, number in self._purge)
+                if (row := get_version(txn, name, number)) is not None
+            ]
+        live, stuck = self._mark.live, self._stuck
+        writer = DraftWriter(
+            self._mark.getter,
+            parts.keyring,
+            lambda prefix: prefix not in live and prefix not in stuck,
+            parts.randomness,
+        )
+        packs: list[FinishedPack] = []
+        for pack in writer.packs(rows):
+            self._store([pack])
+            packs.append(pack._replace(data=None))
+        return writer.drafts, packs
 
     def _next_keys(self, position: Position) -> tuple[Keyring, list[str]]:
         """Store the next generation's secrets twice and read them back; return them unlocked, with the names."""

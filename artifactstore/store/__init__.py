@@ -1,7 +1,7 @@
 """The front door of the library: `Store` and what it hands back, and `audit`, which needs no key."""
 
 from artifactstore.maintenance.adopt import AdoptPlan
-from artifactstore.maintenance.audit import AuditReport
+from artifactstore.maintenance.audit import AuditReport, ReceiptAudit
 from artifactstore.maintenance.find import FindReport, FoundFile, Place
 from artifactstore.maintenance.findings import BrokenPack, CheckReport, Names, Objects, Problem
 from artifactstore.maintenance.repair import RepairSummary
@@ -9,6 +9,7 @@ from artifactstore.maintenance.repair_plan import RepairPlan
 from artifactstore.maintenance.sweep_plan import SweepPlan
 from artifactstore.store.auditing import audit
 from artifactstore.store.collecting import GcSummary, PreparedSweep
+from artifactstore.store.receipts import ReceiptDetails, ReceiptFacts, ReceiptInfo, verify_receipt
 from artifactstore.store.results import (
     ArtifactInfo,
     DeletionPlan,
@@ -48,6 +49,10 @@ __all__ = [
     "PullSummary",
     "PushPlan",
     "PushSummary",
+    "ReceiptAudit",
+    "ReceiptDetails",
+    "ReceiptFacts",
+    "ReceiptInfo",
     "RepairPlan",
     "RepairSummary",
     "Store",
@@ -55,4 +60,5 @@ __all__ = [
     "SweepPlan",
     "Version",
     "audit",
+    "verify_receipt",
 ]

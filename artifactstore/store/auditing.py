@@ -9,6 +9,7 @@ from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
 from artifactstore.errors import InvalidEvidence, RolledBack
 from artifactstore.log.checkpoint import Checkpoint, read_note
 from artifactstore.maintenance.audit import Auditor, AuditReport, Known
+from artifactstore.maintenance.verifying import Verified, verify_receipt
 from artifactstore.progress import Progress, Quiet
 from artifactstore.store.opening import access_to, backend_of, identity_of
 from artifactstore.store.pins import pin, pinned, remember_seen, seen
@@ -21,6 +22,7 @@ def audit(
     *,
     store_id: str | None = None,
     checkpoint: str | None = None,
+    receipt: bytes | None = None,
     read_data: bool = False,
     cache_dir: Path | None = None,
     storage_options: Mapping[str, Any] | None = None,
@@ -37,6 +39,7 @@ def audit(
         url: Where the store lies.
         store_id: The id that it must have, as hex; None to take what this client saw there first.
         checkpoint: A checkpoint that its log must agree with: a signed note, or the text of one.
+        receipt: An exported receipt: what it calls gone is looked for, and its log must be this one.
         read_data: Read every live pack whole, and hold its bytes against its name.
         cache_dir: Where this client remembers what it saw.
         storage_options: How the backend is reached.
@@ -47,9 +50,10 @@ def audit(
     Raises:
         NoSuchStore: There is none.
         RolledBack: Another store lies there than the one expected.
-        InvalidEvidence: The checkpoint is none, or of another store.
+        InvalidEvidence: The checkpoint is none, or of another store; or the receipt does not verify, or is.
         NewerStore: A record needs a newer release.
     """
+    verified = None if receipt is None else verify_receipt(receipt)
     access = access_to(url, cache_dir=cache_dir, storage_options=storage_options)
     time = clock or SystemClock()
     backend = backend_of(access, time, randomness or SystemRandomness(), make=False)
@@ -63,19 +67,31 @@ def audit(
                 expected=expected.hex(),
                 found=found.hex(),
             )
-        known = []
-        if checkpoint is not None:
-            known.append(Known(_checked(checkpoint, found), "the checkpoint"))
-        last = seen(access.cache_dir, access.url)
-        if last is not None:
-            known.extend(_remembered(last, found))
-        report = Auditor(backend, found, time, progress or Quiet()).run(known, read_data=read_data)
+        known = _known(found, verified, checkpoint, seen(access.cache_dir, access.url))
+        auditor = Auditor(backend, found, time, progress or Quiet(), verified)
+        report = auditor.run(known, read_data=read_data)
         pin(access.cache_dir, access.url, found)
         if not any(problem.part == "log" for problem in report.problems):
             remember_seen(access.cache_dir, access.url, report.checkpoint)
     finally:
         backend.close()
     return report
+
+
+def _known(
+    store_id: bytes, receipt: Verified | None, checkpoint: str | None, last: str | None
+) -> list[Known]:
+    """What the log must agree with: a receipt, a checkpoint, and what the last audit left."""
+    known = [] if last is None else _remembered(last, store_id)
+    if receipt is not None:
+        if receipt.store_id != store_id:
+            raise InvalidEvidence(
+                "the receipt is of another store", expected=store_id.hex(), found=receipt.store_id.hex()
+            )
+        known.append(Known(receipt.checkpoint, "the receipt"))
+    if checkpoint is not None:
+        known.append(Known(_checked(checkpoint, store_id), "the checkpoint"))
+    return known
 
 
 def _checked(text: str, store_id: bytes) -> Checkpoint:

@@ -25,6 +25,7 @@ from artifactstore.progress import Progress, Quiet
 from artifactstore.store.listing import resolve
 from artifactstore.store.members import Members
 from artifactstore.store.opening import Access, Parts, refuse_other_parameters
+from artifactstore.store.receipts import Receipts
 from artifactstore.store.renewing import PROBED, drop_earlier, renewed
 
 T = TypeVar("T")
@@ -84,6 +85,11 @@ class OpenStore:
     def members(self) -> Members:
         """Its slot keys: who can unlock it, and adding more."""
         return Members(self, self._randomness)
+
+    @property
+    def receipts(self) -> Receipts:
+        """Receipts of versions that were purged."""
+        return Receipts(self)
 
     def close(self) -> None:
         """Close the index and the backend; the store is not used afterwards."""

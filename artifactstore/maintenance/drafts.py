@@ -1,0 +1,213 @@
+"""Drafts of receipts, made by a sweep while what it purges can still be read.
+
+Only pages and chunk lists are read, and of those only what is gone: memory is that of one pack and a few pages.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
+from typing import NamedTuple
+
+from artifactstore.catalog.receipts import DraftPlace, FinishedDraft
+from artifactstore.catalog.rows import VersionRow
+from artifactstore.clock import Randomness
+from artifactstore.content.packs import pack_up
+from artifactstore.errors import Damaged
+from artifactstore.format.commitment import SALT_BYTES, commitment_of
+from artifactstore.format.limits import CID_BYTES, CID_PREFIX_BYTES
+from artifactstore.format.pack import PackType
+from artifactstore.format.page import Content, chunks_root, decode_list
+from artifactstore.format.receipt import (
+    EVIDENCE_CHUNK_BYTES,
+    RECEIPT_ID_BYTES,
+    Below,
+    Draft,
+    Opened,
+    encode_draft,
+    evidence_of,
+    purge_of,
+)
+from artifactstore.ids import ArtifactName
+from artifactstore.keyring.keyring import Keyring
+from artifactstore.manifest.build import split_cids
+from artifactstore.manifest.read import Getter, Node, child_node, read_page, root_node
+from artifactstore.pack.writer import FinishedPack
+
+
+class PurgedVersion(NamedTuple):
+    """A version that a sweep purges."""
+
+    artifact: ArtifactName
+    number: int
+    row: VersionRow
+
+
+class Counts:
+    """Counts what evidence lists."""
+
+    def __init__(self) -> None:
+        self.of_gone = self.of_shared = self.of_unread = 0
+
+    def gone(self, prefixes: Iterable[bytes]) -> None:
+        """Chunks that only purged versions needed."""
+        self.of_gone += sum(1 for _ in prefixes)
+
+    def shared(self, count: int) -> None:
+        """Chunks that others need too."""
+        self.of_shared += count
+
+    def unread(self) -> None:
+        """A node that could not be read."""
+        self.of_unread += 1
+
+    @property
+    def all(self) -> tuple[int, int, int]:
+        """Gone, shared, unread."""
+        return self.of_gone, self.of_shared, self.of_unread
+
+
+class DraftWriter:
+    """Makes the drafts of one sweep. Used once, by one thread.
+
+    Args:
+        getter: Reads pages and lists.
+        keyring: Gives store id and keys.
+        is_gone: Whether only purged versions need a chunk, by the first 16 bytes of its cid.
+        randomness: Makes ids, salts and pack keys.
+
+    Attributes:
+        drafts: Of each version, in order, once all packs were taken.
+    """
+
+    def __init__(
+        self, getter: Getter, keyring: Keyring, is_gone: Callable[[bytes], bool], randomness: Randomness
+    ) -> None:
+        self._getter = getter
+        self._keyring = keyring
+        self._is_gone = is_gone
+        self._randomness = randomness
+        self._begun: list[tuple[FinishedDraft, int, int]] = []
+        self.drafts: list[FinishedDraft] = []
+
+    def packs(self, purged: Iterable[PurgedVersion]) -> Iterator[FinishedPack]:
+        """Yield packs that hold the drafts; the sweep stores and registers them."""
+        places: list[tuple[bytes, int]] = []
+        for pack in pack_up(self._keyring, PackType.RECEIPT, self._chunks(purged), self._randomness):
+            places.append((pack.added.name, pack.added.count))
+            yield pack
+        self.drafts = [
+            draft._replace(places=list(_places(places, start, stop))) for draft, start, stop in self._begun
+        ]
+
+    def _chunks(self, purged: Iterable[PurgedVersion]) -> Iterator[bytes]:
+        """The chunks of all drafts: of each what members need, then its evidence."""
+        made = 0
+        for version in purged:
+            start = made
+            draft = self._draft(version)
+            yield encode_draft(draft)
+            made += 1
+            hashing, counts = sha256(), Counts()
+            root = self._page(root_node(version.row.manifest))
+            for chunk in _joined(evidence_of(root, self._is_gone, counts)):
+                hashing.update(chunk)
+                yield chunk
+                made += 1
+            commitment = commitment_of(*version.artifact, version.row.manifest, version.row.salt)
+            purge = purge_of(draft, commitment, hashing.digest())
+            self._begun.append(
+                (
+                    FinishedDraft(draft.id, version.artifact, version.number, purge, counts.all, []),
+                    start,
+                    made,
+                )
+            )
+
+    def _draft(self, version: PurgedVersion) -> Draft:
+        row = version.row
+        assert row.deleted is not None
+        return Draft(
+            id=self._randomness.token(RECEIPT_ID_BYTES),
+            project=version.artifact.project,
+            name=version.artifact.name,
+            number=version.number,
+            slot=row.slot,
+            manifest=row.manifest,
+            version_salt=row.salt,
+            salt=self._randomness.token(SALT_BYTES),
+            deleted_ms=row.deleted.time_ms,
+            reason=row.deleted.reason,
+            requested_by=row.deleted.requested_by,
+        )
+
+    def _page(self, node: Node) -> Below:
+        def opened() -> Opened | None:
+            try:
+                page = read_page(self._getter, node)
+                if page.level:
+                    entries = zip(page.identities, page.contents, strict=True)
+                    return Opened([], [self._page(child_node(page, *entry)) for entry in entries])
+                plain = b"".join(content.cids for content in page.contents if not content.depth)
+                lists = [self._list_of(content) for content in page.contents if content.depth]
+            except Damaged:
+                return None
+            return Opened(_prefixes(plain), lists)
+
+        return Below(node.cid[:CID_PREFIX_BYTES], node.chunks, opened)
+
+    def _list_of(self, content: Content) -> Below:
+        return self._list(content.cids, content.depth, content.sizes[0], content.chunks)
+
+    def _list(self, cid: bytes, level: int, size: int, chunks: bytes) -> Below:
+        def opened() -> Opened | None:
+            try:
+                node = decode_list(self._getter.read(PackType.LIST, cid), level, size, "a chunk list")
+                if level == 1:
+                    return Opened(_prefixes(node.cids), [])
+                below = zip(split_cids(node.cids), node.sizes, strict=True)
+                return Opened(
+                    [],
+                    [
+                        self._list(one, level - 1, length, self._root_of(one, level - 1, length))
+                        for one, length in below
+                    ],
+                )
+            except Damaged:
+                return None
+
+        return Below(cid[:CID_PREFIX_BYTES], chunks, opened)
+
+    def _root_of(self, cid: bytes, level: int, size: int) -> bytes:
+        """The chunks root of a list node, which nothing above it says."""
+        node = decode_list(self._getter.read(PackType.LIST, cid), level, size, "a chunk list")
+        if level == 1:
+            return chunks_root(node.cids)
+        below = zip(split_cids(node.cids), node.sizes, strict=True)
+        return chunks_root(b"", [(one, self._root_of(one, level - 1, length)) for one, length in below])
+
+
+def _prefixes(joined: bytes) -> list[bytes]:
+    return [joined[at : at + CID_PREFIX_BYTES] for at in range(0, len(joined), CID_BYTES)]
+
+
+def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Pieces of evidence, as chunks of about one size."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= EVIDENCE_CHUNK_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+def _places(packs: Iterable[tuple[bytes, int]], start: int, stop: int) -> Iterator[DraftPlace]:
+    """Where chunks from one number to another lie, in packs of so many each."""
+    first = 0
+    for name, count in packs:
+        begin, end = max(start, first), min(stop, first + count)
+        if begin < end:
+            yield DraftPlace(name, begin - first, end - begin)
+        first += count
