@@ -100,7 +100,7 @@ class Catalog:
             write_position(txn, position)
 
     def load_state(self, named_in: Opened) -> None:
-        """Start from the state that a record names, when nothing is applied yet."""
+        """Start from the state that a record names, in place of all that was applied before it."""
         load_state(self._backend, self._environment, self._packs, self._keyring, named_in)
 
     def _apply_one(

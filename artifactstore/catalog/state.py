@@ -256,9 +256,10 @@ def _parts(
 def load_state(
     backend: Backend, environment: Environment, packs: PackTable, keyring: Keyring, named_in: Opened
 ) -> None:
-    """Fill an empty index from the state that a record names.
+    """Fill an index from the state that a record names, in place of what it has applied of the records before.
 
-    Its index packs stay unloaded, and chunks are looked up in them one by one until somebody needs them all.
+    Index packs that it has not loaded yet stay unloaded, and chunks are looked up in them one by one until somebody
+    needs them all. Known chunks stay known: the state and the records before it number packs alike.
 
     Raises:
         Damaged: The state is missing, altered, or not what the record names.
@@ -325,21 +326,27 @@ def _check_handovers(parts: Sequence[StateRows], head: StateHead, clear: Clear, 
 def _fill(environment: Environment, packs: PackTable, parts: Sequence[StateRows], position: Position) -> None:
     """Write a state's rows in two transactions, the position in the last.
 
-    A fill that is cut leaves the position at the start, and the next one writes the same rows again.
+    A fill that is cut leaves the position where it was and packs that are known early, and the next one writes the
+    same rows again.
     """
     with environment.write() as txn:
-        if read_position(txn).next_slot:
+        if read_position(txn).next_slot >= position.next_slot:
             return  # another process was faster
         for part in parts:
             for row in part.packs:
-                packs.add(txn, row.number, row.added, row.slot, row.key)
+                if packs.number_of(txn, row.added.name) is None:
+                    packs.add(txn, row.number, row.added, row.slot, row.key)
     with environment.write() as txn:
-        if read_position(txn).next_slot:
+        before = read_position(txn)
+        if before.next_slot >= position.next_slot:
             return
+        for table in _TABLES:
+            txn.clear(table)
         for part in parts:
             if part.rows and part.table in _TABLES:
                 txn.put_many(part.table, part.rows)
-        set_unloaded(txn, position.index_packs)
+        known = set(before.index_packs).difference(unloaded(txn))
+        set_unloaded(txn, [name for name in position.index_packs if name not in known])
         write_position(txn, position)
 
 

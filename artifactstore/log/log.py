@@ -6,6 +6,7 @@ is refused.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX, Backend
@@ -23,7 +24,8 @@ from artifactstore.errors import (
 from artifactstore.format.record import Clear, slot_name
 from artifactstore.index.tables import Position
 from artifactstore.keyring.keyring import Keyring
-from artifactstore.log.head import find_end, glance
+from artifactstore.log.consistency import grown_frontier
+from artifactstore.log.head import Glance, find_end, glance
 from artifactstore.log.merkle import append, root_of
 from artifactstore.log.records import Opened, examine, open_slot
 from artifactstore.log.signers import Signers
@@ -35,6 +37,8 @@ from artifactstore.log.tiles import Tiles
 _BATCH_RECORDS: Final = 256
 # Records of 4 MiB hold 90,000 index rows at most: what one transaction dirties is anonymous memory.
 _BATCH_BYTES: Final = 4 << 20
+# To be so far behind is worth looking for a state ahead, which takes six round trips or so.
+_JUMP_RECORDS_MIN: Final = 2048
 # A backend that fails, but answers, is asked again for a moment; a lost connection is waited for as everywhere else.
 _FAILING_PATIENCE_S: Final = 2.0
 _SEND_PAUSE_S: Final = 0.1
@@ -64,7 +68,7 @@ class Applier(Protocol):
         ...
 
     def load_state(self, named_in: Opened) -> None:
-        """Start from the state that a record names, when nothing is applied yet."""
+        """Start from the state that a record names, in place of all that was applied before it."""
         ...
 
 
@@ -110,8 +114,16 @@ class Log:
         if position.next_slot == 0 and not from_start:
             start = self._start(applier)
             position = applier.position()
-        tail = Tail(self._slots, self._tiles, self.signers, self._clock, position, start)
+        tail = self._tail(position, start)
+        may_jump = start is None and not from_start
         while batch := self._read_batch(position, tail):
+            if may_jump and tail.farthest - position.next_slot >= _JUMP_RECORDS_MIN:
+                may_jump = False
+                start = self._jump(applier, position)
+                if start is not None:
+                    position = applier.position()
+                    tail = self._tail(position, start)
+                    continue
             applier.apply(batch)
             position = applier.position()
             tail.forget(position.next_slot)
@@ -194,6 +206,9 @@ class Log:
             at = frame.clear.sweep_slot
         return names
 
+    def _tail(self, position: Position, start: Start | None) -> Tail:
+        return Tail(self._slots, self._tiles, self.signers, self._clock, position, start)
+
     def _read_batch(self, position: Position, tail: Tail) -> list[Opened]:
         """The next slots, verified; none at the head."""
         while True:
@@ -247,17 +262,50 @@ class Log:
             start = read_start(self._slots, self._tiles, end)
         if start.last is not None and start.last.generation > self._keyring.generation:
             raise GenerationPassed
-        at = start.named
-        if at is None:
-            return start
-        data = start.slots.get(at)
-        frame = None if data is None else examine(data, at, self.signers)
+        if start.named is not None:
+            self._load(applier, self._naming(start.named, start), start.last)
+        return start
+
+    def _jump(self, applier: Applier, position: Position) -> Start | None:
+        """Jump to the newest state over many records that were not applied; return what was read of the log.
+
+        Only where the log of the record that names it goes on from what this client has applied (invariant 7), in the
+        same generation. None where that can't be told, or where there is nothing to be won: then the records are read
+        one by one, and what is wrong with them shows.
+        """
+        seen = Glance(None, position.next_slot - 1, None)
+        start = read_start(self._slots, self._tiles, find_end(self._slots, seen, self.signers))
+        if start.named is None or start.named - position.next_slot < _JUMP_RECORDS_MIN:
+            return None
+        with suppress(Damaged):
+            named_in = self._naming(start.named, start)
+            clear = named_in.clear
+            grown = grown_frontier(
+                self._slots, self._tiles, position.frontier, position.next_slot, start.named
+            )
+            if (
+                grown is not None
+                and clear is not None
+                and clear.root == root_of(grown)
+                and clear.sweep_slot == position.sweep_slot
+            ):
+                applier.load_state(named_in)
+                return start
+        return None
+
+    def _naming(self, slot: int, start: Start) -> Opened:
+        """The record that names a state, opened.
+
+        Its root is taken at its word: whoever applies records after the state holds it against theirs.
+        """
+        data = start.slots.get(slot)
+        frame = None if data is None else examine(data, slot, self.signers)
         if data is None or frame is None:
             raise Damaged(
-                f"{slot_name(at)}, which names the store's state, is missing or void", object=slot_name(at)
+                f"{slot_name(slot)}, which names the store's state, is missing or void",
+                object=slot_name(slot),
             )
-        self._load(applier, self._reopened(data, frame.clear), start.last)
-        return start
+        return self._reopened(data, frame.clear)
 
     def _load(self, applier: Applier, named_in: Opened, last: Clear | None) -> None:
         """Start from a state, and hold against it what was taken at its word to find it."""

@@ -36,6 +36,9 @@ _HOLE_PAUSE_S: Final = 1.0
 class Tail:
     """The bytes of a log's slots from one on. Used by one thread.
 
+    Attributes:
+        farthest: The highest slot that was seen filled.
+
     Args:
         slots: The log's slots.
         tiles: Its tiles.
@@ -58,6 +61,7 @@ class Tail:
         self._tiles = tiles
         self._signers = signers
         self._clock = clock
+        self.farthest = position.next_slot - 1
         self._head: int | None = None
         # The first slot that the last look found absent, and those filled beyond it.
         self._gap: tuple[int, list[int]] | None = None
@@ -169,9 +173,10 @@ class Tail:
                 self._bytes[at] = data
                 self._from_tiles.discard(at)
         # A log that goes on for twice what was seen is read in lots twice as large.
-        farthest = filled[-1] - wanted[-1] if filled else 0
-        self._reads = min(_READ_MAX, max(1, 2 * farthest))
-        self._far = farthest >= DATA_TILE_WIDTH
+        self.farthest = max(self.farthest, *wanted[:1], *filled)
+        ahead = filled[-1] - wanted[-1] if filled else 0
+        self._reads = min(_READ_MAX, max(1, 2 * ahead))
+        self._far = ahead >= DATA_TILE_WIDTH
         absent = next((at for at, data in zip(wanted, answers, strict=True) if data is None), None)
         if absent is not None:
             read = [at for at, data in zip(wanted, answers, strict=True) if at > absent and data is not None]
@@ -190,7 +195,9 @@ class Tail:
                 if at >= slot and at not in self._bytes:
                     self._bytes[at] = data
                     self._from_tiles.add(at)
-        if not found[-1]:
+        if found[-1]:
+            self.farthest = numbers.stop * DATA_TILE_WIDTH - 1
+        else:
             # The log ends before the last of them.
             self._next_tile = None
         # The last record of them, as it lies in its slot, signs for what the tiles say of those before it.

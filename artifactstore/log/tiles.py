@@ -57,6 +57,20 @@ class Tiles:
             map(answer_of, self._backend.together([partial(self.read_data, number) for number in numbers]))
         )
 
+    def read_hashes(self, places: Sequence[tuple[int, int]]) -> list[list[bytes]]:
+        """What Merkle tiles say, asked for together; nothing of one that can't be had.
+
+        Args:
+            places: (Level, number) of each.
+        """
+        names = [tile_name(*place) for place in places]
+        answers = self._backend.get_many(names, limit_bytes=TILE_WIDTH * HASH_BYTES)
+        return [[] if isinstance(answer, ArtifactStoreError) else _hashes(answer) for answer in answers]
+
+    def is_valid(self, data: bytes, slot: int) -> bool:
+        """Whether a slot's bytes are a valid record."""
+        return examine(data, slot, self._signers) is not None
+
     def write(self, name: str) -> None:
         """Write a tile anew, from the records or from the tiles below it.
 
@@ -114,5 +128,11 @@ class Tiles:
         for slot, data in zip(slots, self._slots.read_many(slots), strict=True):
             if data is None:
                 raise Damaged(f"{slot_name(slot)} is missing", object=slot_name(slot))
-            found.append(None if examine(data, slot, self._signers) is None else data)
+            found.append(data if self.is_valid(data, slot) else None)
         return found
+
+
+def _hashes(tile: bytes) -> list[bytes]:
+    """The hashes of a tile; none when it is cut."""
+    found = [tile[at : at + HASH_BYTES] for at in range(0, len(tile), HASH_BYTES)]
+    return found if len(tile) == TILE_WIDTH * HASH_BYTES else []
