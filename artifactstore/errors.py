@@ -8,7 +8,8 @@ and a next step that a person can take. The tree::
     ├── NotFoundError         3   NoSuchPath, NoSuchStore, NoSuchProject, NoSuchArtifact, NoSuchVersion,
     │                             NoSuchEntry, NoSuchReceipt, Deleted
     ├── ConflictError         4   DestinationExists, StoreExists, ForeignContents, NewerStore, SourceChanged,
-    │                             InvalidSource, PathCollision, PreconditionFailed, UntrustedBackend
+    │                             InvalidSource, PathCollision, PreconditionFailed, SweptMeanwhile,
+    │                             ClockSkewed, ObjectLocked, UntrustedBackend
     ├── AccessError           5   KeyMissing, WrongKey, KeyExposed, KeyDamaged, CacheShared,
     │                             PermissionRefused
     ├── Damaged               6   RolledBack, HostileManifest, StillThere, InvalidEvidence
@@ -219,6 +220,13 @@ class PreconditionFailed(ConflictError):
     """Another writer changed what this operation relied on."""
 
     kind = "precondition-failed"
+
+
+class SweptMeanwhile(PreconditionFailed):
+    """Another sweep came between a plan and its own record."""
+
+    kind = "swept-meanwhile"
+    advice = "plan it anew: artifactstore gc"
 
 
 class ClockSkewed(ConflictError):

@@ -246,3 +246,12 @@ def get_slot(txn: ReadTransaction, slot_id: bytes) -> SlotRow | None:
 def put_slot(txn: WriteTransaction, slot_id: bytes, row: SlotRow) -> None:
     """Write what is known of a slot key."""
     txn.put(SLOTS, slot_id, encode(row))
+
+
+def move_slot(txn: WriteTransaction, slot_id: bytes, to: bytes | None) -> None:
+    """Forget what is known of a slot key, or say it of the one that takes its place."""
+    data = txn.get(SLOTS, slot_id)
+    if data is not None:
+        txn.delete(SLOTS, slot_id)
+        if to is not None:
+            txn.put(SLOTS, to, bytes(data))

@@ -4,13 +4,14 @@ It is made by purging in a transaction of the index that is then given up, so th
 of the same rules as everything else. Index packs that name condemned packs are written anew without them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from artifactstore.backend.base import Backend
 from artifactstore.catalog.generation import Purged
 from artifactstore.catalog.purging import drop_packs, drop_pushes, purge_versions
 from artifactstore.catalog.receipts import FinishedDraft, put_receipts
+from artifactstore.catalog.rows import move_slot
 from artifactstore.catalog.state import state_parts, tail_segments
 from artifactstore.clock import Randomness
 from artifactstore.content.packs import (
@@ -40,6 +41,7 @@ class Sweeping(NamedTuple):
         purged: Versions.
         condemned: Names of packs.
         expired: Ids of pushes.
+        moved: Slot keys that go, by id: None, or the id of the slot key that takes its place.
         time_ms: When.
         drafts: Of the receipts that it issues.
     """
@@ -47,6 +49,7 @@ class Sweeping(NamedTuple):
     purged: Sequence[tuple[ArtifactName, int]]
     condemned: frozenset[bytes]
     expired: Sequence[bytes]
+    moved: Mapping[bytes, bytes | None]
     time_ms: int
     drafts: Sequence[FinishedDraft]
 
@@ -157,6 +160,8 @@ def _take_out(
     drop_packs(txn, packs, sweeping.condemned)
     drop_pushes(txn, sweeping.expired)
     put_receipts(txn, slot, sweeping.drafts)
+    for old, new in sweeping.moved.items():
+        move_slot(txn, old, new)
 
 
 def _split(

@@ -170,39 +170,66 @@ def key_list(options: CommonOptions) -> None:
     session.result({"slots": [slot_shape(slot) for slot in slots]}, slot_lines(slots))
 
 
-@key.command(epilog=example("artifactstore key remove SLOT"))
+@key.command(epilog=example("artifactstore key remove 0c3f5f7d"))
 @click.argument("slot")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @common_options
-def remove(_: CommonOptions, slot: str) -> None:
-    """Remove a slot: not in this release, for it needs a sweep, which makes new keys."""
-    raise _needs_sweep("a slot can't be removed", slot=slot)
+def remove(options: CommonOptions, slot: str, yes: bool) -> int:
+    """Remove SLOT, as `key list` shows it or by its first digits, and give the store new keys.
+
+    Its owner can open nothing that is written from then on, and nothing that is in the bucket from then on; what
+    was read or copied before stays read.
+    """
+    from artifactstore.cli.session import Session
+    from artifactstore.cli.shapes import slot_shape
+
+    session = Session(options)
+    with session.open_store() as store:
+        if not session.confirmed(f"remove slot {slot}, and give the store new keys?", yes=yes):
+            return 1
+        gone = store.members.remove(slot)
+        generation = store.members.generation
+    named = f" of {gone.name}" if gone.name else ""
+    session.summary(
+        {"removed": slot_shape(gone), "generation": generation},
+        [f"removed slot {gone.id}{named}; generation {generation} of keys begins"],
+    )
+    return 0
 
 
 @key.command(epilog=example("artifactstore key rotate"))
 @common_options
-def rotate(_: CommonOptions) -> None:
-    """Make new keys for the store: not in this release, for it needs a sweep."""
-    raise _needs_sweep("keys can't be rotated")
+def rotate(options: CommonOptions) -> None:
+    """Give the store new keys, sealed to the same slots; no data is encrypted again."""
+    from artifactstore.cli.session import Session
+
+    session = Session(options)
+    with session.open_store() as store:
+        generation = store.members.rotate()
+    session.summary({"generation": generation}, [f"generation {generation} of keys begins"])
 
 
 @key.command(name="passphrase", epilog=example("artifactstore key passphrase"))
+@click.argument("slot", required=False)
 @common_options
-def change_passphrase(_: CommonOptions) -> None:
-    """Change a passphrase: not in this release, for the old one goes only with a sweep."""
-    raise _needs_sweep(
-        "a passphrase can't be changed",
-        next_step="add a new one with `artifactstore key add --passphrase`; the old one goes on opening the store",
-    )
+def change_passphrase(options: CommonOptions, slot: str | None) -> None:
+    """Change a passphrase, and give the store new keys that the old one does not open.
 
+    SLOT says whose, as `key list` shows it; without it yours is meant, or the only one there is.
+    """
+    from artifactstore.cli.asking import ask_new_passphrase
+    from artifactstore.cli.session import Session
+    from artifactstore.cli.shapes import slot_shape
 
-def _needs_sweep(what: str, next_step: str | None = None, **facts: object) -> Exception:
-    from artifactstore.errors import Unsupported
-
-    return Unsupported(
-        f"{what} by this release: that needs a sweep, which it does not have yet",
-        next_step=next_step
-        or "until then make a new store without the member, and push there what must stay secret",
-        **facts,
+    session = Session(options)
+    with session.open_store() as store:
+        members = store.members
+        members.refuse_read_only()
+        changed = members.change_passphrase(ask_new_passphrase(), slot)
+        generation = members.generation
+    session.summary(
+        {"slot": slot_shape(changed), "generation": generation},
+        [f"changed the passphrase: slot {changed.id}; generation {generation} of keys begins"],
     )
 
 

@@ -5,7 +5,7 @@ Everything that the record names is stored and read back before it is claimed; n
 brought back is not purged, and keys and state are made anew for the next slot, with secrets that no attempts share.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -19,7 +19,7 @@ from artifactstore.catalog.swept import HeadMoved, Sweeping, SweptState, swept_s
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.locate import Locator
 from artifactstore.content.put import Chunk, ChunkWriter
-from artifactstore.errors import ClockSkewed, Damaged, PreconditionFailed
+from artifactstore.errors import ClockSkewed, Damaged, PreconditionFailed, SweptMeanwhile
 from artifactstore.format.limits import CID_PREFIX_BYTES, PACK_BYTES_MAX
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import RecordType
@@ -53,7 +53,20 @@ _NS_PER_MS: Final = 1_000_000
 _NS_PER_S: Final = 1_000_000_000
 _KEYS: Final = "keys/"
 
-ChangeMembers = Callable[[Sequence[Member]], Sequence[Member]]
+
+class MemberChange(NamedTuple):
+    """Who is to have the next generation's secrets.
+
+    Attributes:
+        change: Gives the members after, given those before; raises when that can't be.
+        moved: Slot keys that go, by id: None, or the id of the one that takes its place.
+    """
+
+    change: Callable[[Sequence[Member]], Sequence[Member]]
+    moved: Mapping[bytes, bytes | None]
+
+
+SAME_MEMBERS: Final = MemberChange(tuple, {})
 
 
 class SweepParts(NamedTuple):
@@ -102,7 +115,7 @@ class Sweeper:
         parts: What it runs through.
         plan: What it is to do.
         mark: The marks that the plan was made from.
-        members: Says for whom the next generation's secrets are, given for whom the last one's were.
+        members: Says for whom the next generation's secrets are.
         trust_clock: Go on where this machine's clock and the backend's differ by more than an hour.
     """
 
@@ -112,7 +125,7 @@ class Sweeper:
         plan: SweepPlan,
         mark: Mark,
         *,
-        members: ChangeMembers = tuple,
+        members: MemberChange = SAME_MEMBERS,
         trust_clock: bool = False,
     ) -> None:
         self._parts = parts
@@ -137,7 +150,8 @@ class Sweeper:
         """Do what the plan says, as of the very slot of its record.
 
         Raises:
-            PreconditionFailed: Another sweep was faster.
+            SweptMeanwhile: Another sweep was faster.
+            PreconditionFailed: Other writers were faster all the time.
             ClockSkewed: This machine's clock is not to be trusted.
             Damaged: Something that was just stored does not read back, or the store is not whole.
             PermissionRefused: This member may only read.
@@ -158,9 +172,7 @@ class Sweeper:
                 if claims == _LOST_BEFORE_INTENT:
                     parts.committer.commit([], kind=RecordType.INTENT)
             except GenerationPassed:
-                raise PreconditionFailed(
-                    "another sweep was faster", next_step="plan it anew: artifactstore gc"
-                ) from None
+                raise SweptMeanwhile("another sweep was faster") from None
         raise PreconditionFailed(
             f"other writers were faster {_CLAIMS_MAX} times", next_step="run it again: artifactstore gc"
         )
@@ -262,6 +274,7 @@ class Sweeper:
             [(parse_artifact_name(artifact), number) for artifact, number in self._purge],
             frozenset(self._condemned),
             sorted(self._expired),
+            self._members.moved,
             parts.clock.now_ns() // _NS_PER_MS,
             drafts,
         )
@@ -324,12 +337,13 @@ class Sweeper:
         parts = self._parts
         keyring = parts.keyring
         current = current_keys(parts.backend, keyring.store_id, position.keys)
-        members = list(self._members([member_of(slot) for slot in current.slots]))
+        members = list(self._members.change([member_of(slot) for slot in current.slots]))
+        own = self._members.moved.get(keyring.slot_id) or keyring.slot_id
         secrets = next_secrets(keyring.secrets, parts.randomness)
         made: list[Keyring] = []
         for _ in range(2):
             data = make_keys_object(keyring.store_id, keyring.generation + 1, secrets, members)
-            made.append(keyring_of(data, keyring.slot_id, secrets))
+            made.append(keyring_of(data, own, secrets))
             store_keys(parts.backend, made[-1].keys_object, data)
         return made[0], [one.keys_object for one in made]
 

@@ -5,19 +5,21 @@ from typing import Final, NamedTuple
 import msgspec
 
 from artifactstore.content.put import ChunkWriter
-from artifactstore.errors import PreconditionFailed, UsageError
+from artifactstore.errors import PreconditionFailed, SweptMeanwhile, UsageError
 from artifactstore.executors import Executors
 from artifactstore.format.operations import Configure
 from artifactstore.maintenance.erase import Left, erase, erase_condemned
 from artifactstore.maintenance.mark import Mark
 from artifactstore.maintenance.survey import EXPIRY_MS_DEFAULT, SurveyParts, survey
-from artifactstore.maintenance.sweep import ChangeMembers, Sweeper, SweepParts, Swept
+from artifactstore.maintenance.sweep import SAME_MEMBERS, MemberChange, Sweeper, SweepParts, Swept
 from artifactstore.maintenance.sweep_plan import THRESHOLD_DEFAULT, SweepPlan, plan_sweep
 from artifactstore.progress import Progress
+from artifactstore.store.members import Members
 from artifactstore.store.opened import OpenStore
 
 _NS_PER_MS: Final = 1_000_000
 _MS_PER_S: Final = 1000
+_RESWEEPS_MAX: Final = 8
 
 
 class PreparedSweep(NamedTuple):
@@ -70,6 +72,11 @@ class GcSummary(msgspec.Struct, frozen=True):
 
 class Collecting(OpenStore):
     """The part of a store that takes away what is deleted."""
+
+    @property
+    def members(self) -> Members:
+        """Its slot keys: who can unlock it, adding more, taking some away."""
+        return Members(self, self._randomness)
 
     def plan_gc(
         self,
@@ -131,7 +138,8 @@ class Collecting(OpenStore):
             progress: Told what happens; the store's own when None.
 
         Raises:
-            PreconditionFailed: Another sweep was faster, or nothing may be purged.
+            SweptMeanwhile: Another sweep was faster.
+            PreconditionFailed: Nothing may be purged.
             ClockSkewed: This machine's clock is not to be trusted.
             PermissionRefused: This member may only read.
         """
@@ -165,18 +173,40 @@ class Collecting(OpenStore):
             raise UsageError("a grace period is not negative")
         self._commit([Configure(round(seconds * _MS_PER_S))])
 
+    def resweep(self, members: MemberChange) -> GcSummary:
+        """Begin a generation with new secrets for other members; nothing is purged that was not before.
+
+        Raises:
+            PreconditionFailed: Others sweep faster than this client can.
+            PermissionRefused: This member may only read.
+        """
+        for attempt in range(1, _RESWEEPS_MAX + 1):
+            self.before_writing()
+            position = self.refresh()
+            plan = SweepPlan(position.next_slot)
+            prepared = PreparedSweep(plan, Mark(self._parts.reader), self._parts.keyring.generation)
+            try:
+                # No age matters here, so neither does the clock.
+                swept = self._sweep(prepared, members=members, trust_clock=True)
+            except SweptMeanwhile:
+                if attempt == _RESWEEPS_MAX:
+                    raise
+            else:
+                return self._erased((), swept, None)
+        raise AssertionError("the last attempt returns or raises")
+
     def _sweep(
         self,
         prepared: PreparedSweep,
         *,
-        members: ChangeMembers = tuple,
+        members: MemberChange = SAME_MEMBERS,
         trust_clock: bool = False,
         progress: Progress | None = None,
     ) -> Swept:
         """Run a sweep and go on in the generation that it begins."""
         before = self._parts
         if before.keyring.generation != prepared.generation:
-            raise PreconditionFailed("another sweep was faster", next_step="plan it anew: artifactstore gc")
+            raise SweptMeanwhile("another sweep was faster")
         with self._make_executors() as executors:
             parts = SweepParts(
                 before.backend,

@@ -1,4 +1,4 @@
-"""Members of a store: its slot keys, who they belong to, and adding more.
+"""Members of a store: its slot keys, who they belong to, adding more, taking some away, new keys.
 
 A slot is added by a signed record that names the next `keys/` object, which holds every slot of the one before and
 the new one. The object is stored and read back before the record is claimed (invariant 12); when another writer was
@@ -6,7 +6,7 @@ faster it is made anew on top of what that one left, so two who add at once both
 without a record count for nothing (invariant 19).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from artifactstore.catalog.rows import get_slot
@@ -28,11 +28,13 @@ from artifactstore.keyring.objects import current_keys, store_keys
 from artifactstore.keyring.passphrase import MEMORY_KIB, passphrase_member
 from artifactstore.keyring.phrase import new_phrase, pair_of_phrase
 from artifactstore.keyring.request import parse_request
+from artifactstore.maintenance.sweep import MemberChange
 from artifactstore.store.opening import Parts
 from artifactstore.store.results import KeySlot
 
 T = TypeVar("T")
 _NS_PER_MS = 1_000_000
+_DIGITS_MIN = 4
 
 
 class Opened(Protocol):
@@ -53,6 +55,14 @@ class Opened(Protocol):
 
     def before_writing(self) -> None:
         """Refuse who may only read, before anything is uploaded."""
+        ...
+
+    def resweep(self, members: MemberChange) -> object:
+        """Begin a generation with new secrets for other members."""
+        ...
+
+    def unlock_with(self, passphrase: str) -> None:
+        """Unlock the generations to come by a passphrase."""
         ...
 
 
@@ -89,6 +99,11 @@ class Members:
             )
             for slot, row in zip(keys.slots, rows, strict=True)
         )
+
+    @property
+    def generation(self) -> int:
+        """The generation of keys that this client has unlocked."""
+        return self._parts.keyring.generation
 
     def refuse_read_only(self) -> None:
         """Return if this member may write.
@@ -152,6 +167,103 @@ class Members:
         pair = pair_of_phrase(phrase)
         assert pair is not None
         return self._added(Member(pair.public, SlotKind.RECOVERY, read_only), name), phrase
+
+    def remove(self, slot: str) -> KeySlot:
+        """Take a slot away, and give the store new keys that are not sealed to it; return what it was.
+
+        It goes on reading what it could read before, in copies of the bucket that its owner has.
+
+        Args:
+            slot: Its id, or the first digits of it, at least 4.
+
+        Raises:
+            UsageError: No slot, or more than one, has such an id.
+            PreconditionFailed: It is the caller's own, or the last one that may write.
+            PermissionRefused: This member may only read.
+        """
+        found = self._named(slot)
+        own = self._parts.keyring.slot_id
+        if bytes.fromhex(found.id) == own:
+            raise PreconditionFailed(
+                f"slot {found.id} is the one that you unlock the store with",
+                next_step="unlock it with another slot to remove this one",
+                slot=found.id,
+            )
+
+        def without(members: Sequence[Member]) -> list[Member]:
+            return [one for one in members if slot_id_of(one.public).hex() != found.id]
+
+        self._store.resweep(MemberChange(without, {bytes.fromhex(found.id): None}))
+        return found
+
+    def rotate(self) -> int:
+        """Give the store new keys, sealed to the same slots; return the generation that they are of.
+
+        Raises:
+            PermissionRefused: This member may only read.
+        """
+        self._store.resweep(MemberChange(list, {}))
+        return self.generation
+
+    def change_passphrase(
+        self, passphrase: str, slot: str | None = None, *, memory_kib: int = MEMORY_KIB
+    ) -> KeySlot:
+        """Replace a passphrase by another, and give the store new keys that the old one does not open.
+
+        Args:
+            passphrase: The new one, at least 8 characters.
+            slot: Id of the slot, or first digits of it; the caller's own when None, else the only passphrase there is.
+            memory_kib: As for `add_passphrase`.
+
+        Raises:
+            UsageError: The passphrase is too short or too long, or it is not clear which slot is meant.
+            PermissionRefused: This member may only read.
+        """
+        found = self._passphrase_slot(slot)
+        old = bytes.fromhex(found.id)
+        member = passphrase_member(
+            passphrase,
+            self._parts.keyring.store_id,
+            self._randomness,
+            read_only=found.read_only,
+            memory_kib=memory_kib,
+        )
+        new = slot_id_of(member.public)
+
+        def changed(members: Sequence[Member]) -> list[Member]:
+            return [member if slot_id_of(one.public) == old else one for one in members]
+
+        if old == self._parts.keyring.slot_id:
+            self._store.unlock_with(passphrase)
+        self._store.resweep(MemberChange(changed, {old: new}))
+        return next(one for one in self.slots() if one.id == new.hex())
+
+    def _passphrase_slot(self, slot: str | None) -> KeySlot:
+        if slot is not None:
+            found = self._named(slot)
+            if found.kind != "passphrase":
+                raise UsageError(f"slot {found.id} is no passphrase's", slot=found.id)
+            return found
+        those = [one for one in self.slots() if one.kind == "passphrase"]
+        own = self._parts.keyring.slot_id.hex()
+        for one in those:
+            if one.id == own or len(those) == 1:
+                return one
+        raise UsageError(
+            f"{len(those) or 'no'} slots take a passphrase",
+            next_step="say which is meant, as `artifactstore key list` shows it",
+        )
+
+    def _named(self, slot: str) -> KeySlot:
+        """The slot of an id or of its first digits."""
+        found = [one for one in self.slots() if len(slot) >= _DIGITS_MIN and one.id.startswith(slot.lower())]
+        if len(found) != 1:
+            raise UsageError(
+                f"{'no slot' if not found else 'more than one slot'} has an id that begins with {slot!r}",
+                next_step="list the slots with `artifactstore key list`",
+                slot=slot,
+            )
+        return found[0]
 
     def _added(self, member: Member, name: str) -> KeySlot:
         check_name(name, "member")

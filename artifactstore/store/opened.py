@@ -23,7 +23,6 @@ from artifactstore.log.log import GenerationPassed
 from artifactstore.manifest.read import Getter
 from artifactstore.progress import Progress, Quiet
 from artifactstore.store.listing import resolve
-from artifactstore.store.members import Members
 from artifactstore.store.opening import Access, Parts, refuse_other_parameters
 from artifactstore.store.receipts import Receipts
 from artifactstore.store.renewing import PROBED, drop_earlier, renewed
@@ -82,11 +81,6 @@ class OpenStore:
         return self._parts
 
     @property
-    def members(self) -> Members:
-        """Its slot keys: who can unlock it, and adding more."""
-        return Members(self, self._randomness)
-
-    @property
     def receipts(self) -> Receipts:
         """Receipts of versions that were purged."""
         return Receipts(self)
@@ -134,6 +128,11 @@ class OpenStore:
         refuse_other_parameters(position.parameters)
         return position
 
+    def unlock_with(self, passphrase: str) -> None:
+        """Unlock the generations to come by a passphrase, instead of what unlocked this one."""
+        ways = self._access.ways._replace(pair=None, passphrase=passphrase, password_command=None)
+        self._access = self._access._replace(ways=ways)
+
     def across(self, act: Callable[[], T]) -> T:
         """Do something that follows the log, again with the keys of the next generation when a sweep is met."""
         while True:
@@ -152,7 +151,10 @@ class OpenStore:
         """Unlock the current generation, unless another thread has."""
         if self._parts is before:
             self._retired.append(before.environment)
-            self._parts = renewed(self._access, before, self._clock, self._randomness)
+            self._parts, pair = renewed(self._access, before, self._clock, self._randomness)
+            if self._access.ways.passphrase is not None:
+                ways = self._access.ways._replace(pair=pair, passphrase=None)
+                self._access = self._access._replace(ways=ways)
             self._stale = True
 
     def _commit(self, operations: Sequence[Operation]) -> str:

@@ -12,6 +12,7 @@ from artifactstore.errors import ArtifactStoreError, Damaged, WrongKey
 from artifactstore.index.environment import Environment, IndexBroken, destroy
 from artifactstore.index.places import earlier_folders
 from artifactstore.index.tables import META, STAT, TABLES, read_position
+from artifactstore.keyring.keyfile import KeyPair
 from artifactstore.keyring.objects import read_keys
 from artifactstore.keyring.unlocking import unlock_by
 from artifactstore.log.head import find_end, glance
@@ -24,8 +25,8 @@ PROBED: Final = b"probed"
 _ROWS_PER_TRANSACTION: Final = 50_000
 
 
-def renewed(access: Access, parts: Parts, clock: Clock, randomness: Randomness) -> Parts:
-    """The same store with the secrets of its current generation.
+def renewed(access: Access, parts: Parts, clock: Clock, randomness: Randomness) -> tuple[Parts, KeyPair]:
+    """The same store with the secrets of its current generation, and the slot key that opened them.
 
     Raises:
         WrongKey: A sweep removed the slot key.
@@ -39,7 +40,7 @@ def renewed(access: Access, parts: Parts, clock: Clock, randomness: Randomness) 
         raise Damaged("the log holds no valid record")
     kept = KeptKeys(parts.backend, access.cache_dir)
     try:
-        keyring, _ = unlock_by(
+        keyring, pair = unlock_by(
             access.ways, (read_keys(kept, store_id, digest) for digest in clear.keys), parts.backend.url
         )
     except WrongKey as error:
@@ -59,7 +60,7 @@ def renewed(access: Access, parts: Parts, clock: Clock, randomness: Randomness) 
     before = [digest for digest in kept.current(store_id) if digest not in clear.keys]
     before.append(bytes.fromhex(parts.keyring.keys_object.removeprefix("keys/")))
     kept.keep_only(store_id, clear.keys, before)
-    return made
+    return made, pair
 
 
 def drop_earlier(folder: Path) -> None:

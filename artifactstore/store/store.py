@@ -12,7 +12,6 @@ from artifactstore.ids import parse_artifact_name
 from artifactstore.manifest.read import entries
 from artifactstore.progress import Progress
 from artifactstore.store import listing
-from artifactstore.store.collecting import Collecting
 from artifactstore.store.deleting import Deleting
 from artifactstore.store.finding import Finding
 from artifactstore.store.opened import MakeExecutors
@@ -36,7 +35,7 @@ from artifactstore.transfer.pull import PullParts, pull
 from artifactstore.transfer.scan import Apart, scan
 
 
-class Store(Pushing, Deleting, Collecting, Finding, Upkeep):
+class Store(Pushing, Deleting, Finding, Upkeep):
     """One store: a URL with one log, one key set and one dedup domain.
 
     Made by `Store.create` and `Store.open`; a context manager. Thread-safe: several threads may push, pull and read

@@ -16,12 +16,12 @@ from artifactstore.maintenance.repair import Repairer, RepairParts, RepairSummar
 from artifactstore.maintenance.repair_plan import RepairPlan, plan_repair
 from artifactstore.progress import Progress
 from artifactstore.store import listing
-from artifactstore.store.opened import OpenStore
+from artifactstore.store.collecting import Collecting
 from artifactstore.store.opening import with_empty_index, without_memory
 from artifactstore.store.results import IndexInfo, LogEntry, StoreInfo
 
 
-class Upkeep(OpenStore):
+class Upkeep(Collecting):
     """The part of a store that looks after it."""
 
     def log(self, *, limit: int | None = None) -> Iterator[LogEntry]:

@@ -70,12 +70,3 @@ def test_a_request_is_one_line_and_makes_a_key(run: Run, home: Path) -> None:
 def test_one_way_is_added_at_a_time(run: Run, words: list[str]) -> None:
     """None, or two at once, is a slip."""
     assert run("key", "add", *words).code == 2
-
-
-@pytest.mark.parametrize("words", [["remove", "0c3f"], ["rotate"], ["passphrase"]], ids=" ".join)
-def test_what_needs_a_sweep_says_so(run: Run, words: list[str]) -> None:
-    """It exists, does nothing, and names what to do until it can."""
-    done = run("key", *words, "--json")
-    assert (done.code, done.error["kind"]) == (2, "unsupported")
-    assert "sweep" in done.error["message"]
-    assert done.error["next_step"]

@@ -355,3 +355,83 @@ def test_a_pickled_store_asks_nobody(tmp_path: Path, store: Store) -> None:
         assert WORDS not in repr(opened._access)
         with pickle.loads(packed) as again:
             assert again.version("p/n").number == 0
+
+
+# --- taking away --------------------------------------------------------------------------------------------------
+
+
+def test_who_is_removed_opens_nothing_any_more(tmp_path: Path, store: Store) -> None:
+    """Not what is written later, nor what lies in the bucket now; the others go on, and find the list shorter."""
+    for name in ("ana", "ben"):
+        store.members.add(asked(tmp_path, name))
+    with client(tmp_path, "ana") as ana, client(tmp_path, "ben") as ben:
+        assert ana.version("p/n").number == ben.version("p/n").number == 0
+        gone = store.members.remove(next(slot.id for slot in store.members.slots() if slot.name == "ana")[:8])
+        assert gone.name == "ana"
+        write_tree(tmp_path / "in", {"b": b"later"})
+        store.push([tmp_path / "in"], "p/n")
+        assert ben.version("p/n").number == 1
+        assert [slot.name for slot in ben.members.slots()] == ["", "ben"]
+        with pytest.raises(WrongKey, match="opens no slot"):
+            ana.version("p/n")
+        with pytest.raises(WrongKey):
+            ana.push([tmp_path / "in"], "p/n")
+    with pytest.raises(WrongKey):
+        client(tmp_path, "ana")
+    stored = {path.name: path.read_bytes() for path in (tmp_path / "store" / "keys").iterdir()}
+    assert len(stored) == 2
+    assert not any(bytes.fromhex(gone.id) in data for data in stored.values())
+
+
+def test_the_slot_that_one_unlocks_with_stays(store: Store) -> None:
+    """Nobody locks themselves out; an id that fits none, or several, says so."""
+    (own,) = store.members.slots()
+    with pytest.raises(PreconditionFailed, match="you unlock the store with"):
+        store.members.remove(own.id)
+    for slot in ("", "abc", "0" * 32):
+        with pytest.raises(UsageError, match="no slot"):
+            store.members.remove(slot)
+
+
+def test_keys_are_rotated_for_the_same_slots(tmp_path: Path, store: Store) -> None:
+    """Everybody goes on, with a generation of new keys; the objects of the one before are gone."""
+    store.members.add(asked(tmp_path, "ana"), read_only=True)
+    with client(tmp_path, "ana") as ana:
+        assert store.members.rotate() == 1
+        assert ana.version("p/n").number == 0
+        assert ana.members.generation == 1
+        with pytest.raises(PermissionRefused):
+            ana.members.rotate()
+    assert store.members.rotate() == 2
+    with client(tmp_path, "ana") as ana:
+        ana.pull("p/n", tmp_path / "out")
+    assert read_tree(tmp_path / "out") == {"a": b"data"}
+
+
+def test_a_passphrase_is_changed_by_its_owner(tmp_path: Path, store: Store) -> None:
+    """The old one opens nothing; the client that changed it goes on, and the name stays with the slot."""
+    add_passphrase(store)
+    with Store.open(tmp_path / "store", passphrase=WORDS, cache_dir=tmp_path / "typing") as typing:
+        changed = typing.members.change_passphrase("another one altogether", memory_kib=ARGON_MEMORY_KIB_MIN)
+        assert (changed.name, changed.kind) == ("typist", "passphrase")
+        typing.push([tmp_path / "in"], "p/n", tags=["changed"])
+    with pytest.raises(WrongKey):
+        Store.open(tmp_path / "store", passphrase=WORDS, cache_dir=tmp_path / "later")
+    with Store.open(
+        tmp_path / "store", passphrase="another one altogether", cache_dir=tmp_path / "later"
+    ) as later:
+        assert later.version("p/n").tags == ("changed",)
+    assert store.version("p/n").number == 0
+
+
+def test_two_who_change_keys_at_once_both_succeed(tmp_path: Path, store: Store) -> None:
+    """One sweep is on top of the other."""
+    store.members.add(asked(tmp_path, "ana"))
+    store.members.add(asked(tmp_path, "ben"))
+    with client(tmp_path, "ana") as ana:
+        ben = next(slot.id for slot in store.members.slots() if slot.name == "ben")
+        before = ana.members.generation
+        store.members.rotate()
+        ana.members.remove(ben)
+        assert ana.members.generation == before + 2
+    assert [slot.name for slot in store.members.slots()] == ["", "ana"]
