@@ -32,6 +32,10 @@ _NEEDS: Final = {
         "write": "s3:PutObject",
         "list": "s3:ListBucket",
         "delete": "s3:DeleteObject",
+        "erase": (
+            "s3:ListBucketVersions, s3:ListBucketMultipartUploads, s3:DeleteObject, s3:DeleteObjectVersion and"
+            " s3:AbortMultipartUpload"
+        ),
     },
     "gs": {
         "read": "storage.objects.get",
@@ -40,7 +44,13 @@ _NEEDS: Final = {
         "delete": "storage.objects.delete",
     },
 }
-_DOING: Final = {"read": "reading", "write": "writing", "list": "listing", "delete": "deleting"}
+_DOING: Final = {
+    "read": "reading",
+    "write": "writing",
+    "list": "listing",
+    "delete": "deleting",
+    "erase": "erasing",
+}
 _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 _SLOW: Final = frozenset(
     {
@@ -62,7 +72,7 @@ def classified(error: BaseException, url: str, name: str, doing: str = "read") -
         error: What was raised.
         url: The backend's URL, without credentials.
         name: The object it was about.
-        doing: `read`, `write`, `list` or `delete`: which permission a refusal is about.
+        doing: `read`, `write`, `list`, `delete` or `erase`: which permission a refusal is about.
     """
     found = _from_code(code_of(error), error, url, name)
     status = status_of(error)
@@ -100,7 +110,7 @@ def refused(error: BaseException, url: str, name: str, doing: str) -> Permission
     scheme = url.partition("://")[0].lower().replace("s3a", "s3").replace("gcs", "gs")
     needs = _NEEDS.get(scheme, {}).get(doing, f"permission for {_DOING[doing]}")
     step = f"these credentials need {needs}; give them that, or use others"
-    if doing == "delete":
+    if doing in {"delete", "erase"}:
         step += ", unless an object lock keeps it: then it can't be deleted before its time is over"
     return PermissionRefused(
         f"{_DOING[doing]} {name or 'anything'} in {url} was refused: {error}",

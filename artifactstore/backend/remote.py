@@ -34,6 +34,7 @@ from artifactstore.backend.base import (
 )
 from artifactstore.backend.classifying import classified, status_of, written
 from artifactstore.backend.options import library_options
+from artifactstore.backend.remains import Remains
 from artifactstore.errors import (
     ArtifactStoreError,
     ConnectionLost,
@@ -58,6 +59,7 @@ _EXTRAS = {
 }
 _CONFLICT = 409
 _PRECONDITION_FAILED = 412
+_S3 = frozenset({"s3", "s3a"})
 _MODIFIED_KEYS = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
 _SECRET_PARTS = re.compile(r"(?<=://)[^/@]*@|[?#].*$")
 
@@ -225,6 +227,21 @@ class FsspecBackend(Backend):
         except ObjectMissing:
             return
 
+    def erase(self, name: str) -> None:
+        """Delete an object in every form that the backend keeps of it; on S3 that is every version."""
+        with self._classifying(name, "erase"):
+            done = self._is_s3 and Remains(self._connected().call_s3, self.url).erase(name, self._path(name))
+        if not done:
+            self.delete(name)
+
+    def traces(self, name: str) -> bool:
+        """Say whether anything is left of an object, in any form that the backend keeps."""
+        with self._classifying(name, "erase"):
+            found = (
+                Remains(self._connected().call_s3, self.url).any(self._path(name)) if self._is_s3 else None
+            )
+        return self.exists(name) if found is None else found
+
     def together(self, calls: Sequence[Callable[[], T]]) -> Sequence[T | ArtifactStoreError]:
         """Make independent requests, at most `PARALLEL_REQUESTS_MAX` of them at once over all threads."""
         if len(calls) < 2:  # noqa: PLR2004 - one is not worth a thread
@@ -270,6 +287,10 @@ class FsspecBackend(Backend):
         return (
             method.__module__.startswith(_MODE_BY_KEYWORD) or "mode" in inspect.signature(method).parameters
         )
+
+    @property
+    def _is_s3(self) -> bool:
+        return self._full_url.partition("://")[0].lower() in _S3
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{check_object_name(name)}"
@@ -326,7 +347,7 @@ def _make_file_system(full_url: str, url: str, options: Mapping[str, Any]) -> tu
         raise Unsupported(f"{url} can't be opened: {error}", next_step="check the URL", url=url) from error
     except Exception as error:
         raise classified(error, url, "") from error
-    if scheme in {"s3", "s3a"}:
+    if scheme in _S3:
         # How often s3fs tries by itself (`options`, invariant 2).
         file_system.retries = 1
         file_system.close_session = _closer_in(os.getpid(), file_system.close_session)

@@ -259,6 +259,22 @@ class BackendConformance(ABC):
         backend.create("packs/aa/x", b"again")
         assert backend.get("packs/aa/x", limit_bytes=LIMIT_BYTES) == b"again"
 
+    def test_what_was_erased_leaves_no_trace(self, backend: Backend) -> None:
+        """However often an object was made and deleted, and one that never was; others stay."""
+        for data in (b"one", b"two"):
+            backend.put("packs/aa/x", data)
+            backend.delete("packs/aa/x")
+        backend.put("packs/aa/x", b"three")
+        backend.put("packs/aa/xx", b"other")
+        assert backend.traces("packs/aa/x")
+        for _ in range(2):
+            backend.erase("packs/aa/x")
+            assert not backend.exists("packs/aa/x")
+            assert not backend.traces("packs/aa/x")
+        backend.erase("never/was/there")
+        assert not backend.traces("never/was/there")
+        assert [info.name for info in backend.list("")] == ["packs/aa/xx"]
+
     # --- many at once ---
 
     def test_create_has_one_winner_of_twenty_threads(self, backend: Backend) -> None:

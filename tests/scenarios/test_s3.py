@@ -1,7 +1,9 @@
 """A store on a real S3 server: from the command line, over TLS, with few permissions, on odd buckets."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,9 +12,10 @@ import pytest
 import s3fs
 
 from artifactstore import Store
+from artifactstore.backend.remote import FsspecBackend
 from artifactstore.cli.main import main
 from artifactstore.config import PROJECT_FILE
-from artifactstore.errors import NoSuchStore, PermissionRefused, UntrustedServer
+from artifactstore.errors import NoSuchStore, ObjectLocked, PermissionRefused, UntrustedServer
 from artifactstore.testing.proxy import Fault, FaultProxy, Rule
 from tests.servers import BLIND, BUCKET, OWNER, READER, Server
 from tests.stores import make_store, noise, read_tree, reopened, write_tree
@@ -186,6 +189,126 @@ def test_versioned_and_locked_buckets_hold_stores(
     assert read_tree(tmp_path / "out") == TREE
     versions = owner.call_s3("list_object_versions", Bucket=bucket, Prefix="store/log/")["Versions"]
     assert len({found["Key"] for found in versions}) == len(versions), "no record was written twice"
+
+
+@pytest.fixture
+def versioned(owner: s3fs.S3FileSystem) -> Callable[..., str]:
+    """Makes a bucket that keeps old versions; with a time, each is locked for it."""
+
+    def made(name: str, locked_days: int = 0) -> str:
+        bucket = f"{name}-{os.getpid()}"
+        owner.call_s3("create_bucket", Bucket=bucket, ObjectLockEnabledForBucket=bool(locked_days))
+        if locked_days:
+            rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": locked_days}}
+            owner.call_s3(
+                "put_object_lock_configuration",
+                Bucket=bucket,
+                ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule},
+            )
+        else:
+            owner.call_s3(
+                "put_bucket_versioning", Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
+            )
+        return bucket
+
+    return made
+
+
+def kept(owner: s3fs.S3FileSystem, bucket: str, prefix: str) -> list[str]:
+    """Keys of all versions, markers and unfinished uploads."""
+    page = owner.call_s3("list_object_versions", Bucket=bucket, Prefix=prefix)
+    found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+    found += owner.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix).get("Uploads") or []
+    return [one["Key"] for one in found]
+
+
+def test_erasing_leaves_no_version_marker_or_upload(
+    versioned: Callable[..., str], owner: s3fs.S3FileSystem, s3_options: dict[str, Any]
+) -> None:
+    """And touches nothing of an object whose name begins alike."""
+    bucket = versioned("erased")
+    backend = FsspecBackend(f"s3://{bucket}/x", s3_options)
+    for _ in range(3):
+        backend.put("a", b"data")
+    backend.put("ab", b"other")
+    backend.delete("a")
+    backend.put("a", b"again")
+    backend.delete("a")
+    owner.call_s3("create_multipart_upload", Bucket=bucket, Key="x/a")
+    assert sorted(kept(owner, bucket, "x/")) == [*["x/a"] * 7, "x/ab"]
+    assert (backend.exists("a"), backend.traces("a")) == (False, True)
+    backend.erase("a")
+    assert kept(owner, bucket, "x/") == ["x/ab"]
+    assert (backend.traces("a"), backend.get("ab", limit_bytes=5)) == (False, b"other")
+    backend.erase("a")
+
+
+def test_what_a_lock_keeps_is_said_with_its_end(
+    versioned: Callable[..., str], owner: s3fs.S3FileSystem, s3_options: dict[str, Any]
+) -> None:
+    """It stays, its marker too, and the error tells until when."""
+    bucket = versioned("locked", locked_days=3)
+    backend = FsspecBackend(f"s3://{bucket}/x", s3_options)
+    backend.put("a", b"data")
+    backend.delete("a")
+    with pytest.raises(ObjectLocked) as caught:
+        backend.erase("a")
+    until = datetime.now(tz=UTC) + timedelta(days=3)
+    assert caught.value.facts["until"].startswith(
+        (f"{until:%Y-%m-%d}", f"{until - timedelta(hours=1):%Y-%m-%d}")
+    )
+    assert backend.traces("a")
+
+
+def test_gc_takes_every_version_from_a_versioned_bucket(
+    versioned: Callable[..., str],
+    owner: s3fs.S3FileSystem,
+    s3_options: dict[str, Any],
+    tmp_path: Path,
+    source: Path,
+) -> None:
+    """Nothing is left of what was condemned, and what was not deleted restores."""
+    bucket = versioned("swept")
+    with make_store(tmp_path, f"s3://{bucket}/store", storage_options=s3_options) as store:
+        store.push([write_tree(tmp_path / "old", {"a": noise(200_000, 77)})], "p/old")
+        store.push([source], "p/n")
+        before = set(kept(owner, bucket, "store/packs/"))
+        store.delete(["p/old:v0"], now=True)
+        done = store.gc(store.plan_gc())
+        assert (done.purged, done.left) == (("p/old:v0",), ())
+        gone = before - {f"store/{info.name}" for info in store._parts.backend.list("packs/")}
+        assert gone
+        assert not gone & set(kept(owner, bucket, "store/packs/"))
+        assert store.check(read_data=True).ok
+        store.pull("p/n", tmp_path / "out")
+    assert read_tree(tmp_path / "out") == TREE
+
+
+def test_gc_in_a_locked_bucket_says_until_when(
+    versioned: Callable[..., str], s3_options: dict[str, Any], tmp_path: Path, source: Path
+) -> None:
+    """The record stands, the store is whole, and what is left to delete is told with the end of its lock."""
+    bucket = versioned("kept", locked_days=1)
+    with make_store(tmp_path, f"s3://{bucket}/store", storage_options=s3_options) as store:
+        store.push([write_tree(tmp_path / "old", {"a": noise(200_000, 78)})], "p/old")
+        store.push([source], "p/n")
+        store.delete(["p/old:v0"], now=True)
+        done = store.gc(store.plan_gc())
+        assert done.purged == ("p/old:v0",)
+        assert done.left
+        assert all("is locked until 20" in left.reason for left in done.left)
+        assert store.check(read_data=True).ok
+
+
+def test_erasing_needs_permissions_that_the_error_names(
+    store: str, s3_server: Server, s3_options: dict[str, Any]
+) -> None:
+    """Whoever may not see versions can't say that none is left."""
+    FsspecBackend(store, s3_options).put("packs/x", b"x")
+    reader = FsspecBackend(store, s3_server.options(READER))
+    with pytest.raises(PermissionRefused) as caught:
+        reader.erase("packs/x")
+    assert "s3:DeleteObjectVersion" in caught.value.facts["needs"]
 
 
 def test_json_errors_name_the_endpoint_and_no_secret(
