@@ -8,7 +8,7 @@ and a next step that a person can take. The tree::
     ├── NotFoundError         3   NoSuchPath, NoSuchStore, NoSuchProject, NoSuchArtifact, NoSuchVersion,
     │                             NoSuchEntry, NoSuchReceipt, Deleted
     ├── ConflictError         4   DestinationExists, StoreExists, ForeignContents, NewerStore, SourceChanged,
-    │                             InvalidSource, PathCollision, PreconditionFailed, SweptMeanwhile,
+    │                             InvalidSource, PathCollision, PreconditionFailed, Denied, SweptMeanwhile,
     │                             ClockSkewed, ObjectLocked, UntrustedBackend
     ├── AccessError           5   KeyMissing, WrongKey, KeyExposed, KeyDamaged, CacheShared,
     │                             PermissionRefused
@@ -241,6 +241,15 @@ class ObjectLocked(ConflictError):
 
     kind = "object-locked"
     advice = "wait until the lock ends, then run `artifactstore gc --resume`"
+
+
+class Denied(ConflictError):
+    """A file was taken down, and the store takes it no more."""
+
+    kind = "denied"
+    advice = (
+        "leave the file out; if it may be kept again, lift the ban with `artifactstore takedown --allow FILE`"
+    )
 
 
 class UntrustedBackend(ConflictError):

@@ -10,6 +10,7 @@ import pytest
 from blake3 import blake3
 from pyfastcdc.cy import FastCDC
 
+from artifactstore.catalog.denied import DeniedRow
 from artifactstore.catalog.receipts import DraftPlace, ReceiptRow
 from artifactstore.catalog.rows import ArtifactRow, Deletion, SlotRow, VersionRow
 from artifactstore.chunking.chunker import GENERAL, WEIGHTS
@@ -49,6 +50,12 @@ STRUCTS: list[type[msgspec.Struct]] = [
     operations.Tag,
     operations.Delete,
     operations.Undelete,
+    operations.Replace,
+    operations.Deny,
+    operations.Allow,
+    operations.Expire,
+    operations.Retain,
+    operations.Retention,
     operations.Configure,
     operations.Pending,
     operations.PendingDone,
@@ -66,6 +73,7 @@ STRUCTS: list[type[msgspec.Struct]] = [
     ArtifactRow,
     VersionRow,
     Deletion,
+    DeniedRow,
     SlotRow,
     ReceiptRow,
     DraftPlace,

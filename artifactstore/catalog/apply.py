@@ -9,9 +9,11 @@ from typing import Final
 import msgspec
 
 from artifactstore.catalog.deletion import apply_deletion, deletion_at
+from artifactstore.catalog.denied import apply_denial
 from artifactstore.catalog.generation import number_after_purged, purged_prefix, put_grace_ms
 from artifactstore.catalog.outcome import Cause, Outcome
 from artifactstore.catalog.pending import drop_pending, put_pending
+from artifactstore.catalog.retention import apply_keeping
 from artifactstore.catalog.rows import (
     ArtifactRow,
     SlotRow,
@@ -27,16 +29,21 @@ from artifactstore.catalog.rows import (
     put_slot,
     put_version,
 )
+from artifactstore.catalog.succession import apply_replacement, replacement_at
 from artifactstore.format.operations import (
-    Adopt,
     Alias,
+    Allow,
     Configure,
     Damage,
     Delete,
+    Deny,
+    Expire,
     Operation,
     Pending,
     PendingDone,
     Push,
+    Replace,
+    Retain,
     SlotAdded,
     Tag,
     Undelete,
@@ -60,6 +67,20 @@ def apply_operation(txn: WriteTransaction, operation: Operation, cause: Cause) -
             return _tag(txn, operation, cause)
         case Delete() | Undelete():
             return apply_deletion(txn, operation, cause)
+        case _:
+            return _apply_other(txn, operation, cause)
+
+
+def _apply_other(txn: WriteTransaction, operation: Operation, cause: Cause) -> Outcome:
+    """Apply one of those that are rarer than pushes, names and deletions."""
+    outcome = Outcome(None)
+    match operation:
+        case Replace():
+            outcome = apply_replacement(txn, operation, cause)
+        case Expire() | Retain():
+            outcome = apply_keeping(txn, operation, cause)
+        case Deny() | Allow():
+            apply_denial(txn, operation, cause)
         case Pending(push=push):
             put_pending(txn, push, cause)
         case PendingDone(push=push):
@@ -70,10 +91,10 @@ def apply_operation(txn: WriteTransaction, operation: Operation, cause: Cause) -
             mark_damaged(txn, damaged, cause.slot)
             mark_whole(txn, whole)
         case SlotAdded():
-            return _slot_added(txn, operation, cause)
-        case Adopt():
-            pass  # it stands in the log for whoever asks what became of the slots that were given up
-    return Outcome(None)
+            outcome = _slot_added(txn, operation, cause)
+        case _:
+            pass  # an adoption stands in the log for whoever asks what became of the slots that were given up
+    return outcome
 
 
 def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome:
@@ -86,12 +107,14 @@ def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome
         case Push():
             newest = newest_live(txn, ArtifactName(operation.project, operation.name), slot=slot)
             return Outcome(None) if newest is None else Outcome(newest[0], created=newest[1].slot == slot)
-        case Alias() | Tag():
+        case Alias() | Tag() | Expire():
             name, number = ArtifactName(operation.project, operation.name), operation.number
             row = get_version(txn, name, 0 if number is None else number)
             return Outcome(number, skipped="" if row is not None and row.slot < slot else _NO_VERSION)
         case Delete() | Undelete():
             return deletion_at(txn, operation, slot)
+        case Replace():
+            return replacement_at(txn, operation, slot)
         case SlotAdded():
             known = get_slot(txn, operation.id)
             return Outcome(None, skipped="" if known is not None and known.slot == slot else _SLOT_KNOWN)
@@ -115,12 +138,13 @@ def _push(txn: WriteTransaction, push: Push, cause: Cause) -> Outcome:
     else:
         number, created = _next_number(txn, name, artifact, cause), True
         put_version(txn, name, number, _new_version(push, cause))
-        artifact = ArtifactRow(
-            type=push.type if artifact is None else artifact.type,
+        if artifact is None:
+            artifact = ArtifactRow(push.type, 0, None, 0, cause.time_ms, cause.time_ms, None)
+        artifact = msgspec.structs.replace(
+            artifact,
             next_number=number + 1,
             newest=number,
-            versions=1 if artifact is None else artifact.versions + 1,
-            created_ms=cause.time_ms if artifact is None else artifact.created_ms,
+            versions=artifact.versions + 1,
             updated_ms=cause.time_ms,
         )
     put_artifact(txn, name, artifact)
@@ -151,6 +175,8 @@ def _new_version(push: Push, cause: Cause) -> VersionRow:
         packs=push.packs,
         deleted=None,
         salt=push.salt,
+        place=None,
+        expires_ms=None,
     )
 
 

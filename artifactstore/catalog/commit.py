@@ -80,7 +80,7 @@ class Committer:
 
     def commit(
         self,
-        operations: Sequence[Operation],
+        operations: Sequence[Operation] | Callable[[], Sequence[Operation]],
         packs: Sequence[FinishedPack] = (),
         *,
         kind: RecordType = RecordType.COMMIT,
@@ -93,7 +93,8 @@ class Committer:
         """Register packs and apply operations in one record.
 
         Args:
-            operations: What to do, in order.
+            operations: What to do, in order; or what says so, asked for each slot tried once the index has applied
+                every record before it. What it raises ends the commit.
             packs: Packs that are stored already.
             kind: The record's type.
             parameters: The store's parameters, for record 0 only.
@@ -113,22 +114,26 @@ class Committer:
             own |= {pack.added.name: None for pack in state.indexes if state.known}
         self._store(registered[len(packs) :])
 
+        made: Sequence[Operation] = ()
+
         def make(position: Position) -> bytes:
+            nonlocal made
             if precondition is not None:
                 with self._environment.read() as txn:
                     precondition(txn)
+            made = operations() if callable(operations) else operations
             named = (
                 None
                 if state is None
                 else StateNamed(state.prefix, [pack.added.name for pack in state.state], [])
             )
             clear = self._clear(position, operation, kind, registered, named, keys, erased)
-            clear = msgspec.structs.replace(clear, committed=committed_by(operations))
+            clear = msgspec.structs.replace(clear, committed=committed_by(made))
             sealed = Sealed(
                 member=self._keyring.slot_id,
                 pack_keys=[pack.key for pack in registered],
                 rows=inline,
-                operations=list(operations),
+                operations=list(made),
                 parameters=parameters,
                 index_packs=None if state is None else _current(state, position, registered),
             )
@@ -137,7 +142,7 @@ class Committer:
         claim = self._log.begin if kind is RecordType.CREATE else self._log.claim
         with self._catalog.knowing(own):
             slot = claim(self._catalog, make)
-        return Committed(slot, self._catalog.outcomes(slot, operations))
+        return Committed(slot, self._catalog.outcomes(slot, made))
 
     def sweep(
         self,

@@ -10,11 +10,11 @@ import msgspec
 from artifactstore.catalog.outcome import Cause, Outcome
 from artifactstore.catalog.rows import (
     Deletion,
+    VersionRow,
     aliases,
     drop_alias,
     get_artifact,
     get_version,
-    live_version,
     newest_live,
     put_alias,
     put_artifact,
@@ -47,8 +47,8 @@ def deletion_at(txn: ReadTransaction, operation: Delete | Undelete, slot: int) -
 
 def _delete(txn: WriteTransaction, operation: Delete, cause: Cause) -> Outcome:
     name = ArtifactName(operation.project, operation.name)
-    found = [(number, live_version(txn, name, number)) for number in dict.fromkeys(operation.numbers)]
-    rows = [(number, row) for number, row in found if row is not None]
+    found = [(number, get_version(txn, name, number)) for number in dict.fromkeys(operation.numbers)]
+    rows = [(number, row) for number, row in found if row is not None and _is_deleted_by(operation, row)]
     if not rows:
         return Outcome(None, skipped=_ALL_HIDDEN)
     held = _held(txn, operation)
@@ -61,8 +61,13 @@ def _delete(txn: WriteTransaction, operation: Delete, cause: Cause) -> Outcome:
         put_version(txn, name, number, msgspec.structs.replace(row, deleted=deletion))
     for alias, _ in held:
         drop_alias(txn, name, alias)
-    _recount(txn, name, -len(rows), cause)
+    _recount(txn, name, -sum(row.deleted is None for _, row in rows), cause)
     return Outcome(None)
+
+
+def _is_deleted_by(operation: Delete, row: VersionRow) -> bool:
+    """Whether a deletion concerns a version: one that is hidden already may still be purged sooner."""
+    return row.deleted is None or (operation.now and not row.deleted.now)
 
 
 def _held(txn: ReadTransaction, operation: Delete) -> list[tuple[str, int]]:

@@ -7,7 +7,7 @@ import msgspec
 
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX
 from artifactstore.format.coding import decoder_of, encode
-from artifactstore.format.operations import Manifest
+from artifactstore.format.operations import Manifest, Retention
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import ReadTransaction, WriteTransaction
 from artifactstore.index.tables import ALIASES, ARTIFACTS, SLOTS, VERSIONS
@@ -43,6 +43,7 @@ class ArtifactRow(msgspec.Struct, array_like=True, frozen=True):
         versions: How many it has that are not deleted.
         created_ms: Advisory time of its first version.
         updated_ms: Advisory time of its last change.
+        retention: Its retention policy; None where it has none.
     """
 
     type: str
@@ -51,6 +52,7 @@ class ArtifactRow(msgspec.Struct, array_like=True, frozen=True):
     versions: int
     created_ms: int
     updated_ms: int
+    retention: Retention | None
 
 
 class VersionRow(msgspec.Struct, array_like=True, frozen=True):
@@ -69,6 +71,8 @@ class VersionRow(msgspec.Struct, array_like=True, frozen=True):
         packs: Names of packs it uses that the version before it did not; advisory.
         deleted: Its deletion; None while it is shown.
         salt: What the salts of its commitment follow from.
+        place: The number of the version in whose place it stands, of a successor that a takedown made; else None.
+        expires_ms: From when on retention deletes it; None for never.
     """
 
     manifest: Manifest
@@ -83,6 +87,8 @@ class VersionRow(msgspec.Struct, array_like=True, frozen=True):
     packs: list[bytes]
     deleted: Deletion | None
     salt: bytes
+    place: int | None
+    expires_ms: int | None
 
 
 class SlotRow(msgspec.Struct, array_like=True, frozen=True):
@@ -149,9 +155,9 @@ def put_version(txn: WriteTransaction, name: ArtifactName, number: int, row: Ver
     txn.put(VERSIONS, _version_key(name, number), encode(row))
 
 
-def versions(txn: ReadTransaction, name: ArtifactName) -> Iterator[tuple[int, VersionRow]]:
-    """The versions of an artifact, oldest first."""
-    for key, data in txn.scan(VERSIONS, artifact_key(name) + b"\0"):
+def versions(txn: ReadTransaction, name: ArtifactName, since: int = 0) -> Iterator[tuple[int, VersionRow]]:
+    """The versions of an artifact by number, from one number on."""
+    for key, data in txn.scan(VERSIONS, artifact_key(name) + b"\0", start=_version_key(name, since)):
         yield int.from_bytes(key[-8:], "big"), _decode_version(data, "index")
 
 
@@ -188,20 +194,26 @@ def live_version(txn: ReadTransaction, name: ArtifactName, number: int | None) -
 def newest_live(
     txn: ReadTransaction, name: ArtifactName, *, slot: int | None = None
 ) -> tuple[int, VersionRow] | None:
-    """The newest version of an artifact that is not deleted, as (number, row).
+    """The newest version of an artifact that is not deleted, as (number, row); a successor is as old as its place.
 
     Args:
         txn: Reads the index.
         name: The artifact.
         slot: As it was after the record at this slot; as it is when None.
     """
+    found: tuple[int, VersionRow] | None = None
+    highest = -1
     for key, data in txn.scan(VERSIONS, artifact_key(name) + b"\0", reverse=True):
+        number = int.from_bytes(key[-8:], "big")
+        if number < highest:
+            break  # a successor stands further back than its number says, and never further ahead
         row = _decode_version(data, "index")
         if slot is not None and row.slot > slot:
             continue
-        if row.deleted is None or (slot is not None and row.deleted.slot > slot):
-            return int.from_bytes(key[-8:], "big"), row
-    return None
+        place = number if row.place is None else row.place
+        if place > highest and (row.deleted is None or (slot is not None and row.deleted.slot > slot)):
+            found, highest = (number, row), place
+    return found
 
 
 def all_versions(

@@ -34,6 +34,7 @@ from artifactstore.index.tables import (
     ARTIFACTS,
     CONDEMNED,
     DAMAGED,
+    DENIED,
     HANDOVERS,
     PENDING,
     PURGED,
@@ -65,6 +66,7 @@ _TABLES: Final = (
     PURGED,
     SETTINGS,
     RECEIPTS,
+    DENIED,
 )
 # A state is due when the records since the last one outgrow half of it, but never for less than this.
 _TAIL_BYTES_MIN: Final = 64 << 10

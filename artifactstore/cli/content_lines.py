@@ -2,10 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 
-from artifactstore.cli.rendering import count_text, printable, share_text, size_text, table
-from artifactstore.store import FindReport, FoundFile, Place
+from artifactstore.cli.rendering import count_text, printable, share_text, size_text, table, time_text
+from artifactstore.store import (
+    DeniedFile,
+    FindReport,
+    FoundFile,
+    Place,
+    TakedownPlan,
+    TakedownSummary,
+    Version,
+)
 
 _RUNS_SHOWN = 6
+_VERSIONS_SHOWN = 50
 
 
 def find_lines(report: FindReport) -> Iterator[str]:
@@ -18,6 +27,66 @@ def find_lines(report: FindReport) -> Iterator[str]:
             f"not all could be searched: {count_text(report.unread.total, 'version')} can't be read in full ({shown});"
             " run `artifactstore check`"
         )
+
+
+def takedown_plan_lines(plan: TakedownPlan) -> Iterator[str]:
+    """What a takedown would do, and what it would leave alone."""
+    for file in plan.files:
+        yield from _file_lines(file)
+    yield from _versions_lines("would delete", plan.delete)
+    yield from _versions_lines("would replace by a successor without it", plan.replace)
+    yield from _versions_lines("deleted already, to be purged by the next sweep", plan.hasten)
+    if plan.aliases:
+        yield f"aliases that go with them: {printable(' '.join(plan.aliases))}"
+    if any(not place.whole for file in plan.files for place in file.places):
+        yield "files that share a part of it are other files, and stay"
+    denied = (
+        "is refused already" if plan.denied else "would be refused from then on, in pushes and undeletions"
+    )
+    yield f"the content {denied}"
+
+
+def takedown_lines(done: TakedownSummary) -> Iterator[str]:
+    """What a takedown did."""
+    if not done.slots:
+        yield "there was nothing to do: no version holds it, and it is refused already"
+        return
+    yield (
+        f"deleted {count_text(len(done.deleted), 'version')}, replaced {len(done.replaced):,};"
+        f" {len(done.hastened):,} deleted before will be purged by the next sweep"
+    )
+    for old, new in done.replaced[:_VERSIONS_SHOWN]:
+        yield f"  {old} -> {new}"
+    yield "the content is refused from now on; the next `artifactstore gc` takes the bytes away"
+
+
+def denied_lines(files: Sequence[DeniedFile]) -> Iterator[str]:
+    """The list of what is refused."""
+    if not files:
+        yield "nothing is refused"
+        return
+    yield from table(
+        ("id", "taken down", "record", "reason", "requested by"),
+        [
+            (file.id, time_text(file.time_ns), str(file.slot), file.reason, file.requested_by)
+            for file in files
+        ],
+        right=(2,),
+    )
+
+
+def allowed_lines(files: Sequence[DeniedFile]) -> Iterator[str]:
+    """What is refused no longer."""
+    yield f"{count_text(len(files), 'file')} may be kept again"
+
+
+def _versions_lines(words: str, versions: Sequence[Version]) -> Iterator[str]:
+    if versions:
+        yield f"{words}: {count_text(len(versions), 'version')}"
+    for version in versions[:_VERSIONS_SHOWN]:
+        yield f"  {version.qualified_name}: {count_text(version.file_count, 'file')}, {size_text(version.size_bytes)}"
+    if len(versions) > _VERSIONS_SHOWN:
+        yield f"  and {len(versions) - _VERSIONS_SHOWN:,} more"
 
 
 def numbers_text(numbers: Sequence[int]) -> str:

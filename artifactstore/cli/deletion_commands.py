@@ -38,6 +38,7 @@ def delete(
     REF is PROJECT/NAME:v3 (or :ALIAS, or @DIGEST), PROJECT/NAME:* for all versions of an artifact, or PROJECT/* for
     all of a project; a name alone is refused.
     """
+    from artifactstore.cli.asking import ask_to_go_on
     from artifactstore.cli.lines import deletion_plan_lines
     from artifactstore.cli.session import Session
     from artifactstore.cli.shapes import deletion_plan_shape
@@ -52,7 +53,7 @@ def delete(
             return
         if not yes and (force or not plan.aliases):
             sys.stderr.writelines(f"{line}\n" for line in deletion_plan_lines(plan, "about to delete"))
-            _ask("delete them?")
+            ask_to_go_on("delete them?")
         store.delete(wanted, force=force, now=now, reason=reason, requested_by=requested_by)
     session.summary({"dry_run": False, **shape}, deletion_plan_lines(plan, "deleted"))
 
@@ -75,18 +76,3 @@ def undelete(options: CommonOptions, references: tuple[str, ...]) -> None:
         {"versions": [version_shape(version) for version in versions]},
         [f"{version.qualified_name} is back" for version in versions],
     )
-
-
-def _ask(question: str) -> None:
-    """Go on only if a person says yes.
-
-    Raises:
-        UsageError: Nobody is there to ask.
-    """
-    from artifactstore.errors import UsageError
-
-    if not sys.stdin.isatty():
-        raise UsageError(
-            "nobody is there to confirm", next_step="pass --yes, or --dry-run to see what would happen"
-        )
-    click.confirm(question, abort=True, err=True)

@@ -126,8 +126,20 @@ def artifact_lines(artifacts: Sequence[ArtifactInfo]) -> Iterator[str]:
 
 def versions_lines(versions: Sequence[Version], *, full_digest: bool) -> Iterator[str]:
     """A table of versions."""
+    # Most versions are kept for ever.
+    expiring = any(item.expires_ns is not None for item in versions)
     return table(
-        ("version", "files", "size", "new", "created", "digest", "aliases", "tags"),
+        (
+            "version",
+            "files",
+            "size",
+            "new",
+            "created",
+            *(("expires",) * expiring),
+            "digest",
+            "aliases",
+            "tags",
+        ),
         [
             (
                 item.name,
@@ -135,6 +147,7 @@ def versions_lines(versions: Sequence[Version], *, full_digest: bool) -> Iterato
                 size_text(item.size_bytes),
                 size_text(item.new_bytes),
                 time_text(item.created_ns),
+                *(("" if item.expires_ns is None else time_text(item.expires_ns),) * expiring),
                 item.digest if full_digest else short_digest(item.digest),
                 " ".join(item.aliases),
                 " ".join(item.tags),
@@ -152,6 +165,11 @@ def version_lines(version: Version) -> Iterator[str]:
         (
             ("type", version.type),
             ("created", time_text(version.created_ns)),
+            ("expires", "" if version.expires_ns is None else time_text(version.expires_ns)),
+            (
+                "stands for",
+                "" if version.stands_for is None else f"v{version.stands_for}, without what was taken down",
+            ),
             ("digest", version.digest),
             ("files", f"{version.file_count:,}"),
             ("size", f"{size_text(version.size_bytes)} ({version.size_bytes:,} bytes)"),

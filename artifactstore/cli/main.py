@@ -21,6 +21,7 @@ _TRANSFER = "artifactstore.cli.transfer_commands"
 _READING = "artifactstore.cli.reading_commands"
 _CARE = "artifactstore.cli.care_commands"
 _NAMES = "artifactstore.cli.name_commands"
+_RETENTION = "artifactstore.cli.retention_commands"
 _DELETION = "artifactstore.cli.deletion_commands"
 _AUDIT = "artifactstore.cli.audit_commands"
 _RECEIPTS = "artifactstore.cli.receipt_commands"
@@ -38,8 +39,15 @@ COMMANDS = {
     ),
     "alias": CommandSource(_NAMES, "alias", "Point aliases at a version, or remove them."),
     "tag": CommandSource(_NAMES, "tag", "Put labels on a version, or take them off."),
+    "ttl": CommandSource(_RETENTION, "ttl", "Let a version expire after a time."),
+    "retention": CommandSource(
+        _RETENTION, "retention", "Say which versions are kept, and delete the others."
+    ),
     "delete": CommandSource(_DELETION, "delete", "Hide versions, until they are brought back."),
     "undelete": CommandSource(_DELETION, "undelete", "Bring deleted versions back."),
+    "takedown": CommandSource(
+        "artifactstore.cli.content_commands", "takedown", "Take a file out of every version, and refuse it."
+    ),
     "gc": CommandSource(
         "artifactstore.cli.gc_commands", "gc", "Take away for good what is deleted, and other garbage."
     ),

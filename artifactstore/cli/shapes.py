@@ -47,6 +47,8 @@ def version_shape(version: Version) -> Shape:
         "aliases": list(version.aliases),
         "tags": list(version.tags),
         "created": iso_time(version.created_ns),
+        "expires": None if version.expires_ns is None else iso_time(version.expires_ns),
+        "stands_for": version.stands_for,
         "file_count": version.file_count,
         "size_bytes": version.size_bytes,
         "new_bytes": version.new_bytes,

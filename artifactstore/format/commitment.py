@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Final
 
 from artifactstore.format.limits import CID_PREFIX_BYTES
-from artifactstore.format.operations import Manifest, Operation, Push
+from artifactstore.format.operations import Manifest, Operation, Push, Replace
 
 SALT_BYTES: Final = 32
 # In this order they are hashed; both are part of the format.
@@ -57,9 +57,9 @@ def commitment_of(project: str, name: str, manifest: Manifest, salt: bytes) -> b
 
 
 def committed_by(operations: Sequence[Operation]) -> list[bytes]:
-    """What a record with these operations must commit to: one commitment for each push, in order."""
+    """What a record with these operations must commit to: one commitment for each push or successor, in order."""
     return [
-        commitment_of(push.project, push.name, push.manifest, push.salt)
-        for push in operations
-        if isinstance(push, Push)
+        commitment_of(made.project, made.name, made.manifest, made.salt)
+        for made in operations
+        if isinstance(made, Push | Replace)
     ]

@@ -29,6 +29,7 @@ from artifactstore.format.limits import (
     NUMBERS_PER_OPERATION_MAX,
     PAGE_LEVEL_MAX,
     REASON_CHARACTERS_MAX,
+    RETENTION_TAGS_MAX,
     SLOT_MAX,
 )
 from artifactstore.format.segment import decode_segment
@@ -37,6 +38,7 @@ Metadata = dict[str, Any]
 _Description = Annotated[str, Meta(max_length=DESCRIPTION_BYTES_MAX)]
 _Reason = Annotated[str, Meta(max_length=REASON_CHARACTERS_MAX)]
 _Numbers = Annotated[list[Number], Meta(min_length=1, max_length=NUMBERS_PER_OPERATION_MAX)]
+_Files = Annotated[list[Bytes32], Meta(min_length=1, max_length=NUMBERS_PER_OPERATION_MAX)]
 _INTEGER_MIN, _INTEGER_MAX = -(1 << 63), (1 << 64) - 1
 
 
@@ -151,6 +153,93 @@ class Configure(msgspec.Struct, array_like=True, frozen=True, tag_field="operati
     grace_ms: TimeMs
 
 
+class Replace(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="replace"):
+    """Put a successor in the place of a version, which is deleted and purged by the next sweep.
+
+    Attributes:
+        project: The project's name.
+        name: The artifact's name.
+        number: The version that is replaced.
+        manifest: What its successor holds.
+        new_bytes: As in `Push`.
+        stored_bytes: As in `Push`.
+        packs: As in `Push`.
+        salt: As in `Push`.
+        reason: As in `Delete`.
+        requested_by: As in `Delete`.
+    """
+
+    project: Name
+    name: Name
+    number: Number
+    manifest: Manifest
+    new_bytes: Size
+    stored_bytes: Size
+    packs: list[Bytes32]
+    salt: Bytes32
+    reason: _Reason
+    requested_by: _Reason
+
+
+class Deny(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="deny"):
+    """Refuse files from now on, whoever pushes or undeletes them.
+
+    Attributes:
+        files: Their digests, hashed under the store's deny key.
+        reason: Why, in the words of whoever asked; may be empty.
+        requested_by: Who asked for it; may be empty.
+    """
+
+    files: _Files
+    reason: _Reason
+    requested_by: _Reason
+
+
+class Allow(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="allow"):
+    """Refuse these files no longer."""
+
+    files: _Files
+
+
+class Expire(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="expire"):
+    """Say from when on a version is to be deleted by whoever applies retention; None for never."""
+
+    project: Name
+    name: Name
+    number: Number
+    expires_ms: TimeMs | None
+
+
+class Retention(msgspec.Struct, array_like=True, frozen=True):
+    """Which versions of an artifact are kept: those that any of the rules keeps.
+
+    Attributes:
+        last: So many of the newest.
+        daily: The newest of each of so many days that have one, in UTC.
+        weekly: Likewise of ISO weeks.
+        monthly: Likewise of months.
+        aliased: Those that an alias other than `latest` points at.
+        tags: Those with one of these labels.
+        age_ms: Those that are younger.
+    """
+
+    last: Count
+    daily: Count
+    weekly: Count
+    monthly: Count
+    aliased: bool
+    tags: Annotated[list[Name], Meta(max_length=RETENTION_TAGS_MAX)]
+    age_ms: TimeMs
+
+
+class Retain(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="retain"):
+    """Set the retention policy of an artifact; None for none."""
+
+    project: Name
+    name: Name
+    policy: Retention | None
+
+
 class Pending(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="pending"):
     """Register packs of a push that is still running, under the push's own random id."""
 
@@ -200,7 +289,22 @@ class SlotAdded(msgspec.Struct, array_like=True, frozen=True, tag_field="operati
 
 
 Operation = (
-    Push | Alias | Tag | Delete | Undelete | Configure | Pending | PendingDone | Damage | Adopt | SlotAdded
+    Push
+    | Alias
+    | Tag
+    | Delete
+    | Undelete
+    | Replace
+    | Deny
+    | Allow
+    | Expire
+    | Retain
+    | Configure
+    | Pending
+    | PendingDone
+    | Damage
+    | Adopt
+    | SlotAdded
 )
 
 

@@ -26,6 +26,7 @@ HANDOVERS: Final = "handovers"
 CONDEMNED: Final = "condemned"
 PURGED: Final = "purged"
 SETTINGS: Final = "settings"
+DENIED: Final = "denied"
 
 _NAME = NAME_PATTERN.encode()
 _ARTIFACT = _NAME + b"\0" + _NAME
@@ -40,6 +41,7 @@ _KEYS: Final = {
     CONDEMNED: re.compile(rb"[a-z]+(?:/[0-9a-z]+){1,3}"),
     PURGED: re.compile(b".{40}", re.DOTALL),
     SETTINGS: re.compile(b"grace"),
+    DENIED: re.compile(b".{32}", re.DOTALL),
 }
 # Values that are numbers of 8 bytes and not MessagePack.
 _NUMBERS: Final = frozenset({ALIASES, PENDING, DAMAGED, CONDEMNED, SETTINGS})

@@ -36,6 +36,7 @@ CONDEMNED: Final = "condemned"
 PURGED: Final = "purged"
 SETTINGS: Final = "settings"
 RECEIPTS: Final = "receipts"
+DENIED: Final = "denied"
 TABLES: Final = (
     META,
     CHUNKS,
@@ -55,9 +56,10 @@ TABLES: Final = (
     PURGED,
     SETTINGS,
     RECEIPTS,
+    DENIED,
 )
 
-LAYOUT: Final = 5
+LAYOUT: Final = 6
 _POSITION: Final = b"position"
 _FACTS: Final = b"facts"
 

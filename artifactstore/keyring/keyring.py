@@ -295,6 +295,10 @@ class Keyring:
         """The key under which names that must not be readable are hashed, 32 bytes."""
         return self._subkey(b"artifactstore name")
 
+    def deny_key(self) -> bytes:
+        """The key under which digests of denied files are hashed, 32 bytes."""
+        return self._subkey(b"artifactstore deny")
+
     def chunker_seed(self) -> int:
         """The seed of the chunker: 63 bits, never 0, which means unseeded to it."""
         derived = int.from_bytes(self._subkey(b"artifactstore chunker seed")[:8], "big")

@@ -127,7 +127,7 @@ class Finder:
     def run(self, wanted: Sequence[Known]) -> FindReport:
         """Look for files; of a digest alone, first for an entry that says what its chunks are."""
         self._locator.complete()
-        known = self._with_chunks(wanted)
+        known = self.with_chunks(wanted)
         stored = [self._stored(one.fingerprint) for one in known]
         search = Search(
             self._getter, [SoughtFile(one.digest, held) for one, held in zip(known, stored, strict=True)]
@@ -172,7 +172,7 @@ class Finder:
             yield from lot
             after = lot[-1][:2]
 
-    def _with_chunks(self, wanted: Sequence[Known]) -> list[Known]:
+    def with_chunks(self, wanted: Sequence[Known]) -> list[Known]:
         """Of files that are known by digest alone, the chunks of the first entry with that digest."""
         sought = {one.digest for one in wanted if one.fingerprint is None}
         if not sought:

@@ -6,7 +6,7 @@ What can't be read is told with the version, and the search goes on. Memory is b
 remembered, and by the pages of the versions that are searched together.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 
@@ -99,6 +99,7 @@ class Search:
     Args:
         getter: Reads pages and lists.
         files: What to look for.
+        digests: What says whether a file of some digest is looked for; those of `files` when None.
 
     Attributes:
         pages: Pages that were read.
@@ -107,9 +108,11 @@ class Search:
     Not thread-safe.
     """
 
-    def __init__(self, getter: Getter, files: Sequence[SoughtFile]) -> None:
+    def __init__(
+        self, getter: Getter, files: Sequence[SoughtFile] = (), digests: Container[bytes] | None = None
+    ) -> None:
         self._getter = getter
-        self._digests = frozenset(file.digest for file in files)
+        self._digests = frozenset(file.digest for file in files) if digests is None else digests
         self._bits: dict[bytes, int] = {}
         for file in files:
             for cid in file.chunks:

@@ -9,6 +9,7 @@ from artifactstore.maintenance.repair_plan import RepairPlan
 from artifactstore.maintenance.sweep_plan import SweepPlan
 from artifactstore.store.auditing import audit
 from artifactstore.store.collecting import GcSummary, PreparedSweep
+from artifactstore.store.keeping import ArtifactRetention, RetentionPlan, RetentionPolicy, RetentionVerdict
 from artifactstore.store.receipts import ReceiptDetails, ReceiptFacts, ReceiptInfo, verify_receipt
 from artifactstore.store.results import (
     ArtifactInfo,
@@ -23,15 +24,18 @@ from artifactstore.store.results import (
     StoreInfo,
 )
 from artifactstore.store.store import Store
+from artifactstore.store.takingdown import DeniedFile, TakedownPlan, TakedownSummary
 from artifactstore.store.version import Entry, PushSummary, Version
 
 __all__ = [
     "AdoptPlan",
     "ArtifactInfo",
+    "ArtifactRetention",
     "AuditReport",
     "BrokenPack",
     "CheckReport",
     "DeletionPlan",
+    "DeniedFile",
     "Entry",
     "FindReport",
     "FoundFile",
@@ -55,9 +59,14 @@ __all__ = [
     "ReceiptInfo",
     "RepairPlan",
     "RepairSummary",
+    "RetentionPlan",
+    "RetentionPolicy",
+    "RetentionVerdict",
     "Store",
     "StoreInfo",
     "SweepPlan",
+    "TakedownPlan",
+    "TakedownSummary",
     "Version",
     "audit",
     "verify_receipt",

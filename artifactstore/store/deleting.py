@@ -4,8 +4,9 @@ A deletion hides at once, for everybody who reads the log up to its record. The 
 taken back.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from artifactstore.catalog.denied import deny_list, refuse_denied
 from artifactstore.catalog.rows import artifacts
 from artifactstore.errors import InvalidMetadata, PreconditionFailed
 from artifactstore.format.limits import NUMBERS_PER_OPERATION_MAX, REASON_CHARACTERS_MAX
@@ -75,9 +76,7 @@ class Deleting(Naming):
             PreconditionFailed: An alias points at one of them, and `force` is not set.
             InvalidMetadata: `reason` or `requested_by` is too long.
         """
-        for text in (reason, requested_by):
-            if len(text) > REASON_CHARACTERS_MAX:
-                raise InvalidMetadata(f"a reason may have {REASON_CHARACTERS_MAX} characters at most")
+        refuse_long(reason, requested_by)
         plan = self.plan_delete(refs)
         if plan.aliases and not force:
             raise PreconditionFailed(
@@ -102,9 +101,20 @@ class Deleting(Naming):
         Raises:
             InvalidReference: One of them does not say which versions are meant.
             NoSuchProject, NoSuchArtifact, NoSuchVersion: None of them is deleted.
+            Denied: One of them holds a file that was taken down.
         """
         versions = self._selected(refs, deleted=True)
-        self._change([Undelete(name.project, name.name, numbers) for name, numbers in _by_artifact(versions)])
+        allowed: set[bytes] = set()
+
+        def refuse(txn: ReadTransaction) -> None:
+            rules = deny_list(txn, self._parts.keyring.deny_key())
+            manifests = [(version.qualified_name, version.manifest) for version in versions]
+            refuse_denied(self._parts.reader, rules.beyond(allowed), manifests)
+            allowed.update(rules)
+
+        self._change(
+            [Undelete(name.project, name.name, numbers) for name, numbers in _by_artifact(versions)], refuse
+        )
         return [self.version(version.qualified_name) for version in versions]
 
     def _selected(self, refs: Iterable[str], *, deleted: bool) -> list[Version]:
@@ -134,13 +144,28 @@ class Deleting(Naming):
             raise listing.none_selected(selection, deleted=deleted)
         return versions
 
-    def _change(self, operations: Sequence[Delete | Undelete]) -> None:
-        skipped = self._commit(operations)
+    def _change(
+        self,
+        operations: Sequence[Delete | Undelete],
+        precondition: Callable[[ReadTransaction], None] | None = None,
+    ) -> None:
+        skipped = self._commit(operations, precondition)
         if skipped:
             raise PreconditionFailed(
                 f"not everything was changed, since another writer was faster: {skipped}",
                 next_step="look at what is there now with `artifactstore ls`, then try again",
             )
+
+
+def refuse_long(reason: str, requested_by: str) -> None:
+    """Refuse a reason that no record could hold.
+
+    Raises:
+        InvalidMetadata: It is too long.
+    """
+    for text in (reason, requested_by):
+        if len(text) > REASON_CHARACTERS_MAX:
+            raise InvalidMetadata(f"a reason may have {REASON_CHARACTERS_MAX} characters at most")
 
 
 def _by_artifact(versions: Sequence[Version]) -> list[tuple[ArtifactName, list[int]]]:

@@ -41,17 +41,32 @@ class Finding(Naming):
             NoSuchProject, NoSuchArtifact, NoSuchVersion, Deleted: There is no such version.
         """
         watcher = progress or self._progress
-        wanted = [os.fspath(file) for file in files]
-        if within is not None:
-            known = [self._known_within(within, path) for path in wanted]
-        else:
-            self.refresh()
-            with self._make_executors() as executors:
-                known = [self._known_locally(path, executors, watcher) for path in wanted]
-        parts = self._parts
-        report = Finder(parts.reader, parts.environment, parts.locator, watcher).run(known)
+        known = self._known(files, within, watcher)
+        while True:
+            before = self._parts
+            report = self._finder(watcher).run(known)
+            if report.unread.total:
+                # What a sweep moved meanwhile is not damage.
+                self.refresh()
+            if self._parts is before:
+                break
         watcher.finish()
         return report
+
+    def _finder(self, progress: Progress) -> Finder:
+        parts = self._parts
+        return Finder(parts.reader, parts.environment, parts.locator, progress)
+
+    def _known(
+        self, files: Iterable[str | os.PathLike[str]], within: str | None, progress: Progress
+    ) -> list[Known]:
+        """What is known of files that are named as for `find`; the log is followed."""
+        wanted = [os.fspath(file) for file in files]
+        if within is not None:
+            return [self._known_within(within, path) for path in wanted]
+        self.refresh()
+        with self._make_executors() as executors:
+            return [self._known_locally(path, executors, progress) for path in wanted]
 
     def _known_locally(self, path: str, executors: Executors, progress: Progress) -> Known:
         """A local file, or a digest; of a name that is both, the file."""

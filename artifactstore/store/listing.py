@@ -20,20 +20,6 @@ from artifactstore.catalog.rows import (
     versions,
 )
 from artifactstore.errors import Deleted, NoSuchArtifact, NoSuchProject, NoSuchVersion
-from artifactstore.format.operations import (
-    Adopt,
-    Alias,
-    Configure,
-    Damage,
-    Delete,
-    Operation,
-    Pending,
-    PendingDone,
-    Push,
-    SlotAdded,
-    Tag,
-    Undelete,
-)
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import RecordType
 from artifactstore.format.segment import ROW_TAIL
@@ -42,11 +28,11 @@ from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import CHUNKS, PACKS, STAT, PackTable, read_position
 from artifactstore.log.log import Log
 from artifactstore.log.records import Opened
+from artifactstore.store.operation_words import operation_words
 from artifactstore.store.results import ArtifactInfo, IndexInfo, KeySlot, LogEntry, ProjectInfo, StoreInfo
 from artifactstore.store.version import PushSummary, Source, Version
 
 _NS_PER_MS = 1_000_000
-_NUMBERS_SHOWN = 8
 
 
 def resolve(source: Source, txn: ReadTransaction, reference: Reference) -> Version:
@@ -109,6 +95,14 @@ def version_of(
     return version
 
 
+def version_at(source: Source, txn: ReadTransaction, name: ArtifactName, number: int) -> Version:
+    """One version that is known to be there, deleted or not."""
+    artifact, row = get_artifact(txn, name), get_version(txn, name, number)
+    assert artifact is not None
+    assert row is not None
+    return _version(source, txn, name, number, artifact, row)
+
+
 def _by_digest(txn: ReadTransaction, reference: Reference, prefix: str) -> int | None:
     found = [
         (number, row.manifest.digest)
@@ -136,6 +130,15 @@ def _version(
 ) -> Version:
     names = tuple(alias for alias, at in aliases(txn, name) if at == number)
     return Version(source, name, number, artifact.type, row, names)
+
+
+def artifact_row(source: Source, txn: ReadTransaction, name: ArtifactName) -> ArtifactRow:
+    """The row of an artifact.
+
+    Raises:
+        NoSuchProject, NoSuchArtifact, Deleted: There is none of that name.
+    """
+    return _artifact(txn, name, purged_prefix(source.name_key(), name))
 
 
 def _artifact(txn: ReadTransaction, name: ArtifactName, prefix: bytes) -> ArtifactRow:
@@ -195,7 +198,7 @@ def versions_of(
     Raises:
         NoSuchProject, NoSuchArtifact: There is none.
     """
-    artifact = _artifact(txn, name, purged_prefix(source.name_key(), name))
+    artifact = artifact_row(source, txn, name)
     named: dict[int, list[str]] = {}
     for alias, number in aliases(txn, name):
         named.setdefault(number, []).append(alias)
@@ -243,7 +246,7 @@ def log_entries(log: Log, slots: int, limit: int | None) -> Iterator[LogEntry]:
 def _log_entry(record: Opened) -> LogEntry:
     clear, sealed = record.clear, record.sealed
     assert clear is not None
-    words = () if sealed is None else tuple(_words(operation) for operation in sealed.operations)
+    words = () if sealed is None else tuple(operation_words(operation) for operation in sealed.operations)
     if clear.handover is not None:
         words = (
             *words,
@@ -262,45 +265,6 @@ def _log_entry(record: Opened) -> LogEntry:
         packs_added=len(clear.packs),
         bytes_added=sum(pack.size for pack in clear.packs),
     )
-
-
-def _words(operation: Operation) -> str:
-    """One operation in words that a user would say."""
-    words = ""
-    match operation:
-        case Push():
-            named = f" as {', '.join(operation.aliases)}" if operation.aliases else ""
-            words = f"push {operation.project}/{operation.name}{named}"
-        case Alias(number=None):
-            words = f"unalias {operation.project}/{operation.name} {' '.join(operation.aliases)}"
-        case Alias():
-            words = f"alias {operation.project}/{operation.name}:v{operation.number} {' '.join(operation.aliases)}"
-        case Tag():
-            changes = [f"+{tag}" for tag in operation.add] + [f"-{tag}" for tag in operation.remove]
-            words = f"tag {operation.project}/{operation.name}:v{operation.number} {' '.join(changes)}"
-        case Delete() | Undelete():
-            words = f"{type(operation).__name__.lower()} {_numbered(operation)}"
-        case Configure():
-            words = f"grace {operation.grace_ms // 1000} s"
-        case Pending():
-            words = f"pending {operation.push.hex()[:8]}"
-        case PendingDone():
-            words = f"end pending {operation.push.hex()[:8]}"
-        case Damage():
-            words = f"damage: {len(operation.damaged)} packs damaged, {len(operation.whole)} whole again"
-        case SlotAdded():
-            words = f"add slot {operation.id.hex()[:8]} of {operation.name}"
-        case Adopt():
-            words = f"adopt a log set back, of which {operation.slots} slots were known"
-    return words
-
-
-def _numbered(operation: Delete | Undelete) -> str:
-    """An artifact and some of its versions; a record may name thousands."""
-    numbers = operation.numbers
-    shown = " ".join(f"v{number}" for number in numbers[:_NUMBERS_SHOWN])
-    more = f" and {len(numbers) - _NUMBERS_SHOWN} more" if len(numbers) > _NUMBERS_SHOWN else ""
-    return f"{operation.project}/{operation.name} {shown}{more}"
 
 
 def index_info(environment: Environment) -> IndexInfo:

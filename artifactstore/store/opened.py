@@ -17,7 +17,7 @@ from artifactstore.executors import Executors
 from artifactstore.format.operations import Operation
 from artifactstore.format.pack import PackType
 from artifactstore.ids import ArtifactName, Reference
-from artifactstore.index.environment import Environment
+from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import META, Position
 from artifactstore.log.log import GenerationPassed
 from artifactstore.manifest.read import Getter
@@ -157,10 +157,21 @@ class OpenStore:
                 self._access = self._access._replace(ways=ways)
             self._stale = True
 
-    def _commit(self, operations: Sequence[Operation]) -> str:
-        """Apply operations in one record; return why the first that did not apply did not, empty when all did."""
+    def _commit(
+        self,
+        operations: Sequence[Operation],
+        precondition: Callable[[ReadTransaction], None] | None = None,
+    ) -> str:
+        """Apply operations in one record; return why the first that did not apply did not, empty when all did.
+
+        Args:
+            operations: What to do.
+            precondition: As for `Committer.commit`.
+        """
         self.before_writing()
-        outcomes = self.across(lambda: self._parts.committer.commit(operations)).outcomes
+        outcomes = self.across(
+            lambda: self._parts.committer.commit(operations, precondition=precondition)
+        ).outcomes
         return next((outcome.skipped for outcome in outcomes if outcome.skipped), "")
 
     def _the_chunker(self) -> Chunker:

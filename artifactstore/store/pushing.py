@@ -76,6 +76,8 @@ class Pushing(OpenStore):
             self._the_chunker(),
             parts.committer,
             parts.environment,
+            parts.reader,
+            parts.keyring.deny_key(),
             executors,
             self._clock,
             self._randomness,

@@ -12,8 +12,7 @@ from artifactstore.ids import parse_artifact_name
 from artifactstore.manifest.read import entries
 from artifactstore.progress import Progress
 from artifactstore.store import listing
-from artifactstore.store.deleting import Deleting
-from artifactstore.store.finding import Finding
+from artifactstore.store.keeping import Keeping
 from artifactstore.store.opened import MakeExecutors
 from artifactstore.store.opening import (
     Access,
@@ -28,6 +27,7 @@ from artifactstore.store.results import (
     PullSummary,
     PushPlan,
 )
+from artifactstore.store.takingdown import TakingDown
 from artifactstore.store.upkeep import Upkeep
 from artifactstore.store.version import PushSummary, Version
 from artifactstore.transfer.plan import plan_pull, plan_push
@@ -35,7 +35,7 @@ from artifactstore.transfer.pull import PullParts, pull
 from artifactstore.transfer.scan import Apart, scan
 
 
-class Store(Pushing, Deleting, Finding, Upkeep):
+class Store(Pushing, TakingDown, Keeping, Upkeep):
     """One store: a URL with one log, one key set and one dedup domain.
 
     Made by `Store.create` and `Store.open`; a context manager. Thread-safe: several threads may push, pull and read

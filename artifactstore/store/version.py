@@ -162,6 +162,21 @@ class Version:
         return self._row.stored_bytes
 
     @property
+    def stands_for(self) -> int | None:
+        """The number of the version in whose place it stands, of a successor that a takedown made; else None."""
+        return self._row.place
+
+    @property
+    def expires_ns(self) -> int | None:
+        """From when on retention deletes it, in nanoseconds since the Unix epoch; None for never."""
+        return None if self._row.expires_ms is None else self._row.expires_ms * _NS_PER_MS
+
+    @property
+    def manifest(self) -> Manifest:
+        """Its root, for those who read its pages."""
+        return self._row.manifest
+
+    @property
     def deleted_ns(self) -> int | None:
         """When its deleter says it was deleted, in nanoseconds since the Unix epoch; None while it is shown."""
         return None if self._row.deleted is None else self._row.deleted.time_ms * _NS_PER_MS

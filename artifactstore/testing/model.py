@@ -16,11 +16,12 @@ Contents: TypeAlias = Mapping[str, bytes]
 
 
 class ModelVersion(msgspec.Struct):
-    """One version: its contents, the labels on it, and whether it is deleted."""
+    """One version: its contents, the labels on it, whether it is deleted, and of a successor where it stands."""
 
     contents: dict[str, bytes]
     tags: set[str]
     deleted: bool = False
+    place: int | None = None
 
 
 class ModelArtifact(msgspec.Struct):
@@ -33,11 +34,21 @@ class ModelArtifact(msgspec.Struct):
         """Numbers of the versions that are not deleted."""
         return [number for number, version in enumerate(self.versions) if not version.deleted]
 
+    def place(self, number: int) -> int:
+        """Where a version stands among the others."""
+        place = self.versions[number].place
+        return number if place is None else place
+
+    def newest(self) -> int | None:
+        """The newest version that is shown; a successor is as old as the version in whose place it stands."""
+        return max(self.shown(), key=self.place, default=None)
+
     def point_latest(self) -> None:
         """`latest` is on the newest version that is shown, and nowhere if there is none."""
         self.aliases.pop(LATEST, None)
-        if shown := self.shown():
-            self.aliases[LATEST] = shown[-1]
+        newest = self.newest()
+        if newest is not None:
+            self.aliases[LATEST] = newest
 
 
 class ModelStore:
@@ -45,19 +56,23 @@ class ModelStore:
 
     Attributes:
         artifacts: By `project/name`.
+        denied: Contents that were taken down.
     """
 
     def __init__(self) -> None:
         self.artifacts: dict[str, ModelArtifact] = {}
+        self.denied: set[bytes] = set()
 
     def copy(self) -> "ModelStore":
         """A model that goes on by itself from here."""
         other = ModelStore()
         for name, artifact in self.artifacts.items():
             versions = [
-                ModelVersion(dict(one.contents), set(one.tags), one.deleted) for one in artifact.versions
+                ModelVersion(dict(one.contents), set(one.tags), one.deleted, one.place)
+                for one in artifact.versions
             ]
             other.artifacts[name] = ModelArtifact(versions, dict(artifact.aliases))
+        other.denied = set(self.denied)
         return other
 
     def push(
@@ -65,11 +80,12 @@ class ModelStore:
     ) -> tuple[int, bool]:
         """Push; return the version's number and whether it was made: equal content makes none."""
         artifact = self.artifacts.setdefault(name, ModelArtifact([], {}))
-        shown = artifact.shown()
-        created = not shown or artifact.versions[shown[-1]].contents != contents
-        if created:
+        newest = artifact.newest()
+        created = newest is None or artifact.versions[newest].contents != contents
+        if newest is None or created:
             artifact.versions.append(ModelVersion(dict(contents), set()))
-        number = len(artifact.versions) - 1 if created else shown[-1]
+            newest = len(artifact.versions) - 1
+        number = newest
         artifact.versions[number].tags.update(tags)
         artifact.point_latest()
         for alias in aliases:
@@ -104,6 +120,31 @@ class ModelStore:
         """Bring a deleted version back, without the aliases that it had."""
         self.artifacts[name].versions[number].deleted = False
         self.artifacts[name].point_latest()
+
+    def refuses(self, contents: Contents) -> bool:
+        """Whether something in these contents was taken down."""
+        return not self.denied.isdisjoint(contents.values())
+
+    def takedown(self, content: bytes, *, rewrite: bool) -> None:
+        """Take a content out of every version, and refuse it; with `rewrite` those that hold more get a successor."""
+        self.denied.add(content)
+        for name, artifact in sorted(self.artifacts.items()):
+            for number, version in enumerate(list(artifact.versions)):
+                if version.deleted or content not in version.contents.values():
+                    continue
+                rest = {path: data for path, data in version.contents.items() if data != content}
+                if rewrite and rest:
+                    self._replace(artifact, number, rest)
+                else:
+                    self.delete(name, number)
+
+    def _replace(self, artifact: ModelArtifact, number: int, contents: dict[str, bytes]) -> None:
+        version = artifact.versions[number]
+        successor = ModelVersion(contents, set(version.tags), place=artifact.place(number))
+        artifact.versions.append(successor)
+        at = len(artifact.versions) - 1
+        artifact.aliases = {alias: at if to == number else to for alias, to in artifact.aliases.items()}
+        version.deleted = True
 
     def shown(self) -> "Shown":
         """What the model holds, in the form that `shown_by` gives of a store."""

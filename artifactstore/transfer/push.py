@@ -11,13 +11,14 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
-from artifactstore.catalog.commit import Committer
+from artifactstore.catalog.commit import Committed, Committer
+from artifactstore.catalog.denied import DenyList, deny_list, refuse_denied
 from artifactstore.catalog.rows import get_artifact, live_version
 from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.put import ChunkWriter
 from artifactstore.crypto.hashing import blake3
-from artifactstore.errors import ArtifactStoreError, Damaged, PreconditionFailed
+from artifactstore.errors import ArtifactStoreError, Damaged, Denied, PreconditionFailed
 from artifactstore.executors import Executors
 from artifactstore.format.commitment import SALT_BYTES
 from artifactstore.format.limits import CID_BYTES
@@ -60,6 +61,8 @@ _LOOKUPS_PER_TRANSACTION: Final = 512
 _PUSH_ID_BYTES: Final = 16
 # What is being uploaded when a push is cut short may still be worth a moment.
 _RESCUE_S: Final = 2.0
+# Each further try needs a takedown between the last one and it.
+_RULES_TRIES_MAX: Final = 64
 
 
 class Request(NamedTuple):
@@ -115,6 +118,8 @@ class Pipeline(NamedTuple):
     chunker: Chunker
     committer: Committer
     environment: Environment
+    reader: Getter
+    deny_key: bytes
     executors: Executors
     clock: Clock
     randomness: Randomness
@@ -177,6 +182,7 @@ class Pusher:
         self._manifest: Manifest | None = None
         with pipeline.environment.read() as txn:
             self._damaged = frozenset(damaged_packs(txn))
+            self._rules = deny_list(txn, pipeline.deny_key)
         self._pending_chunks = PENDING_CHUNKS
         self._files_read = self._bytes_read = 0
 
@@ -198,6 +204,7 @@ class Pusher:
         Raises:
             PreconditionFailed: A pack that it may rely on was found damaged meanwhile. The same push again stores
                 what that pack held.
+            Denied: One of the files was taken down.
             GenerationPassed: A sweep was met. When all was read, `carry_over` goes on from there.
         """
         self._register([])
@@ -212,6 +219,9 @@ class Pusher:
             self._flush_batch()
             self._settle(0)
             manifest = self._builder.finish()
+        except Denied:
+            self._abandon()
+            raise
         except BaseException:
             with suppress(ArtifactStoreError, GenerationPassed):
                 self._parts.writer.settle(_RESCUE_S)
@@ -354,6 +364,9 @@ class Pusher:
             self._parts.progress.advance(bytes=size, files=len(reads), new_bytes=new_bytes)
 
     def _add(self, read: Read) -> None:
+        path, kind, _, digest, _ = read.identity
+        if self._rules and digest in self._rules and kind == Kind.FILE:
+            raise self._rules.refusal(digest, "the push", path)
         if read.content.depth:
             cids = read.content.cids
             self._parts.writer.note_used(cids[at : at + CID_BYTES] for at in range(0, len(cids), CID_BYTES))
@@ -395,7 +408,7 @@ class Pusher:
             self._unregistered = []
 
     def _commit(self, manifest: Manifest, request: Request) -> Pushed:
-        writer, committer = self._parts.writer, self._parts.committer
+        writer = self._parts.writer
         # What this push has stored is its own until a record names it.
         packs = self._unregistered = [*self._unregistered, *writer.drain()]
         self._manifest = manifest
@@ -434,9 +447,12 @@ class Pusher:
         if self._push_id:
             operations.append(PendingDone(self._push_id))
         try:
-            committed = committer.commit(operations, packs, precondition=self._refuse_new_damage)
+            committed = self._committed(operations, manifest)
         except PreconditionFailed:
             self._register([])
+            raise
+        except Denied:
+            self._abandon()
             raise
         self._unregistered = []
         outcome = committed.outcomes[0]
@@ -452,8 +468,39 @@ class Pusher:
         used = self._parts.writer.used()[-_PAGE_PACKS_NAMED_MAX:]
         return list(dict.fromkeys([*pages, *reversed(used), *self._registered, *data]))[:_PACKS_NAMED_MAX]
 
-    def _refuse_new_damage(self, txn: ReadTransaction) -> None:
-        """Invariant 1: what was left out because it was known must still be known at the very slot of the commit."""
+    def _committed(self, operations: list[Operation], manifest: Manifest) -> Committed:
+        """Commit, once the manifest was held against the deny list as it is at the very slot."""
+        for _ in range(_RULES_TRIES_MAX):
+            try:
+                return self._parts.committer.commit(
+                    operations, self._unregistered, precondition=self._refuse_changes
+                )
+            except _DenyListGrew as grew:
+                # Its pages can be read once they are registered; of its files nothing else is remembered.
+                self._register([])
+                if self._push_id and not any(isinstance(one, PendingDone) for one in operations):
+                    operations.append(PendingDone(self._push_id))
+                refuse_denied(self._parts.reader, grew.rules.beyond(self._rules), [("the push", manifest)])
+                self._rules = grew.rules
+        raise PreconditionFailed(
+            "files were taken down faster than this push could commit", next_step="push again"
+        )
+
+    def _abandon(self) -> None:
+        """Give up what this push registered: its packs are roots no more."""
+        if self._push_id:
+            with suppress(ArtifactStoreError, GenerationPassed):
+                self._parts.committer.commit([PendingDone(self._push_id)])
+
+    def _refuse_changes(self, txn: ReadTransaction) -> None:
+        """Refuse what other writers changed before the very slot of the commit.
+
+        Invariant 1: what was left out because it was known must still be known there. What was taken down meanwhile
+        must not come back.
+        """
+        rules = deny_list(txn, self._parts.deny_key)
+        if rules.beyond(self._rules):
+            raise _DenyListGrew(rules)
         found = damaged_packs(txn).keys() - self._damaged
         if found:
             raise PreconditionFailed(
@@ -472,6 +519,14 @@ class Pusher:
         if artifact is None or newest is None or newest.manifest.digest != manifest.digest:
             return None
         return artifact.newest
+
+
+class _DenyListGrew(Exception):
+    """Files were taken down since this push looked."""
+
+    def __init__(self, rules: DenyList) -> None:
+        super().__init__()
+        self.rules = rules
 
 
 def _without_bytes(item: Found) -> Read:

@@ -188,6 +188,8 @@ class Version:
         self.aliases: tuple[str, ...] = about["aliases"]
         self.tags: tuple[str, ...] = about["tags"]
         self.created_ns = NOW_NS
+        self.expires_ns: int | None = None
+        self.stands_for: int | None = None
         self.size_bytes = self.new_bytes = sum(map(len, contents.values()))
         self.stored_bytes = self.size_bytes // 2
         self.file_count = len(contents)

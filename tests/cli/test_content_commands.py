@@ -50,3 +50,38 @@ def test_numbers() -> None:
     assert numbers_text([]) == ""
     assert numbers_text([0, 1, 2, 5, 7, 8]) == "v0-v2 v5 v7-v8"
     assert numbers_text(range(0, 40, 2)) == "v0 v2 v4 v6 v8 v10 and 14 more"
+
+
+def test_takedown_shows_and_does_nothing(run: Run) -> None:
+    """A dry run, and a run that nobody is there to confirm."""
+    shown = run("takedown", "data/a.txt", "--dry-run")
+    assert "would delete: 1 version" in shown.out
+    assert "deleted already, to be purged by the next sweep: 1 version" in shown.out
+    refused = run("takedown", "data/a.txt", stdin=b"y\n")
+    assert (refused.code, "--yes" in refused.err, "would delete" in refused.err) == (2, True, True)
+    assert run("show", "team/x:v1").code == 0
+
+
+def test_takedown(run: Run, data: Path) -> None:
+    """Versions are gone or replaced, the same content is refused with an error of its own until it is allowed."""
+    done = run("takedown", "data/a.txt", "--rewrite", "--yes", "--reason", "asked", "--json").document
+    assert done["takedown"]["replaced"] == [{"reference": "team/x:v1", "successor": "team/x:v2"}]
+    assert done["takedown"]["hastened"] == ["team/x:v0"]
+    refused = run("push", "data", "team/x", "--json")
+    assert (refused.code, refused.error["kind"], refused.error["facts"]["path"]) == (4, "denied", "a.txt")
+    assert run("undelete", "team/x:v1", "--json").error["kind"] == "denied"
+    (listed,) = run("takedown", "--list", "--json").document["denied"]
+    assert listed["reason"] == "asked"
+    assert listed["id"] in run("takedown", "--list").out
+    assert run("takedown", "--allow", "data/a.txt").out == "1 file may be kept again\n"
+    assert run("takedown", "--allow", listed["id"]).code == 3
+    assert run("takedown", "--list").out == "nothing is refused\n"
+    assert run("push", "data", "team/x").code == 0
+
+
+def test_takedown_says_when_there_is_nothing_to_do(run: Run) -> None:
+    """Twice, and for nothing at all."""
+    assert "deleted 1 version, replaced 0; 1 deleted before" in run("takedown", "data/a.txt", "--yes").out
+    assert "there was nothing to do" in run("takedown", "data/a.txt", "--yes").out
+    for words in ((), ("--allow",), ("--list", "data/a.txt")):
+        assert run("takedown", *words).code == 2

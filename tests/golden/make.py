@@ -28,7 +28,17 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from artifactstore import Store
 from artifactstore.executors import Executors, inline
-from artifactstore.format.operations import Adopt, Alias, Damage, Operation, Pending, PendingDone
+from artifactstore.format.operations import (
+    Adopt,
+    Alias,
+    Damage,
+    Expire,
+    Operation,
+    Pending,
+    PendingDone,
+    Retain,
+    Retention,
+)
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import SIGNING_CONTEXT, RecordType, encode_associated, slot_name
 from artifactstore.index.tables import Position
@@ -221,6 +231,7 @@ class Maker:
         self.commit(Pending(OPEN_PUSH), kind=RecordType.PENDING)
         self.put_unreadable()
         self.add_members()
+        self.take_down()
         pages, lists = self.packs(PackType.PAGE)[0], self.packs(PackType.LIST)[0]
         self.commit(Damage([pages, lists, bytes(32)], []))  # what they hold is stored again by the next push
         (self.sources / "empty folder").rmdir()
@@ -251,6 +262,26 @@ class Maker:
         self.store.members.add(request_line(asked), read_only=True)
         self.store.members.add_passphrase(PASSPHRASE, "typist", memory_kib=64 << 10)
         self.store.members.add_recovery()
+
+    def take_down(self) -> None:
+        """Push a file that has to go again, and replace the version by a successor; lift another ban."""
+        secret = self.sources / "secret.csv"
+        secret.write_text("name,mail\nada,a@b.c\n")
+        self.push("demo/leak", aliases=["leaked"], tags=["hot"])
+        self.clock.sleep(60)
+        self.store.takedown([secret], rewrite=True, reason="consent withdrawn", requested_by="ada")
+        secret.unlink()
+        successor = self.store.version("demo/leak:leaked")
+        self.versions[successor.qualified_name] = {
+            "digest": successor.digest,
+            "entries": described(self.sources),
+        }
+        self.commit(Expire("demo", "leak", successor.number, BEGIN_NS // 1_000_000 + 86_400_000))
+        self.commit(Retain("demo", "leak", Retention(3, 7, 4, 12, True, ["hot"], 3_600_000)))
+        unknown = blake3(b"somewhere else").hexdigest()
+        self.clock.sleep(60)
+        self.store.takedown([unknown])
+        self.store.allow([unknown])
 
     def push(self, artifact: str, **options: Any) -> None:
         """Push the sources as they are, a minute after whatever came before."""
@@ -291,7 +322,11 @@ class Maker:
     def expected(self) -> dict[str, Any]:
         """What a reader must find."""
         versions = {}
-        deleted = [version.qualified_name for version in self.store.deleted_versions("demo/tables")]
+        deleted = [
+            version.qualified_name
+            for artifact in ("demo/leak", "demo/tables")
+            for version in self.store.deleted_versions(artifact)
+        ]
         for name, known in self.versions.items():
             if name in deleted:
                 continue
@@ -315,6 +350,7 @@ class Maker:
             "open_pushes": [OPEN_PUSH.hex()],
             "damaged": [self.packs(PackType.PAGE)[0].hex()],
             "deleted": deleted,
+            "denied": [file.id for file in self.store.denied_files()],
             "versions": versions,
         }
 

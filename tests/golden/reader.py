@@ -186,13 +186,15 @@ def chunks_root(joined: bytes, below: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def commitment(push: list[Any]) -> bytes:
-    """What a record says in clear of a push."""
-    _tag, project, name, _kind, manifest, *rest = push
+    """What a record says in clear of a push or a successor."""
+    tag, project, name, _kind_or_number, manifest, *rest = push
     cid, _level, digest, _size, _entries, chunks = manifest[:6]
     values = [project.encode(), name.encode(), digest, cid, cid[:16] + chunks]
     hashes = b""
     for field, value in zip(("project", "name", "digest", "page", "chunks"), values, strict=True):
-        salt = hmac.digest(rest[7], b"artifactstore commitment salt\0" + field.encode(), "sha256")
+        salt = hmac.digest(
+            rest[7 if tag == "push" else 3], b"artifactstore commitment salt\0" + field.encode(), "sha256"
+        )
         hashes += sha256(b"artifactstore commitment field\0" + salt + value)
     return sha256(b"artifactstore commitment v1\0" + hashes)
 
@@ -216,6 +218,7 @@ class Reader:
         self.pending: dict[bytes, int] = {}
         self.damaged: dict[bytes, int] = {}
         self.slots: dict[bytes, list[Any]] = {}
+        self.denied: dict[bytes, list[Any]] = {}
         self.certificates: dict[int, list[Any]] = {}
         self.kinds: list[str] = []
         self.index_packs: list[bytes] = []
@@ -293,8 +296,8 @@ class Reader:
             fields = dict(zip(SEALED_FIELDS, unpack(plain), strict=False))
             require(len(fields) == len(SEALED_FIELDS), "fields are missing")
             require(len(fields["pack_keys"]) == len(clear["packs"]), "not one key a pack")
-            pushes = [operation for operation in fields["operations"] if operation[0] == "push"]
-            require(clear["committed"] == [commitment(push) for push in pushes], "other commitments")
+            made = [commitment(said) for said in fields["operations"] if said[0] in {"push", "replace"}]
+            require(clear["committed"] == made, "other commitments")
         except Refused:
             return clear, None
         return clear, fields
@@ -424,6 +427,19 @@ class Reader:
         elif tag == "undelete":
             self._undelete(time_ms, fields)
         else:
+            self._operate_rarely(slot, time_ms, member, operation)
+
+    def _operate_rarely(self, slot: int, time_ms: int, member: bytes, operation: list[Any]) -> None:
+        tag, *fields = operation
+        if tag == "replace":
+            self._replace(slot, time_ms, member, fields)
+        elif tag == "deny":
+            self.denied |= {file: [slot, time_ms, member, *fields[1:3]] for file in fields[0]}
+        elif tag == "allow":
+            self.denied = {file: row for file, row in self.denied.items() if file not in fields[0]}
+        elif tag in {"expire", "retain"}:
+            self._keep(tag, time_ms, fields)
+        else:
             require(tag == "adopt", f"operation {tag!r} is not one of this version")  # which changes nothing
 
     def _push(self, slot: int, time_ms: int, member: bytes, fields: list[Any]) -> None:
@@ -432,7 +448,7 @@ class Reader:
         key = f"{project}\0{name}".encode()
         artifact = self.artifacts.get(key)
         if artifact is None:
-            artifact = self.artifacts[key] = [kind, 0, None, 0, time_ms, time_ms]
+            artifact = self.artifacts[key] = [kind, 0, None, 0, time_ms, time_ms, None]
         newest = None if artifact[2] is None else self.versions[key + b"\0" + artifact[2].to_bytes(8, "big")]
         if newest is not None and newest[0][2] == manifest[2]:
             number = artifact[2]
@@ -449,6 +465,8 @@ class Reader:
                 packs,
                 None,
                 salt,
+                None,
+                None,
             ]
             artifact[1:4] = [number + 1, number, artifact[3] + 1]
         artifact[5] = time_ms
@@ -486,7 +504,12 @@ class Reader:
     def _delete(self, slot: int, time_ms: int, member: bytes, fields: list[Any]) -> None:
         project, name, numbers, force, now, reason, requested_by = fields[:7]
         key = f"{project}\0{name}".encode()
-        rows = {number: row for number in numbers if (row := self._shown(key, number)) is not None}
+        found = {number: self.versions.get(key + b"\0" + number.to_bytes(8, "big")) for number in numbers}
+        rows = {
+            number: row
+            for number, row in found.items()
+            if row is not None and (row[10] is None or (now and not row[10][5]))
+        }
         held = [alias for alias, at in self.aliases.items() if alias.startswith(key + b"\0") and at in rows]
         if not rows or (not force and set(held) - {key + b"\0latest"}):
             return
@@ -509,10 +532,49 @@ class Reader:
     def _recount(self, key: bytes, time_ms: int) -> None:
         artifact = self.artifacts[key]
         shown = [number for number in range(artifact[1]) if self._shown(key, number) is not None]
+        shown.sort(key=lambda number: self._place(key, number))
         artifact[2], artifact[3], artifact[5] = shown[-1] if shown else None, len(shown), time_ms
         self.aliases.pop(key + b"\0latest", None)
         if shown:
             self.aliases[key + b"\0latest"] = shown[-1]
+
+    def _place(self, key: bytes, number: int) -> int:
+        place = self.versions[key + b"\0" + number.to_bytes(8, "big")][12]
+        return number if place is None else place
+
+    def _replace(self, slot: int, time_ms: int, member: bytes, fields: list[Any]) -> None:
+        project, name, number, manifest, new_bytes, stored_bytes, packs, salt, *said = fields[:10]
+        key = f"{project}\0{name}".encode()
+        row = self._shown(key, number)
+        if row is None:
+            return
+        artifact = self.artifacts[key]
+        successor = artifact[1]
+        about = [manifest, *row[1:5], slot, member, new_bytes, stored_bytes, packs, None, salt]
+        self.versions[key + b"\0" + successor.to_bytes(8, "big")] = [
+            *about,
+            self._place(key, number),
+            row[13],
+        ]
+        row[10] = [slot, time_ms, member, *said, True]
+        for alias, at in self.aliases.items():
+            if alias.startswith(key + b"\0") and at == number:
+                self.aliases[alias] = successor
+        artifact[1], artifact[5] = successor + 1, time_ms
+        if artifact[2] == number:
+            artifact[2] = successor
+
+    def _keep(self, tag: str, time_ms: int, fields: list[Any]) -> None:
+        project, name, *rest = fields
+        key = f"{project}\0{name}".encode()
+        row = self._shown(key, rest[0]) if tag == "expire" else None
+        if key not in self.artifacts or (tag == "expire" and row is None):
+            return
+        if row is None:
+            self.artifacts[key][6] = rest[0]
+        else:
+            row[13] = rest[1]
+        self.artifacts[key][5] = time_ms
 
     # --- states -------------------------------------------------------------------------------------------------
 
@@ -549,7 +611,7 @@ class Reader:
         for chunk in chunks[1:]:
             table, rows, packs = unpack(chunk)[:3]
             for key, value in rows:
-                if table in {"artifacts", "versions", "slots"}:
+                if table in {"artifacts", "versions", "slots", "denied"}:
                     getattr(self, table)[key] = unpack(value)
                 elif table in {"aliases", "pending", "damaged"}:
                     getattr(self, table)[key] = int.from_bytes(value, "big")

@@ -105,6 +105,7 @@ def test_the_reader_finds_the_catalog(from_state: bool) -> None:
     assert sorted({push[:16].hex() for push in found.pending}) == EXPECTED["open_pushes"]
     assert [name.hex() for name in found.damaged] == EXPECTED["damaged"]
     assert sorted(found.references(deleted=True)) == EXPECTED["deleted"]
+    assert sorted(file.hex() for file in found.denied) == EXPECTED["denied"]
     assert found.store_id.hex() == EXPECTED["store_id"]
     assert found.kinds == EXPECTED["records"][len(EXPECTED["records"]) - len(found.kinds) :]
 
@@ -122,6 +123,7 @@ def test_state_and_replay_agree() -> None:
         "pending",
         "damaged",
         "slots",
+        "denied",
         "parameters",
         "index_packs",
     ):
@@ -225,4 +227,6 @@ def test_the_library_reads_it(tmp_path: Path) -> None:
             assert sorted(version.tags) == known["tags"]
             store.pull(name, tmp_path / f"out{number}")
             assert make.described(tmp_path / f"out{number}") == known["entries"]
-        assert [one.qualified_name for one in store.deleted_versions("demo/tables")] == EXPECTED["deleted"]
+        hidden = [*store.deleted_versions("demo/leak"), *store.deleted_versions("demo/tables")]
+        assert [one.qualified_name for one in hidden] == EXPECTED["deleted"]
+        assert [file.id for file in store.denied_files()] == EXPECTED["denied"]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import Phase, settings
+from blake3 import blake3
+from hypothesis import Phase, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -22,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from artifactstore.backend.base import Backend
-from artifactstore.errors import Deleted
+from artifactstore.errors import Deleted, Denied
 from artifactstore.ids import LATEST
 from artifactstore.store.store import Store
 from artifactstore.testing import invariants
@@ -100,7 +101,11 @@ class StoreMachine(RuleBasedStateMachine):
     def push(
         self, client: str, artifact: str, held: dict[str, bytes], aliases: list[str], tags: list[str]
     ) -> None:
-        """A push makes a version, unless its content is that of the newest one."""
+        """A push makes a version, unless its content is that of the newest one; what was taken down is refused."""
+        if self.model.refuses(held):
+            with pytest.raises(Denied):
+                self.stores[client].push([self.source(held)], artifact, aliases=aliases, tags=tags)
+            return
         expected = self.model.push(artifact, held, aliases=aliases, tags=tags)
         made = self.stores[client].push([self.source(held)], artifact, aliases=aliases, tags=tags)
         assert made.push is not None
@@ -124,6 +129,7 @@ class StoreMachine(RuleBasedStateMachine):
         alias: str,
     ) -> None:
         """A push whose claim another push gets in front of, or whose answer is lost while another one follows."""
+        assume(not self.model.refuses(mine) and not self.model.refuses(theirs))
         other = artifact if same_artifact else "q/raced"
         expected: list[tuple[int, bool]] = []
 
@@ -198,8 +204,39 @@ class StoreMachine(RuleBasedStateMachine):
     def undelete(self, client: str, data: st.DataObject) -> None:
         """It comes back with every byte."""
         artifact, number = data.draw(st.sampled_from(self.numbers(deleted=True)))
+        if self.model.refuses(self.model.artifacts[artifact].versions[number].contents):
+            with pytest.raises(Denied):
+                self.stores[client].undelete([f"{artifact}:v{number}"])
+            return
         self.stores[client].undelete([f"{artifact}:v{number}"])
         self.model.undelete(artifact, number)
+
+    @precondition(lambda self: self.held())
+    @rule(client=clients, data=st.data(), rewrite=st.booleans(), effect=st.sampled_from([None, False, True]))
+    def takedown(self, client: str, data: st.DataObject, rewrite: bool, effect: bool | None) -> None:
+        """A file is gone from every version, also when another client pushes it in that very moment."""
+        content = data.draw(st.sampled_from(self.held()))
+        late = {"late": content, "more": content + b"!"}
+
+        def during() -> None:
+            if not effect and not self.model.refuses(late):
+                self.model.push("q/late", late)
+                self.stores["second"].push([self.source(late)], "q/late")
+
+        if effect is not None:
+            client = "first"
+            self.backends["first"].arm(during, effect=effect)
+        self.stores[client].takedown([blake3(content).hexdigest()], rewrite=rewrite)
+        self.backends["first"].disarm()
+        self.model.takedown(content, rewrite=rewrite)
+
+    @precondition(lambda self: self.model.denied)
+    @rule(client=clients, data=st.data())
+    def allow(self, client: str, data: st.DataObject) -> None:
+        """What is allowed again can be pushed; what was taken down stays down."""
+        content = data.draw(st.sampled_from(sorted(self.model.denied)))
+        self.stores[client].allow([blake3(content).hexdigest()])
+        self.model.denied.remove(content)
 
     @rule(client=clients, forget=st.booleans())
     def reopen(self, client: str, forget: bool) -> None:
@@ -243,6 +280,17 @@ class StoreMachine(RuleBasedStateMachine):
             if version.deleted == deleted
         ]
 
+    def held(self) -> list[bytes]:
+        """Contents of files that versions hold, deleted ones too."""
+        return sorted(
+            {
+                content
+                for artifact in self.model.artifacts.values()
+                for version in artifact.versions
+                for content in version.contents.values()
+            }
+        )
+
     def aliases(self) -> list[tuple[str, str]]:
         """Those that can be removed, each with its artifact."""
         return [
@@ -277,7 +325,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 def test_a_store_is_a_dictionary_of_versions() -> None:
-    """Push, race, pull, alias, tag, reopen and rebuild against the model, with states and without."""
+    """Push, race, pull, alias, tag, take down, reopen and rebuild against the model, with states and without."""
     chosen = settings(stateful_step_count=max(STEPS, settings().stateful_step_count // 2))
     run_state_machine_as_test(StoreMachine, settings=chosen)
 

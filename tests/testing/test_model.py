@@ -46,3 +46,19 @@ def test_a_copy_goes_its_own_way(model: ModelStore) -> None:
     other.add_tags("p/n", 0, ["more"])
     other.remove_aliases("p/n", ["x"])
     assert model.shown() == before != other.shown()
+
+
+def test_taking_down(model: ModelStore) -> None:
+    """A successor stands where the other stood; a version without anything else goes; the content is refused."""
+    model.push("p/n", {"a": b"1", "b": b"2"}, aliases=["y"])
+    model.push("p/n", {"c": b"3"})
+    model.takedown(b"1", rewrite=True)
+    assert model.shown() == {
+        "p/n": [ShownVersion(2, {"c": b"3"}, [LATEST], []), ShownVersion(3, {"b": b"2"}, ["y"], [])]
+    }
+    assert model.refuses({"x": b"1"})
+    assert not model.refuses({"x": b"2"})
+    model.delete("p/n", 2)
+    assert model.artifacts["p/n"].newest() == 3
+    model.takedown(b"2", rewrite=False)
+    assert model.shown() == {}
