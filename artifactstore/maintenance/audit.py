@@ -236,8 +236,12 @@ class Auditor:
             for walked in self._walk.records():
                 if walked.clear is not None:
                     self._holdings.add(walked.clear)
-                    for name in walked.clear.condemned:
+                    gone = set(walked.clear.condemned)
+                    for name in gone:
                         self._packs.problems.pop(name, None)
+                    self._problems = [
+                        one for one in self._problems if one.part != "keys" or one.object not in gone
+                    ]
         except Damaged as error:
             self._note(error, "log", "log")
 

@@ -217,6 +217,59 @@ def test_a_bucket_that_may_not_be_listed(store: Store) -> None:
     assert objects(run()) == {gone}
 
 
+class _Meanwhile(WrapperBackend):
+    """Somebody else sweeps between two requests of an audit: before the first that lists, or reads from a pack."""
+
+    def __init__(self, inner: Any, at: str, act: Callable[[], object]) -> None:
+        super().__init__(inner)
+        self._at: str | None = at
+        self._act = act
+
+    def _reached(self, what: str) -> None:
+        if self._at == what:
+            self._at = None
+            self._act()
+
+    def list(self, prefix: str) -> Any:
+        self._reached("list")
+        return super().list(prefix)
+
+    def get_range(self, name: str, start: int, length: int) -> bytes:
+        self._reached("pack")
+        return super().get_range(name, start, length)
+
+    def traces(self, name: str) -> bool:
+        self._reached("traces")
+        return super().traces(name)
+
+
+@pytest.mark.parametrize("at", ["list", "pack", "traces"])
+def test_a_sweep_beside_an_audit_is_no_finding(store: Store, at: str) -> None:
+    """Packs that are condemned while it looks for them may be gone, at whatever moment."""
+    store.delete(["p/n:v0"], now=True, force=True)
+    store.gc()
+
+    def sweep() -> None:
+        store.delete(["p/n:v1"], now=True, force=True)
+        assert store.gc().erased > 0
+
+    backend = _Meanwhile(store._parts.backend, at, sweep)
+    report = Auditor(backend, bytes.fromhex(store.id), SystemClock(), Quiet()).run()
+    assert backend._at is None
+    assert (report.problems, report.unerased.names.total) == ((), 0)
+    assert report.condemned > 0
+    assert audited(store).generation == 2
+
+
+def test_a_pack_that_is_missing_and_not_condemned_is_found_beside_a_sweep(store: Store) -> None:
+    """The second look excuses what was condemned, and nothing else."""
+    gone = packs(store)[0]
+    store._parts.backend.delete(gone)
+    backend = _Meanwhile(store._parts.backend, "list", lambda: store.add_tags("p/n:v2", ["x"]))
+    report = Auditor(backend, bytes.fromhex(store.id), SystemClock(), Quiet()).run()
+    assert objects(report) == {gone}
+
+
 def test_how_many_requests_an_audit_takes(store: Store) -> None:
     """One for each record and each pack, one listing, and a few around the head: nothing grows with the data."""
     assert isinstance(store._parts.backend, MemoryBackend)
