@@ -5,7 +5,8 @@ Run it after every change of the format, in the commit of that change, and only 
     python -m tests.golden.make
 
 It replaces `tests/golden/v1`: `store` (the objects), `key` (the key file) and `expected.json` (what is in it,
-computed from the sources and not from the store). `test_golden.py` makes it again and compares every byte;
+computed from the sources and not from the store); in `swept` a second store, of which a sweep has purged two versions,
+and `receipt.json`, which shows one of them. `test_golden.py` makes it again and compares every byte;
 `reader.py` extracts it without the library.
 """
 
@@ -355,6 +356,35 @@ class Maker:
         }
 
 
+def make_swept(folder: Path, work: Path) -> None:
+    """Make a store in its second generation, and export a receipt of what its first sweep purged."""
+    clock, randomness, sources = Standing(), Seeded(SEED + b" swept"), work / "sources"
+    sources.mkdir()
+    with Store.create(
+        folder / "store",
+        key_file=folder / "key",
+        cache_dir=work / "cache",
+        single_writer=True,
+        clock=clock,
+        randomness=randomness,
+        make_executors=one_thread,
+    ) as store:
+        for number in range(3):
+            clock.sleep(60)
+            (sources / "kept.csv").write_bytes(table(2000))
+            (sources / "changing.bin").write_bytes(noise(f"swept {number}", 150_000 + number))
+            store.push([sources], "demo/swept")
+        clock.sleep(60)
+        store.delete(["demo/swept:v0"], reason="on request \u2013 by letter", requested_by="Ana", now=True)
+        store.delete(["demo/swept:v1"], now=True)
+        store.gc(store.plan_gc(), trust_clock=True)
+        clock.sleep(60)
+        store.add_tags("demo/swept:v2", ["after"])
+        (one,) = [one for one in store.receipts.list() if one.reference == "demo/swept:v0"]
+        receipt = store.receipts.export(one.id, disclose=["name", "reason", "digest"])
+        (folder / "receipt.json").write_bytes(receipt)
+
+
 def make(folder: Path) -> None:
     """Make store, key file and expectations in an empty folder."""
     randomness = Seeded(SEED + b" hpke")
@@ -371,8 +401,12 @@ def make(folder: Path) -> None:
         text = json.dumps(maker.expected(), indent=1, ensure_ascii=False) + "\n"
         (folder / "expected.json").write_text(text, encoding="utf-8")
         maker.store.close()
-    for leftover in ("tmp", "probe"):
-        shutil.rmtree(folder / "store" / leftover, ignore_errors=True)
+        (folder / "swept").mkdir()
+        (Path(work) / "swept").mkdir()
+        make_swept(folder / "swept", Path(work) / "swept")
+    for store in ("store", "swept/store"):
+        for leftover in ("tmp", "probe"):
+            shutil.rmtree(folder / store / leftover, ignore_errors=True)
 
 
 if __name__ == "__main__":

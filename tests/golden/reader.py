@@ -2,7 +2,8 @@
 
 It imports nothing of the library: where both agree on a golden store, the document says what the library does.
 It is meant to be read beside the document, favours plainness over speed, and holds whole files in memory.
-It reads generation 0, as this version of the format does. Everything that does not verify raises `Refused`.
+It reads the current generation, from the state of its sweep on where there was one. What does not verify raises
+`Refused`.
 
     python -m tests.golden.reader STORE KEY_FILE                         list the versions
     python -m tests.golden.reader STORE KEY_FILE PROJECT/NAME:vN FOLDER  extract one
@@ -37,7 +38,7 @@ from tests.golden.unlocking import (
 
 DATA, PAGE, LIST, INDEX, STATE = 1, 2, 3, 4, 5
 RECORD_TYPES = {0: "create", 1: "commit", 2: "pending", 3: "sweep", 4: "intent", 5: "erased", 6: "adopt"}
-TYPE_NAMES = {DATA: "data", PAGE: "page", LIST: "list", INDEX: "index", STATE: "state"}
+TYPE_NAMES = {DATA: "data", PAGE: "page", LIST: "list", INDEX: "index", STATE: "state", 6: "receipt"}
 FILE, SYMLINK, FOLDER, PAGE_ENTRY = 1, 2, 3, 5
 BLOB_RAW_MAX, PACK_MAX, RECORD_MAX = 4 << 20, 64 << 20, 16 << 20
 AAD = struct.Struct(">B32sBIBI")
@@ -219,6 +220,7 @@ class Reader:
         self.damaged: dict[bytes, int] = {}
         self.slots: dict[bytes, list[Any]] = {}
         self.denied: dict[bytes, list[Any]] = {}
+        self.receipts: dict[bytes, list[Any]] = {}
         self.certificates: dict[int, list[Any]] = {}
         self.kinds: list[str] = []
         self.index_packs: list[bytes] = []
@@ -230,18 +232,24 @@ class Reader:
         clear = verified_clear(first, 0, self.store_id)
         if clear is None:
             raise Refused("record 0 does not verify")
-        self.store_secret, self.kek, _ = unlock(self.keys_object(), self.store_id, private)
+        last = self._last()
+        keys = self.named_keys(last["keys"][0])
+        self.store_secret, self.kek, _ = unlock(keys, self.store_id, private, last["generation"])
         self.frontier = Frontier()
         if from_state:
             self._load_state()
         self._replay()
 
     def keys_object(self) -> bytes:
-        """The current keys object: of the last valid record."""
+        """The current keys object."""
+        return self.named_keys(self._last()["keys"][0])
+
+    def _last(self) -> Fields:
+        """The clear part of the last valid record."""
         for path in sorted(self.folder.glob("log/*"), reverse=True):
             clear = verified_clear(path.read_bytes(), int(path.name), self.store_id)
             if clear is not None:
-                return self.named_keys(clear["keys"][0])
+                return clear
         raise Refused("no record is valid")
 
     def named_keys(self, name: bytes) -> bytes:
@@ -611,7 +619,7 @@ class Reader:
         for chunk in chunks[1:]:
             table, rows, packs = unpack(chunk)[:3]
             for key, value in rows:
-                if table in {"artifacts", "versions", "slots", "denied"}:
+                if table in {"artifacts", "versions", "slots", "denied", "receipts"}:
                     getattr(self, table)[key] = unpack(value)
                 elif table in {"aliases", "pending", "damaged"}:
                     getattr(self, table)[key] = int.from_bytes(value, "big")
@@ -638,6 +646,30 @@ class Reader:
             good = handed_over(before, self.store_id, generation, certificate)
             require(good, "a chain of handovers that does not verify")
         self.certificates[generation] = certificate
+
+    # --- receipts -----------------------------------------------------------------------------------------------
+
+    def drafts(self) -> Iterator[tuple[list[Any], bytes]]:
+        """The draft of each receipt and its evidence, held against what its sweep says in clear."""
+        for receipt, row in self.receipts.items():
+            slot, project, name, number, _gone, _shared, _unread, places = row[:8]
+            chunks: list[bytes] = []
+            for pack, start, count in places:
+                chunks += self.read_pack(self.packs[pack])[start : start + count]
+            draft, evidence = unpack(chunks[0]), b"".join(chunks[1:])
+            require(draft[:4] == [receipt, project, name, number], "a draft of another receipt")
+            push = ["push", project, name, "", draft[5], None, None, [], [], 0, 0, [], draft[6]]
+            values = [str(number), str(draft[8]), draft[9], draft[10]]
+            hashes = b""
+            for field, value in zip(("number", "deleted", "reason", "requested-by"), values, strict=True):
+                salt = hmac.digest(draft[7], b"artifactstore commitment salt\0" + field.encode(), "sha256")
+                hashes += sha256(b"artifactstore commitment field\0" + salt + value.encode())
+            said = commitment(push) + receipt + sha256(evidence) + hashes
+            clear = verified_clear(self.object(f"log/{slot:016d}"), slot, self.store_id, self.certificates)
+            require(
+                clear is not None and sha256(b"artifactstore purge v1\0" + said) in clear["purged"], "purged"
+            )
+            yield draft, evidence
 
     # --- versions -----------------------------------------------------------------------------------------------
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import zstandard
 
-from artifactstore import Store
+from artifactstore import Store, audit, verify_receipt
 from tests.golden import make, reader, unlocking
+from tests.receipts import verifier
 
 EXPECTED: dict[str, Any] = json.loads((make.GOLDEN / "expected.json").read_text(encoding="utf-8"))
 
@@ -230,3 +231,52 @@ def test_the_library_reads_it(tmp_path: Path) -> None:
         hidden = [*store.deleted_versions("demo/leak"), *store.deleted_versions("demo/tables")]
         assert [one.qualified_name for one in hidden] == EXPECTED["deleted"]
         assert [file.id for file in store.denied_files()] == EXPECTED["denied"]
+
+
+# --- the store in its second generation -----------------------------------------------------------------------------
+
+
+def swept() -> reader.Reader:
+    private = reader.private_key((make.GOLDEN / "swept" / "key").read_bytes())
+    return reader.Reader(make.GOLDEN / "swept" / "store", private, from_state=True)
+
+
+def test_the_reader_opens_a_store_that_was_swept(tmp_path: Path) -> None:
+    """From the state of the sweep on: what was purged is not there, what was kept comes back whole."""
+    found = swept()
+    assert list(found.references()) == ["demo/swept:v2"]
+    assert found.references(deleted=True) == {}
+    assert found.kinds[:2] == ["sweep", "erased"]
+    assert sorted(found.certificates) == [0, 1]
+    found.extract("demo/swept:v2", tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["changing.bin", "kept.csv"]
+    # All objects of the first generation are gone, but for the packs that live on in the second.
+    named = {f"packs/{pack.name.hex()[:2]}/{pack.name.hex()}" for pack in found.packs.values()}
+    there = {name for name in objects(make.GOLDEN / "swept" / "store") if name.startswith("packs/")}
+    assert there == named
+
+
+def test_the_reader_finds_the_receipts() -> None:
+    """Their drafts are what the sweep has committed to."""
+    drafts = list(swept().drafts())
+    assert sorted((draft[2], draft[3]) for draft, _ in drafts) == [("swept", 0), ("swept", 1)]
+    reasons = {draft[3]: tuple(draft[9:11]) for draft, _ in drafts}
+    assert reasons == {0: ("on request \u2013 by letter", "Ana"), 1: ("", "")}
+
+
+def test_the_golden_receipt_is_good() -> None:
+    """For the library, and for the verifier that knows only the document; a receipt once handed out must stay so."""
+    data = (make.GOLDEN / "swept" / "receipt.json").read_bytes()
+    ours, theirs = verify_receipt(data), verifier.verify(data)
+    assert ours.shown == theirs["shown"]
+    assert ours.shown["reason"] == "on request \u2013 by letter"
+    assert (ours.gone, ours.shared, ours.unread) == tuple(theirs["counts"].values())
+    assert ours.shared > 0 < ours.gone
+
+
+def test_the_library_audits_the_golden_receipt(tmp_path: Path) -> None:
+    """Against the bucket as it lies here."""
+    shutil.copytree(make.GOLDEN / "swept" / "store", tmp_path / "store")
+    data = (make.GOLDEN / "swept" / "receipt.json").read_bytes()
+    report = audit(tmp_path / "store", cache_dir=tmp_path / "cache", receipt=data, read_data=True)
+    assert (report.problems, report.generation) == ((), 1)

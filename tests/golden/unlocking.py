@@ -84,11 +84,11 @@ def private_by_passphrase(data: bytes, store_id: bytes, passphrase: str) -> byte
     raise Refused("the passphrase opens no slot of this store")
 
 
-def unlock(data: bytes, store_id: bytes, private: bytes) -> list[bytes]:
-    """[store secret, KEK, signing key] from a keys object whose name was checked."""
+def unlock(data: bytes, store_id: bytes, private: bytes, wanted: int) -> list[bytes]:
+    """[store secret, KEK, signing key] of a generation from a keys object whose name was checked."""
     require(len(data) <= KEYS_MAX and data[:8] == b"ASTK\0\1\1\0", "not a keys object")
     found_id, generation, slots = unpack(data[8:])
-    require(found_id == store_id and generation == 0, "a keys object of another store or generation")
+    require(found_id == store_id and generation == wanted, "a keys object of another store or generation")
     key = X25519PrivateKey.from_private_bytes(private)
     public = key.public_key().public_bytes_raw()
     for slot_id, kind, slot_public, _parameters, _wrapped, read_only, sealed in slots:
