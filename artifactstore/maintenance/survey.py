@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from artifactstore.backend.base import Backend
+from artifactstore.backend.base import Backend, ObjectInfo
 from artifactstore.catalog.expiry import Hidden, hidden_versions
 from artifactstore.catalog.generation import condemned
 from artifactstore.catalog.pending import pending
 from artifactstore.catalog.rows import all_versions
 from artifactstore.content.packs import INDEXED_TYPES
-from artifactstore.errors import Damaged
+from artifactstore.errors import ArtifactStoreError, Damaged
+from artifactstore.format.keys import KEYS_BYTES_MAX, decode_keys
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import slot_name
 from artifactstore.format.segment import ROW_TAIL
@@ -232,6 +233,18 @@ def _unnamed(
     orphans = tuple(
         (info.name, info.size_bytes)
         for info in unnamed
-        if info.name not in gone and info.modified_ns // _NS_PER_MS <= before_ms
+        if info.name not in gone
+        and (info.modified_ns // _NS_PER_MS <= before_ms or _is_outdated(parts.backend, info, position))
     )
     return orphans, returned
+
+
+def _is_outdated(backend: Backend, info: ObjectInfo, position: Position) -> bool:
+    """Whether secrets of an earlier generation lie there, which nobody will ever name: no age excuses them."""
+    if not info.name.startswith(_KEYS):
+        return False
+    try:
+        data = backend.get(info.name, limit_bytes=KEYS_BYTES_MAX)
+        return decode_keys(data, info.name).generation < position.generation
+    except ArtifactStoreError:
+        return False

@@ -9,7 +9,9 @@ from artifactstore.backend.base import Backend, Buffer
 from artifactstore.backend.wrapping import WrapperBackend
 from artifactstore.content.packs import INDEXED_TYPES
 from artifactstore.errors import ClockSkewed, Deleted, NoSuchVersion, PermissionRefused, PreconditionFailed
+from artifactstore.format.keys import decode_keys, keys_object_name
 from artifactstore.format.pack import PackType, decode_trailer, trailer_length
+from artifactstore.keyring.keyring import make_keys_object, member_of
 from artifactstore.pack.names import pack_name
 from artifactstore.store.store import Store
 from artifactstore.testing.invariants import assert_numbered
@@ -342,6 +344,20 @@ def test_uploads_of_dead_pushes_are_given_up(tmp_path: Path, world: World) -> No
         assert store.plan_gc().plan.orphans == (name,)  # by the world's clock it is the year 2100
         sweep(store)
         assert not world.objects.exists(name)
+    whole(world, tmp_path)
+
+
+def test_secrets_of_an_earlier_generation_are_given_up_at_any_age(tmp_path: Path, world: World) -> None:
+    """A keys object that a writer stored and never got to name seals what a later sweep took away."""
+    with world.client() as store:
+        (name,) = [info.name for info in world.objects.list("keys/")]
+        keys = decode_keys(world.objects.get(name, limit_bytes=1 << 20), name)
+        store.members.rotate()
+        again = make_keys_object(keys.store_id, 0, store.parts.keyring.secrets, [member_of(keys.slots[0])])
+        world.objects.put(keys_object_name(again), again)
+        assert store.plan_gc(expiry_s=10**11).plan.orphans == (keys_object_name(again),)
+        sweep(store, expiry_s=10**11)
+        assert not world.objects.exists(keys_object_name(again))
     whole(world, tmp_path)
 
 
