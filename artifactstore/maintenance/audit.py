@@ -219,6 +219,7 @@ class Auditor:
                     f" {one.checkpoint.slots} records: this is an older copy"
                 )
                 self._note(RolledBack(message, next_step=_OLDER), slot_name(self._walk.slots), "log")
+        self._tiles.finish()
         self._problems += self._tiles.problems
         return True
 

@@ -71,6 +71,7 @@ class LogCheck:
         """Check records, tiles and keys."""
         self._progress.start("check records", files_total=self._position.next_slot)
         self._check_records()
+        self._tiles.finish()
         self.problems += self._tiles.problems
         self._check_keys()
 

@@ -1,11 +1,15 @@
 """Checking tiles: each is held against the records that it is derived from, as these are read one after another.
 
 A wrong tile is damage, though no reader trusts it; one that is missing only costs readers time. A repair writes both
-anew. What is kept of the log is one tile a level.
+anew. What is kept of the log is one tile a level, and of tiles that are looked at together 16 MiB.
 """
 
-from artifactstore.backend.base import Backend
-from artifactstore.errors import Damaged, ObjectMissing, ObjectTooLarge
+from functools import partial
+from typing import Final
+
+from artifactstore.backend.base import PARALLEL_REQUESTS_MAX, Backend
+from artifactstore.crypto.hashing import sha256
+from artifactstore.errors import ArtifactStoreError, Damaged, ObjectMissing, ObjectTooLarge
 from artifactstore.format.limits import DATA_TILE_BYTES_MAX
 from artifactstore.format.tile import (
     DATA_TILE_WIDTH,
@@ -17,13 +21,15 @@ from artifactstore.format.tile import (
 from artifactstore.log.merkle import subtree_root
 from artifactstore.maintenance.findings import Problem, problem_of
 
+_TOGETHER_BYTES: Final = 16 << 20
+
 
 class TileCheck:
     """One check of all tiles. Used once.
 
     Attributes:
         to_write: Names of tiles that are wrong or missing, lower levels first.
-        problems: Those that are wrong.
+        problems: Those that are wrong; both are complete after `finish`.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -31,11 +37,14 @@ class TileCheck:
         self._hashes: list[list[bytes]] = [[]]
         self._records: list[bytes | None] = []
         self._record_bytes = 0
+        # Name, length and SHA-256 of tiles to be looked at.
+        self._waiting: list[tuple[str, int, bytes]] = []
+        self._waiting_bytes = 0
         self.to_write: list[str] = []
         self.problems: list[Problem] = []
 
     def add(self, slot: int, leaf: bytes, record: bytes | None) -> None:
-        """Take in the next slot; tiles that end with it are looked at.
+        """Take in the next slot; tiles that end with it are looked at, some of them together.
 
         Args:
             slot: Its number.
@@ -72,15 +81,27 @@ class TileCheck:
             self._hashes[level] = []
             level += 1
 
+    def finish(self) -> None:
+        """Look at the tiles that were not looked at yet; to be called after the last slot."""
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        answers = self._backend.together(
+            [partial(self._backend.get, name, limit_bytes=length) for name, length, _ in waiting]
+        )
+        for (name, _, digest), answer in zip(waiting, answers, strict=True):
+            if isinstance(answer, ObjectMissing):
+                self.to_write.append(name)
+            elif isinstance(answer, ArtifactStoreError) and not isinstance(answer, ObjectTooLarge):
+                raise answer
+            elif isinstance(answer, ObjectTooLarge) or sha256(answer) != digest:
+                self.to_write.append(name)
+                error = Damaged(
+                    f"{name} is not what the log gives", next_step="artifactstore repair", object=name
+                )
+                self.problems.append(problem_of(error, name, "tile"))
+
     def _compare(self, name: str, expected: bytes) -> None:
-        try:
-            if self._backend.get(name, limit_bytes=len(expected)) == expected:
-                return
-        except ObjectMissing:
-            self.to_write.append(name)
-            return
-        except ObjectTooLarge:
-            pass
-        self.to_write.append(name)
-        error = Damaged(f"{name} is not what the log gives", next_step="artifactstore repair", object=name)
-        self.problems.append(problem_of(error, name, "tile"))
+        """Note what a tile must be; tiles are asked for together."""
+        self._waiting.append((name, len(expected), sha256(expected)))
+        self._waiting_bytes += len(expected)
+        if len(self._waiting) == PARALLEL_REQUESTS_MAX or self._waiting_bytes >= _TOGETHER_BYTES:
+            self.finish()

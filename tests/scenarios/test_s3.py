@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import s3fs
 
-from artifactstore import Store
+from artifactstore import AuditReport, Store, audit
 from artifactstore.backend.remote import FsspecBackend
 from artifactstore.cli.main import main
 from artifactstore.config import PROJECT_FILE
@@ -282,6 +282,38 @@ def test_gc_takes_every_version_from_a_versioned_bucket(
         assert store.check(read_data=True).ok
         store.pull("p/n", tmp_path / "out")
     assert read_tree(tmp_path / "out") == TREE
+
+
+def test_an_audit_sees_every_version_of_what_was_condemned(
+    versioned: Callable[..., str],
+    owner: s3fs.S3FileSystem,
+    s3_options: dict[str, Any],
+    tmp_path: Path,
+    source: Path,
+) -> None:
+    """A receipt holds on S3; what was put back and deleted by its name alone is still there, in an old version."""
+    bucket = versioned("audited")
+    url = f"s3://{bucket}/store"
+    with make_store(tmp_path, url, storage_options=s3_options) as store:
+        store.push([write_tree(tmp_path / "old", {"a": noise(200_000, 79)})], "p/old")
+        store.push([source], "p/n")
+        before = {info.name for info in store._parts.backend.list("packs/")}
+        store.delete(["p/old:v0"], now=True)
+        store.gc(store.plan_gc())
+        gone = min(before - {info.name for info in store._parts.backend.list("packs/")})
+        receipt = store.receipts.export(store.receipts.list()[0].id)
+
+    def audited() -> AuditReport:
+        return audit(url, receipt=receipt, storage_options=s3_options, cache_dir=tmp_path / "auditor")
+
+    report = audited()
+    assert (report.problems, report.all_forms) == ((), True)
+    assert report.receipt is not None
+    assert report.receipt.present == 0
+    owner.pipe_file(f"{bucket}/store/{gone}", b"back")
+    owner.call_s3("delete_object", Bucket=bucket, Key=f"store/{gone}")
+    assert not owner.exists(f"{bucket}/store/{gone}")
+    assert [(one.kind, one.object) for one in audited().problems] == [("still-there", gone)]
 
 
 def test_gc_in_a_locked_bucket_says_until_when(
