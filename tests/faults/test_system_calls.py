@@ -23,12 +23,15 @@ from artifactstore.errors import (
     PermissionRefused,
     StorageFull,
 )
+from artifactstore.keyring.keyfile import load_key_file, pair_of
+from artifactstore.keyring.request import KeyRequest, request_line
 from artifactstore.store.store import Store
 from artifactstore.testing import invariants
 from tests.faults.stage import KILLED, Fault, Outcome, Stage, why_not
 from tests.stores import noise, read_tree, write_tree
 
 ARTIFACT = "project/data"
+LINE = request_line(KeyRequest("ana", pair_of(bytes(range(32))).public))
 SAMPLE_PER_SCENARIO = 14
 FIRST = {f"{number}": noise(9000, number) for number in range(6)} | {
     "folder/small": b"small",
@@ -138,6 +141,21 @@ def has_backup(place: Place) -> None:
     assert place.key.stat().st_mode & 0o777 == 0o600
 
 
+def has_a_key_of_its_own(place: Place) -> None:
+    assert load_key_file(place.world / "ben")
+    assert (place.world / "ben").stat().st_mode & 0o777 == 0o600
+
+
+def has_a_member(place: Place) -> None:
+    with place.open() as store:
+        assert [slot.name for slot in store.members.slots()] == ["", "ana"]
+
+
+def has_new_keys(place: Place) -> None:
+    with place.open() as store:
+        assert store.members.generation >= 1
+
+
 SCENARIOS = [
     Scenario("init", lambda place: ("init", str(place.store)), forget_everything, repeated_codes=(0, 4)),
     Scenario("push", lambda place: ("push", str(place.second), ARTIFACT, "-a", "new")),
@@ -167,6 +185,14 @@ SCENARIOS = [
         lose_the_key,
         has_backup,
     ),
+    Scenario(
+        "key-request",
+        lambda place: ("key", "request", "--name", "ben", "--key-file", str(place.world / "ben")),
+        verify=has_a_key_of_its_own,
+    ),
+    # Who is a member already is not added again.
+    Scenario("key-add", lambda place: ("key", "add", LINE), verify=has_a_member, repeated_codes=(0, 4)),
+    Scenario("key-rotate", lambda place: ("key", "rotate"), verify=has_new_keys),
 ]
 
 
