@@ -214,10 +214,14 @@ def _throttled(error: BaseException, url: str, facts: dict[str, Any]) -> Throttl
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it came from."""
+    """An error and what it came from, as far as it is of the same request.
+
+    What is in our words already is of an earlier one, in whose handling this one was made: Python chains the two, and
+    what that was answered says nothing of this.
+    """
     cause: BaseException | None = error
     for _ in range(_CAUSES_MAX):
-        if cause is None:
+        if cause is None or isinstance(cause, ArtifactStoreError):
             return
         yield cause
         cause = cause.__cause__ or cause.__context__

@@ -132,14 +132,17 @@ class FsspecBackend(Backend):
         except Exception as error:
             if status_of(error) == _PRECONDITION_FAILED or isinstance(error, FileExistsError):
                 raise object_exists(self.url, name) from error
-            if status_of(error) == _CONFLICT:
-                # Another create was under way. It may have won or not: only what lies there tells.
-                if self.exists(name):
-                    raise object_exists(self.url, name) from error
-                raise ConnectionLost(
-                    f"{self.url} could not decide who creates {name}", object=name, url=self.url
-                ) from error
-            raise written(error, self.url, name) from error
+            if status_of(error) != _CONFLICT:
+                raise written(error, self.url, name) from error
+            conflict = error
+        else:
+            return
+        # Another create was under way. It may have won or not: only what lies there tells.
+        if self.exists(name):
+            raise object_exists(self.url, name) from conflict
+        raise ConnectionLost(
+            f"{self.url} could not decide who creates {name}", object=name, url=self.url
+        ) from conflict
 
     def put(self, name: str, data: Buffer) -> None:
         """Make or replace an object; atomic where the medium has whole objects, as object stores do."""

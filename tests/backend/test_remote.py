@@ -301,6 +301,16 @@ def test_a_refusal_names_the_permission(url: str, doing: str, needs: str) -> Non
     assert needs in found.next_step
 
 
+def test_what_an_earlier_request_was_answered_is_no_cause() -> None:
+    """A lost connection in the handling of a refusal is a lost connection, however Python chains the two."""
+    lost = of_module("botocore.exceptions", "ConnectionClosedError")
+    lost.__context__ = classified(
+        caused(OSError(errno.EINVAL, "x"), ClientError(412)), "s3://bucket", "log/0"
+    )
+    assert type(lost.__context__) is ObjectExists
+    assert type(classified(lost, "s3://bucket", "log/0")) is ConnectionLost
+
+
 def test_endless_causes_end() -> None:
     """A circle of causes, which careless libraries make, is followed for a bounded while only."""
     one, two = RuntimeError("one"), RuntimeError("two")

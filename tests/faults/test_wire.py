@@ -190,6 +190,18 @@ def test_a_create_whose_answer_is_lost_has_happened_or_not(wire: Wire) -> None:
     assert not backend.exists("probe/before")
 
 
+def test_a_lost_answer_is_lost_whatever_was_answered_before(wire: Wire) -> None:
+    """Who looks at what fills a name while it handles the refusal of its create is not told of the refusal again."""
+    backend = wire.backend()
+    backend.put("probe/filled", b"theirs")
+    try:
+        backend.create("probe/filled", b"mine")
+    except ObjectExists:
+        wire.proxy.inject(Rule(Fault.CUT_BEFORE, GETS))
+        with pytest.raises(ConnectionLost):
+            backend.get("probe/filled", limit_bytes=10)
+
+
 def test_a_truncated_answer_is_never_data(wire: Wire) -> None:
     """Whole objects and ranges alike: fewer bytes than were promised are an error."""
     backend = wire.backend()
