@@ -1,6 +1,6 @@
 """The lines in which people read results; `shapes` has the same for programs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from artifactstore.cli.rendering import (
@@ -357,8 +357,8 @@ def index_lines(index: IndexInfo) -> Iterator[str]:
     )
 
 
-def store_lines(info: StoreInfo) -> Iterator[str]:
-    """The store as a whole."""
+def store_lines(info: StoreInfo, garbage: Iterable[str] = ()) -> Iterator[str]:
+    """The store as a whole, with lines about garbage in it."""
     yield from fields(
         (
             ("store", info.url),
@@ -379,6 +379,9 @@ def store_lines(info: StoreInfo) -> Iterator[str]:
             ("stored", f"{size_text(info.stored_bytes)} (compression {ratio_text(info.compression_ratio)})"),
         )
     )
+    if about_garbage := list(garbage):
+        yield ""
+        yield from about_garbage
     yield ""
     yield from slot_lines(info.slots)
 

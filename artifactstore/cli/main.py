@@ -57,6 +57,7 @@ COMMANDS = {
     "audit": CommandSource(_AUDIT, "audit", "Check a store from outside, without a key."),
     "receipt": CommandSource(_RECEIPTS, "receipt", "List, export or verify receipts of deletions."),
     "adopt": CommandSource(_CARE, "adopt", "Go on with a store that was set back, knowing what is lost."),
+    "du": CommandSource(_STORES, "du", "Show how much versions take, and what deleting them frees."),
     "info": CommandSource(_STORES, "info", "Show what the store holds and how small it is kept."),
     "index": CommandSource(
         "artifactstore.cli.index_commands", "index", "Show or rebuild this client's index."

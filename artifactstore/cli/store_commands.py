@@ -62,15 +62,45 @@ def log(options: CommonOptions, limit: int | None, checkpoint: bool) -> None:
             sys.stdout.writelines(f"{record_line(record)}\n" for record in records)
 
 
-@click.command(epilog=example("artifactstore info --store /mnt/backup/store"))
+@click.command(epilog=example("artifactstore du team/corpus:v3", "artifactstore du 'team/*' 'team/corpus:*'"))
+@click.argument("references", metavar="[REF...]", nargs=-1)
 @common_options
-def info(options: CommonOptions) -> None:
-    """Show what the store holds, how small it is kept, and which slots unlock it."""
-    from artifactstore.cli.lines import store_lines
+def du(options: CommonOptions, references: tuple[str, ...]) -> None:
+    """Show how much versions take, and what deleting them would free: of each artifact, or of each REF.
+
+    REF is a version, PROJECT/NAME:* for all versions of an artifact, or PROJECT/* for all of a project. Lists of files
+    are read, and no data.
+    """
     from artifactstore.cli.session import Session
-    from artifactstore.cli.shapes import store_shape
+    from artifactstore.cli.usage_rendering import usage_lines, usage_shape
 
     session = Session(options)
     with session.open_store() as store:
+        rows = store.du([session.qualified(ref) for ref in references], progress=session.progress)
+    session.result({"usage": [usage_shape(row) for row in rows]}, usage_lines(rows))
+
+
+@click.command(epilog=example("artifactstore info --store /mnt/backup/store"))
+@click.option("--quick", is_flag=True, help="Do not look for garbage, which reads all lists of files.")
+@common_options
+def info(options: CommonOptions, quick: bool) -> None:
+    """Show what the store holds, how small it is kept, what garbage there is, and which slots unlock it."""
+    from artifactstore.cli.lines import store_lines
+    from artifactstore.cli.session import Session
+    from artifactstore.cli.shapes import store_shape
+    from artifactstore.cli.usage_rendering import garbage_lines, garbage_shape
+    from artifactstore.errors import PermissionRefused
+
+    session = Session(options)
+    garbage = None
+    with session.open_store() as store:
         about = store.info()
-    session.result({"store": store_shape(about)}, store_lines(about))
+        if not quick:
+            try:
+                garbage = store.garbage(progress=session.progress)
+            except PermissionRefused as error:
+                session.notice(f"garbage is not known: {error.message}")
+    session.result(
+        {"store": store_shape(about), "garbage": None if garbage is None else garbage_shape(garbage)},
+        store_lines(about, () if garbage is None else garbage_lines(garbage)),
+    )

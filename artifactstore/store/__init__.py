@@ -10,6 +10,7 @@ from artifactstore.maintenance.sweep_plan import SweepPlan
 from artifactstore.store.auditing import audit
 from artifactstore.store.collecting import GcSummary, PreparedSweep
 from artifactstore.store.keeping import ArtifactRetention, RetentionPlan, RetentionPolicy, RetentionVerdict
+from artifactstore.store.measuring import Garbage, UsageRow
 from artifactstore.store.receipts import ReceiptDetails, ReceiptFacts, ReceiptInfo, verify_receipt
 from artifactstore.store.results import (
     ArtifactInfo,
@@ -39,6 +40,7 @@ __all__ = [
     "Entry",
     "FindReport",
     "FoundFile",
+    "Garbage",
     "GcSummary",
     "IndexInfo",
     "KeySlot",
@@ -67,6 +69,7 @@ __all__ = [
     "SweepPlan",
     "TakedownPlan",
     "TakedownSummary",
+    "UsageRow",
     "Version",
     "audit",
     "verify_receipt",

@@ -10,7 +10,7 @@ from artifactstore.executors import Executors
 from artifactstore.format.operations import Configure
 from artifactstore.maintenance.erase import Left, erase, erase_condemned
 from artifactstore.maintenance.mark import Mark
-from artifactstore.maintenance.survey import EXPIRY_MS_DEFAULT, SurveyParts, survey
+from artifactstore.maintenance.survey import EXPIRY_MS_DEFAULT, Surveyed, SurveyParts, survey
 from artifactstore.maintenance.sweep import SAME_MEMBERS, MemberChange, Sweeper, SweepParts, Swept
 from artifactstore.maintenance.sweep_plan import THRESHOLD_DEFAULT, SweepPlan, plan_sweep
 from artifactstore.progress import Progress
@@ -104,21 +104,19 @@ class Collecting(OpenStore):
             raise UsageError("threshold is between 0 and 1, and ages and sizes are not negative")
         self.refresh()
         parts = self._parts
-        parts.locator.complete()
-        found = survey(
-            SurveyParts(
-                parts.backend,
-                parts.environment,
-                parts.packs,
-                parts.log,
-                parts.reader,
-                progress or self._progress,
-            ),
-            self._clock.now_ns() // _NS_PER_MS,
-            expiry_ms=round(expiry_s * _MS_PER_S),
-        )
+        found = self._surveyed(progress or self._progress, round(expiry_s * _MS_PER_S))
         plan = plan_sweep(found.survey, threshold=threshold, max_rewrite=max_rewrite)
         return PreparedSweep(plan, found.mark, parts.keyring.generation)
+
+    def _surveyed(self, progress: Progress, expiry_ms: int = EXPIRY_MS_DEFAULT) -> Surveyed:
+        """Survey the store as far as the index has followed its log."""
+        parts = self._parts
+        parts.locator.complete()
+        return survey(
+            SurveyParts(parts.backend, parts.environment, parts.packs, parts.log, parts.reader, progress),
+            self._clock.now_ns() // _NS_PER_MS,
+            expiry_ms=expiry_ms,
+        )
 
     def gc(
         self,

@@ -13,6 +13,7 @@ from artifactstore.manifest.read import entries
 from artifactstore.progress import Progress
 from artifactstore.store import listing
 from artifactstore.store.keeping import Keeping
+from artifactstore.store.measuring import Measuring
 from artifactstore.store.opened import MakeExecutors
 from artifactstore.store.opening import (
     Access,
@@ -35,7 +36,7 @@ from artifactstore.transfer.pull import PullParts, pull
 from artifactstore.transfer.scan import Apart, scan
 
 
-class Store(Pushing, TakingDown, Keeping, Upkeep):
+class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep):
     """One store: a URL with one log, one key set and one dedup domain.
 
     Made by `Store.create` and `Store.open`; a context manager. Thread-safe: several threads may push, pull and read

@@ -25,6 +25,7 @@ from artifactstore.errors import (
 from artifactstore.ids import parse_artifact_name, parse_reference
 from artifactstore.keyring.keyfile import create_key_file
 from artifactstore.maintenance.findings import Names, Objects
+from artifactstore.store import Garbage
 
 NOW_NS = 1_767_621_802_123_456_000  # 2026-01-05T14:03:22.123456Z
 
@@ -417,6 +418,9 @@ class Store:
 
     def info(self) -> StoreInfo:
         return StoreInfo(self.id, self.url, self.key_file, self.cache_dir)
+
+    def garbage(self, *, progress: Any = None) -> Garbage:
+        return Garbage(0, 0, 0, None, 0, 0, 0, 0, "")
 
     def _record(self, operation: str, packs: int = 0) -> None:
         self.records.append(LogEntry(len(self.records), "commit", (operation,), packs, packs * 1000))

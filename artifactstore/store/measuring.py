@@ -1,0 +1,167 @@
+"""How much of a store versions take, and what garbage there is and who holds it."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from artifactstore.catalog.rows import all_versions
+from artifactstore.errors import InvalidReference
+from artifactstore.ids import ALL
+from artifactstore.maintenance.sweep_plan import Survey, plan_sweep
+from artifactstore.maintenance.usage import Group, Usage, UsageParts, usage_of
+from artifactstore.progress import Progress
+from artifactstore.store.collecting import Collecting
+from artifactstore.store.deleting import Deleting
+
+TOTAL: Final = "total"
+_NS_PER_MS: Final = 1_000_000
+
+
+class UsageRow(msgspec.Struct, frozen=True):
+    """What one of the things that were asked for takes.
+
+    Attributes:
+        name: As it was asked for; an artifact where nothing was; `total` for all of them together.
+        versions: How many versions it is.
+        logical_bytes: Bytes of their files.
+        stored_bytes: Bytes that their chunks take, compressed, each chunk once; pages and chunk lists among them.
+        unique_bytes: Of those, the bytes that nothing else needs.
+        shared_bytes: The others.
+        frees_bytes: What the next sweep would free more if they were deleted with `now`.
+    """
+
+    name: str
+    versions: int
+    logical_bytes: int
+    stored_bytes: int
+    unique_bytes: int
+    shared_bytes: int
+    frees_bytes: int
+
+
+class Garbage(msgspec.Struct, frozen=True):
+    """What of a store nothing shown needs, and what holds it.
+
+    Attributes:
+        freed_bytes: What a sweep would free now.
+        deleted_versions: Deleted versions that can still be brought back.
+        deleted_bytes: What a sweep would free more once their grace is over.
+        deleted_until_ns: When the last of them may be purged; None where there are none.
+        running_pushes: Pushes that have registered packs and are not over.
+        running_bytes: Bytes of those packs.
+        unworthy_bytes: Bytes of garbage in packs that are not worth rewriting.
+        left_objects: Objects that a sweep gave up and that were not seen gone yet.
+        refused: Why nothing could be purged now; empty when it could.
+    """
+
+    freed_bytes: int
+    deleted_versions: int
+    deleted_bytes: int
+    deleted_until_ns: int | None
+    running_pushes: int
+    running_bytes: int
+    unworthy_bytes: int
+    left_objects: int
+    refused: str
+
+
+class Measuring(Deleting, Collecting):
+    """The part of a store that says how much things take."""
+
+    def du(self, refs: Iterable[str] = (), *, progress: Progress | None = None) -> list[UsageRow]:
+        """Say how much versions take: in all, alone, and what deleting them would free. No data is read.
+
+        Args:
+            refs: `project/name` for its newest version, or with `:v3`, an alias or a digest; `project/name:*` and
+                `project/*`. Each artifact by itself when empty.
+            progress: Told what happens; the store's own when None.
+
+        Returns:
+            What each takes, and the total where they are several.
+
+        Raises:
+            InvalidReference, NoSuchProject, NoSuchArtifact, NoSuchVersion, Deleted: There is none.
+            Damaged: A page or list can't be read.
+        """
+        watcher = progress or self._progress
+        groups = self._groups(list(refs))
+        found = self._surveyed(watcher).survey
+        rows = self._rows(groups, found, watcher)
+        if len(groups) > 1:
+            everything = frozenset[tuple[str, int]]().union(*(group for _, group in groups))
+            rows += self._rows([(TOTAL, everything)], found, watcher)
+        watcher.finish()
+        return rows
+
+    def garbage(self, *, progress: Progress | None = None) -> Garbage:
+        """Say what garbage there is and what holds it. No data is read.
+
+        Args:
+            progress: Told what happens; the store's own when None.
+        """
+        watcher = progress or self._progress
+        self.refresh()
+        found = self._surveyed(watcher).survey
+        plan = plan_sweep(found)
+        waiting = frozenset(_split(one.name) for one in found.waiting)
+        held = 0
+        if waiting and not plan.refused:
+            (row,) = self._rows([("", waiting)], found, watcher)
+            held = row.frees_bytes
+        watcher.finish()
+        return Garbage(
+            plan.freed_bytes,
+            len(waiting),
+            held,
+            max((one.due_ms for one in found.waiting), default=0) * _NS_PER_MS or None,
+            found.running,
+            plan.pinned_bytes,
+            plan.garbage_bytes,
+            len(found.left),
+            plan.refused,
+        )
+
+    def _rows(self, groups: list[tuple[str, Group]], found: Survey, progress: Progress) -> list[UsageRow]:
+        """Work groups out together as far as they don't overlap."""
+        parts = UsageParts(self._parts.environment, self._parts.packs, self._parts.reader, progress)
+        usages: dict[str, Usage] = {}
+        left = list(groups)
+        while left:
+            together: list[tuple[str, Group]] = []
+            taken: set[tuple[str, int]] = set()
+            for name, group in left:
+                if taken.isdisjoint(group):
+                    together.append((name, group))
+                    taken |= group
+            left = [one for one in left if one not in together]
+            worked_out = usage_of(parts, found, [group for _, group in together])
+            usages |= {name: usage for (name, _), usage in zip(together, worked_out, strict=True)}
+        return [UsageRow(name, *msgspec.structs.astuple(usages[name])) for name, _ in groups]
+
+    def _groups(self, refs: list[str]) -> list[tuple[str, Group]]:
+        """The versions that are meant by each of some references."""
+        if not refs:
+            self.refresh()
+            by_artifact: dict[str, set[tuple[str, int]]] = {}
+            with self._parts.environment.read() as txn:
+                for artifact, number, row in all_versions(txn):
+                    if row.deleted is None:
+                        by_artifact.setdefault(str(artifact), set()).add((str(artifact), number))
+            return [(text, frozenset(versions)) for text, versions in by_artifact.items()]
+        groups: dict[str, Group] = {}
+        for ref in refs:
+            project, _, name = ref.partition("/")
+            if not name:
+                raise InvalidReference(
+                    f"{ref!r} names no artifact", next_step=f"write {project}/{ALL} for all of the project"
+                )
+            plain = ALL not in ref and ":" not in ref and "@" not in ref
+            versions = [self.version(ref)] if plain else self._selected([ref], deleted=False)
+            groups[ref] = frozenset((version.artifact, version.number) for version in versions)
+        return list(groups.items())
+
+
+def _split(name: str) -> tuple[str, int]:
+    artifact, _, number = name.rpartition(":v")
+    return artifact, int(number)
