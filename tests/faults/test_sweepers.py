@@ -1,0 +1,130 @@
+"""Many processes push, pull and delete while two sweep without a pause and some are killed: on a folder and on S3."""
+
+import json
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artifactstore import Store, audit
+from artifactstore.errors import Deleted
+from artifactstore.format.pack import PackType, decode_trailer, trailer_length
+from artifactstore.testing.invariants import assert_numbered
+from tests.faults.sweeping import COMMON, Client, content, start
+from tests.servers import Server
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, dict[str, Any] | None]:
+    if request.param == "folder":
+        return str(tmp_path / "store"), None
+    server: Server = request.getfixturevalue("s3_server")
+    return request.getfixturevalue("s3_url"), server.options()
+
+
+def test_sweeps_run_beside_everything(
+    place: tuple[str, dict[str, Any] | None], tmp_path: Path, deep: bool
+) -> None:
+    """In the end all is clean, what was not deleted restores, and of what was nothing is left."""
+    url, options = place
+    seconds, writers = (600.0, 8) if deep else (20.0, 3)
+    Store.create(
+        url, key_file=tmp_path / "key", cache_dir=tmp_path / "maker", storage_options=options
+    ).close()
+    lives = [
+        Client(url, options, str(tmp_path), f"{'s' if at < 2 else 'w'}{at}", at, seconds, sweeps=at < 2)
+        for at in range(writers + 2)
+    ]
+    killed = run(lives, seconds)
+    assert killed
+    journal = [json.loads(line) for one in lives for line in noted(one)]
+    assert any("purged" in line for line in journal), logs(lives)
+    with Store.open(
+        url, key_file=tmp_path / "key", cache_dir=tmp_path / "witness", storage_options=options
+    ) as store:
+        while not (prepared := store.plan_gc(expiry_s=0)).plan.is_empty:
+            store.gc(prepared)
+        assert store.check(read_data=True).problems == ()
+        report = audit(url, storage_options=options, store_id=store.id, read_data=True)
+        assert (report.problems, report.unerased.total, report.unnamed.total) == ((), 0, 0)
+        assert_numbered(store, undeleted=True)
+        assert_all_restores(store, journal, tmp_path / "restored")
+        assert_all_gone(store, journal)
+
+
+def run(lives: list[Client], seconds: float) -> int:
+    """Let clients run, one of them killed and started again now and then; return how many were killed."""
+    chance, killed = random.Random(7), 0
+    processes = [(one, start(one)) for one in lives]
+    try:
+        ends_s = time.monotonic() + seconds * 0.8
+        while time.monotonic() < ends_s:
+            time.sleep(2)
+            at = chance.randrange(len(processes))
+            one, process = processes[at]
+            if process.poll() is not None:
+                break
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            killed += 1
+            left = seconds - (time.monotonic() - (ends_s - seconds * 0.8))
+            again = one._replace(name=f"{one.name}x", seed=one.seed + 1000, seconds=max(1.0, left))
+            lives.append(again)
+            processes[at] = again, start(again)
+        for one, process in processes:
+            assert process.wait() == 0, (Path(one.folder) / f"{one.name}.log").read_text()
+    finally:
+        for _, process in processes:
+            process.kill()
+            process.wait()
+    return killed
+
+
+def noted(one: Client) -> list[str]:
+    """The whole lines of a journal; the last one of who was killed may be cut."""
+    text = one.journal.read_text() if one.journal.exists() else ""
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+def assert_all_restores(store: Store, journal: list[dict[str, str]], out: Path) -> None:
+    """Everything that was pushed and that nobody began to delete."""
+    given_up = {line["deleting"] for line in journal if "deleting" in line}
+    kept = {line["pushed"]: line["key"] for line in journal if "pushed" in line}
+    assert kept.keys() - given_up
+    for reference, key in kept.items():
+        if reference in given_up:
+            continue
+        store.pull(reference, out / reference.replace("/", "-"))
+        found = {path.name: path.read_bytes() for path in (out / reference.replace("/", "-")).iterdir()}
+        assert found == content(key)
+    for line in journal:
+        if "deleted" in line:
+            with pytest.raises(Deleted):
+                store.version(line["deleted"])
+
+
+def assert_all_gone(store: Store, journal: list[dict[str, str]]) -> None:
+    """No pack holds what only deleted versions did: found by the names that members alone can make."""
+    keys = {line["pushed"]: line["key"] for line in journal if "pushed" in line}
+    backend = store.parts.backend
+    held: set[bytes] = set()
+    for info in backend.list("packs/"):
+        data = backend.get(info.name, limit_bytes=info.size_bytes)
+        length, _ = trailer_length(data[-12:], info.name)
+        held.update(decode_trailer(data[-length:], info.name).prefixes)
+    from artifactstore.crypto.hashing import keyed_blake3
+
+    data_key = store.parts.keyring.cid_key(PackType.DATA.name.lower())
+    gone = [line["deleted"] for line in journal if "deleted" in line and line["deleted"] in keys]
+    for reference in gone:
+        own = content(keys[reference])["own"]
+        assert own not in COMMON
+        assert keyed_blake3(data_key, own)[:16] not in held, reference
+
+
+def logs(lives: list[Client]) -> str:
+    """What clients had to say, for a test that failed."""
+    return "\n".join(f"{one.name}: {(Path(one.folder) / f'{one.name}.log').read_text()}" for one in lives)
