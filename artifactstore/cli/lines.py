@@ -314,7 +314,8 @@ def adopt_lines(plan: AdoptPlan) -> Iterator[str]:
     for words, names in (
         ("lost", plan.lost),
         ("there with other content", plan.replaced),
-        ("deleted once, and back", plan.come_back),
+        ("deleted once, and back: to be deleted again", plan.come_back),
+        ("purged once, and back: to be deleted again", plan.purged),
     ):
         if names.total:
             yield f"{words}: {_names(names)}"

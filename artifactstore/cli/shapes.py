@@ -275,6 +275,7 @@ def adopt_shape(plan: AdoptPlan) -> Shape:
         "lost": names_shape(plan.lost),
         "replaced": names_shape(plan.replaced),
         "come_back": names_shape(plan.come_back),
+        "purged": names_shape(plan.purged),
         "lost_packs": plan.lost_packs,
         "lost_bytes": plan.lost_bytes,
     }

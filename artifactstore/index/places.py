@@ -105,6 +105,12 @@ def has_index(folder: Path) -> bool:
     return folder.exists() or any(folder.parent.glob(f"{folder.name}-*"))
 
 
+def all_folders(folder: Path) -> list[Path]:
+    """Every index of the store of whose indexes one lies in a folder."""
+    store = folder.name.partition("-")[0]
+    return [other for other in folder.parent.glob(f"{store}*") if other.name.partition("-")[0] == store]
+
+
 def earlier_folders(folder: Path) -> list[Path]:
     """Indexes of the same store and earlier generations beside one, the latest last."""
     store, _, generation = folder.name.partition("-")

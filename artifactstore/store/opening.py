@@ -43,7 +43,7 @@ from artifactstore.format.operations import Parameters
 from artifactstore.format.record import Certificate, Clear, RecordType, decode_frame, slot_name
 from artifactstore.index.environment import Environment, destroy
 from artifactstore.index.header import IndexBroken
-from artifactstore.index.places import has_index, index_folder, refuse_shared
+from artifactstore.index.places import all_folders, has_index, index_folder, refuse_shared
 from artifactstore.index.tables import (
     LAYOUT,
     TABLES,
@@ -277,13 +277,33 @@ def with_empty_index(access: Access, parts: Parts, clock: Clock, randomness: Ran
 def without_memory(access: Access, parts: Parts, clock: Clock, randomness: Randomness) -> Iterator[Parts]:
     """The same open store for a `with` block, as a client sees it that has never seen it before."""
     access.cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    slots = Slots(parts.backend)
+    store_id = parts.keyring.store_id
+    last = find_end(slots, glance(slots), Signers(store_id)).clear
+    if last is None:
+        raise Damaged("the log holds no valid record")
+    # The bucket may be of an earlier generation than this client.
+    keys = (read_keys(parts.backend, store_id, digest) for digest in last.keys)
+    keyring, _ = unlock_by(access.ways, keys, parts.backend.url)
     with TemporaryDirectory(prefix="adopting-", dir=access.cache_dir) as folder:
-        fresh = wire(access._replace(cache_dir=Path(folder)), parts.backend, parts.keyring, clock, randomness)
+        fresh = wire(access._replace(cache_dir=Path(folder)), parts.backend, keyring, clock, randomness)
         try:
             yield fresh
         finally:
             fresh.environment.close()
             destroy(fresh.environment.path)
+
+
+def with_memory_of(access: Access, parts: Parts, fresh: Parts, clock: Clock, randomness: Randomness) -> Parts:
+    """The same open store, that remembers from now on what a client without memory found there."""
+    path = parts.environment.path
+    parts.environment.close()
+    for folder in all_folders(path):
+        destroy(folder)
+    keyring = fresh.keyring
+    digests = fresh.catalog.position().keys
+    KeptKeys(parts.backend, access.cache_dir).keep_only(keyring.store_id, digests, ())
+    return wire(access, parts.backend, keyring, clock, randomness, notices=parts.notices)
 
 
 def refuse_occupied(backend: Backend) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import msgspec
 
 from artifactstore.errors import Damaged, PreconditionFailed, RolledBack
+from artifactstore.index.tables import Position
 from artifactstore.log.checkpoint import Checkpoint, sign_note
 from artifactstore.log.log import GenerationPassed
 from artifactstore.log.merkle import root_of
-from artifactstore.maintenance.adopt import AdoptPlan, acknowledge, plan_adopt
+from artifactstore.maintenance.adopt import AdoptPlan, acknowledge, deletions_again, plan_adopt
 from artifactstore.maintenance.check import Checker
 from artifactstore.maintenance.findings import CheckReport
 from artifactstore.maintenance.pack_check import CheckParts, Reading
@@ -17,7 +18,7 @@ from artifactstore.maintenance.repair_plan import RepairPlan, plan_repair
 from artifactstore.progress import Progress
 from artifactstore.store import listing
 from artifactstore.store.collecting import Collecting
-from artifactstore.store.opening import with_empty_index, without_memory
+from artifactstore.store.opening import Parts, with_empty_index, with_memory_of, without_memory
 from artifactstore.store.results import IndexInfo, LogEntry, StoreInfo
 
 
@@ -143,7 +144,8 @@ class Upkeep(Collecting):
     def plan_adopt(self) -> AdoptPlan:
         """Say what this client has seen and the bucket does not have any more; nothing is written.
 
-        The bucket's log is replayed from its first record, so that nothing is taken for granted in it.
+        The bucket's log is replayed from its first record, or from the state of its last sweep, so that as little as
+        can be is taken for granted in it.
 
         Raises:
             Damaged: The bucket's log is not whole in itself.
@@ -156,13 +158,14 @@ class Upkeep(Collecting):
             slots = self._parts.catalog.position().next_slot
             return AdoptPlan(needed=False, slots_known=slots, slots_found=slots)
         with without_memory(self._access, self._parts, self._clock, self._randomness) as fresh:
-            fresh.log.follow(fresh.catalog, from_start=True)
-            return plan_adopt(self._parts.environment, fresh.environment, self._parts.packs)
+            _replay(fresh)
+            return self._adoption(fresh)
 
     def adopt(self, plan: AdoptPlan) -> None:
         """Acknowledge a bucket that was set back: say so in a record, and go on with what its log says.
 
-        This client forgets what it has seen beyond it. A member who may only read forgets, and writes no record.
+        This client forgets what it has seen beyond it. What it knows as deleted or purged and finds there again is
+        deleted again; `gc` then takes it away. A member who may only read forgets, and writes no record.
 
         Args:
             plan: From `plan_adopt`.
@@ -174,8 +177,8 @@ class Upkeep(Collecting):
         if not plan.needed:
             return
         with without_memory(self._access, self._parts, self._clock, self._randomness) as fresh:
-            position = fresh.log.follow(fresh.catalog, from_start=True)
-            now = plan_adopt(self._parts.environment, fresh.environment, self._parts.packs)
+            position = _replay(fresh)
+            now = self._adoption(fresh)
             if msgspec.structs.replace(now, slots_found=plan.slots_found) != plan:
                 raise PreconditionFailed(
                     "the bucket lacks other things by now than the plan says", next_step="plan it anew"
@@ -184,10 +187,16 @@ class Upkeep(Collecting):
                 raise PreconditionFailed("the log was set back once more", next_step="plan it anew")
             if fresh.keyring.signing_key is not None:
                 self.before_writing()
-                acknowledge(fresh.committer, plan)
-        # Only now: whoever is cut before it still knows what there is to acknowledge.
-        self._parts = with_empty_index(self._access, self._parts, self._clock, self._randomness)
+                parts = self._parts
+                again = deletions_again(parts.environment, fresh.environment, parts.keyring.name_key())
+                acknowledge(fresh.committer, plan, again)
+            # Only now: whoever is cut before it still knows what there is to acknowledge.
+            self._parts = with_memory_of(self._access, self._parts, fresh, self._clock, self._randomness)
         self.refresh()
+
+    def _adoption(self, fresh: Parts) -> AdoptPlan:
+        parts = self._parts
+        return plan_adopt(parts.environment, fresh.environment, parts.packs, parts.keyring.name_key())
 
     def rebuild_index(self, progress: Progress | None = None) -> None:
         """Delete this client's index and build it again from the log."""
@@ -243,3 +252,8 @@ class Upkeep(Collecting):
         except Damaged as error:
             return [error]
         return []
+
+
+def _replay(fresh: Parts) -> Position:
+    """Read a log as a newcomer: from its start where all of it opens."""
+    return fresh.log.follow(fresh.catalog, from_start=fresh.keyring.generation == 0)

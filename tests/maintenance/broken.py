@@ -104,6 +104,18 @@ class Small:
         self.put(one, second)
         self.put(other, first)
 
+    def objects(self) -> dict[str, bytes]:
+        """A copy of the bucket."""
+        backend = self.store._parts.backend
+        return {info.name: backend.get(info.name, limit_bytes=info.size_bytes) for info in backend.list("")}
+
+    def restore(self, objects: dict[str, bytes]) -> None:
+        """Make the bucket what it was when it was copied."""
+        for name in self.objects():
+            self.delete(name)
+        for name, data in objects.items():
+            self.put(name, data)
+
     def set_back(self, slots: int) -> dict[str, bytes]:
         """Give the log the length that it once had; return what is gone."""
         gone = {slot_name(slot): self.get(slot_name(slot)) for slot in range(slots, self.slots())}

@@ -3,7 +3,7 @@
 import pytest
 
 from artifactstore import AdoptPlan, Names
-from artifactstore.errors import Damaged, NoSuchVersion, PreconditionFailed, RolledBack
+from artifactstore.errors import Damaged, Deleted, NoSuchVersion, PreconditionFailed, RolledBack
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import slot_name
 from artifactstore.log.merkle import root_of
@@ -143,7 +143,7 @@ def test_an_adoption_that_is_cut_is_taken_up(small: Small, monkeypatch: pytest.M
     small.set_back(3)
     plan = small.store.plan_adopt()
     with monkeypatch.context() as patch:
-        patch.setattr("artifactstore.store.upkeep.with_empty_index", _cut)
+        patch.setattr("artifactstore.store.upkeep.with_memory_of", _cut)
         with pytest.raises(KeyboardInterrupt):
             small.store.adopt(plan)
     with pytest.raises(RolledBack):
@@ -168,3 +168,25 @@ def test_packs_of_the_lost_records_are_orphans_and_no_danger(small: Small) -> No
     before = len(small.packs(PackType.DATA))
     small.push("p/b:v0")
     assert len(small.packs(PackType.DATA)) == before + 1
+
+
+def test_what_was_purged_and_is_back_is_deleted_again(small: Small) -> None:
+    """The bucket was set back behind a sweep, to keys of an earlier generation: the client goes on with those."""
+    before = small.objects()
+    small.store.delete(["p/a:v0"], force=True, now=True)
+    assert small.store.gc(trust_clock=True).purged == ("p/a:v0",)
+    small.restore(before)
+    with pytest.raises(RolledBack):
+        small.store.projects()
+    plan = small.store.plan_adopt()
+    assert plan.purged == Names(("p/a:v0",), 1)
+    small.store.adopt(plan)
+    with pytest.raises(Deleted):
+        small.store.version("p/a:v0")
+    assert small.store.members.generation == 0
+    assert small.store.check(read_data=True).ok
+    assert small.store.gc(trust_clock=True).purged == ("p/a:v0",)
+    with small.newcomer() as other:
+        with pytest.raises(Deleted, match="purged"):
+            other.version("p/a:v0")
+        assert small.restores(other, "p/a:v1")
