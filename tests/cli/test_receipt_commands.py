@@ -12,7 +12,7 @@ def receipt_id(run: Run, home: Path) -> str:
     """The receipt of the only version of a store, which was purged."""
     assert run("init", "store").code == 0
     assert run("push", "data", "team/corpus", "--store", "store").code == 0
-    words = ["--reason", "contract ended", "--requested-by", "legal", "--now", "--yes"]
+    words = ["--reason", "contract ended", "--requested-by", "the legal department", "--now", "--yes"]
     assert run("delete", "team/corpus:v0", *words, "--store", "store").code == 0
     assert run("receipt", "list", "--store", "store", "--json").document == {"receipts": []}
     assert run("gc", "--yes", "--store", "store").code == 0
@@ -26,10 +26,14 @@ def test_receipts_are_listed_and_shown(run: Run, receipt_id: str) -> None:
     lines = run("receipt", "list", "--store", "store").out.splitlines()
     assert lines[1].split()[:2] == [receipt_id[:12], "team/corpus:v0"]
     shown = run("receipt", "show", receipt_id[:4], "--store", "store", "--json").document["receipt"]
-    assert (shown["reason"], shown["requested_by"], shown["pushed_slot"]) == ("contract ended", "legal", 1)
+    assert (shown["reason"], shown["requested_by"], shown["pushed_slot"]) == (
+        "contract ended",
+        "the legal department",
+        1,
+    )
     out = run("receipt", "show", receipt_id, "--store", "store").out
     assert "contract ended" in out
-    assert "legal" in out
+    assert "the legal department" in out
     for wrong in ("beef" if not receipt_id.startswith("beef") else "cafe", receipt_id[:3], "zzzz", "."):
         done = run("receipt", "show", wrong, "--store", "store", "--json")
         assert (done.code, done.error["kind"]) == (3, "no-such-receipt")
@@ -40,7 +44,7 @@ def test_a_receipt_is_exported_verified_and_audited(run: Run, receipt_id: str, h
     words = ["--output", "receipt.json", "--disclose", "reason", "--store", "store"]
     made = run("receipt", "export", receipt_id, *words, "--json")
     assert made.code == 0
-    assert "legal" not in (home / "receipt.json").read_text()
+    assert "department" not in (home / "receipt.json").read_text()
     again = run("receipt", "export", receipt_id, *words, "--json")
     assert (again.code, again.error["kind"]) == (4, "destination-exists")
     (home / ".config" / "artifactstore" / "key").unlink()

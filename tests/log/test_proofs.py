@@ -16,7 +16,7 @@ from artifactstore.log.slots import Slots
 from tests.stores import make_store
 
 
-class _Prover(Prover):
+class GivenLeaves(Prover):
     """Over leaves that are given, without a log."""
 
     def __init__(self, leaves: list[bytes]) -> None:
@@ -35,7 +35,7 @@ LEAVES = [sha256(bytes([number])) for number in range(70)]
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 33, 64, 70])
 def test_every_slot_is_proved_in_trees_of_every_shape(size: int) -> None:
     """And no other slot, size, leaf or root by the same proof; nor by one that is altered, shorter or longer."""
-    prover = _Prover(LEAVES[:size])
+    prover = GivenLeaves(LEAVES[:size])
     root = subtree_root(LEAVES[:size])
     assert prover.root(size) == root
     for slot in range(size):
@@ -61,7 +61,7 @@ def test_every_slot_is_proved_in_trees_of_every_shape(size: int) -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 33, 64, 70])
 def test_every_prefix_is_the_beginning_of_the_whole(size: int) -> None:
     """And nothing else is."""
-    prover = _Prover(LEAVES[:size])
+    prover = GivenLeaves(LEAVES[:size])
     root = subtree_root(LEAVES[:size])
     for before in range(size + 1):
         old, proof = subtree_root(LEAVES[:before]), prover.consistency(before, size)

@@ -39,7 +39,7 @@ def make_history(folder: Path) -> History:
         push(store, folder / "in", seed)
     push(store, folder / "in", 1, "q/twin")
     shutil.copytree(folder / "store", folder / "copy")
-    store.delete(["p/n:v1"], reason="asked \u2013 by letter", requested_by="Ana", now=True)
+    store.delete(["p/n:v1"], reason="asked \u2013 by letter", requested_by="Ana Overbeck", now=True)
     store.gc()
     for label in ("one", "two", "three"):
         store.add_tags("p/n:v2", [label])

@@ -61,7 +61,7 @@ def test_both_read_the_same_out_of_good_receipts(history: History) -> None:
         else:
             assert ours.shown.keys() == {"chunks"}
             assert b"letter" not in data
-        assert b"Ana" not in data
+        assert b"Overbeck" not in data
 
 
 def test_a_shared_version_is_not_gone(history: History) -> None:
