@@ -22,8 +22,9 @@ from artifactstore.manifest.search import Hit, Search, SoughtFile
 from artifactstore.progress import Progress
 from artifactstore.transfer.fingerprint import ChunkSample, Fingerprint
 
-# Of one file; more are counted.
+# Of one file; more are counted. Each place holds the numbers of its versions.
 PLACES_MAX: Final = 10_000
+FINDS_MAX: Final = 1 << 20
 _VERSIONS_PER_READ: Final = 1024
 
 
@@ -60,7 +61,7 @@ class FoundFile(msgspec.Struct, frozen=True):
         size_bytes: Its bytes; None where only a digest is known.
         estimated: Whether `shared_bytes` and `unused_bytes` are worked out from a part of its chunks, as they are many.
         places: Where it lies, by artifact and path; whole ones first.
-        more: How often it lies at places beyond those, counted in each version.
+        more: How often it was found beyond those, counted in each version.
         unused_bytes: How many bytes of it are stored and in no version: of a push that is not over, or left over.
     """
 
@@ -226,7 +227,7 @@ class _Gathered:
     def __init__(self, file: Known) -> None:
         self._file = file
         self._places: dict[tuple[str, bytes, ArtifactName], _PlaceSoFar] = {}
-        self._more = 0
+        self._finds = self._more = 0
 
     def add(self, version: _Version, hit: Hit, shared: int) -> None:
         path, _, _, digest, _ = hit.identity
@@ -239,6 +240,10 @@ class _Gathered:
                 self._more += 1
                 return
             place = self._places[key] = _PlaceSoFar(hit, shared, [], [])
+        if self._finds >= FINDS_MAX:
+            self._more += 1
+            return
+        self._finds += 1
         (place.deleted if version.deleted else place.versions).append(version.number)
 
     def told(self, unused: int) -> FoundFile:

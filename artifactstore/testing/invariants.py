@@ -10,6 +10,7 @@ from artifactstore.index.tables import (
     ALIASES,
     ARTIFACTS,
     CHUNKS,
+    DENIED,
     PENDING,
     VERSIONS,
     read_position,
@@ -17,7 +18,7 @@ from artifactstore.index.tables import (
 from artifactstore.store.opening import Parts
 from artifactstore.store.store import Store
 
-_REPLAYED = (ARTIFACTS, VERSIONS, ALIASES, PENDING, CHUNKS)
+_REPLAYED = (ARTIFACTS, VERSIONS, ALIASES, PENDING, DENIED, CHUNKS)
 
 
 def assert_whole(store: Store) -> None:
@@ -41,6 +42,8 @@ def assert_numbered(store: Store, *, undeleted: bool = False) -> None:
             assert len(numbers) == len(found) + len(deleted)
             for number in set(range(max(numbers))) - numbers:
                 assert _is_purged(store, f"{artifact.artifact}:v{number}")
+            # A successor stands where the version stood that it replaces.
+            found.sort(key=lambda one: one.number if one.stands_for is None else one.stands_for)
             assert [LATEST in version.aliases for version in found] == [False] * (len(found) - 1) + [True]
             digests = [version.digest for version in found]
             assert undeleted or all(one != two for one, two in pairwise(digests)), digests

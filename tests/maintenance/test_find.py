@@ -133,6 +133,9 @@ def test_places_are_bounded(tmp_path: Path, store: Store, monkeypatch: pytest.Mo
     monkeypatch.setattr(finding, "PLACES_MAX", 1)
     found = store.find([blake3(SMALL).hexdigest()]).files[0]
     assert (len(found.places), found.more) == (1, 1)
+    monkeypatch.setattr(finding, "FINDS_MAX", 1)
+    found = store.find([blake3(SMALL).hexdigest()]).files[0]
+    assert (found.places[0].versions, found.more) == ((0,), 2)
 
 
 def test_a_lost_page_is_told(tmp_path: Path, store: Store) -> None:

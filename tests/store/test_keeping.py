@@ -77,6 +77,17 @@ def test_a_policy_is_kept_and_applied(tmp_path: Path, store: Store) -> None:
     assert store.retention("p/n") is None
 
 
+def test_a_sweep_keeps_what_was_set(tmp_path: Path, store: Store, clock: FakeClock) -> None:
+    """Policies and expiries are in the state that everybody starts from after it."""
+    policy = RetentionPolicy(last=3, tags=("paper",))
+    store.set_retention("p/n", policy)
+    expires_ns = store.set_ttl("p/n:v4", DAY_S).expires_ns
+    store.delete(["p/n:v0"], now=True)
+    store.gc(trust_clock=True)
+    with reopened(tmp_path, store, cache="another", clock=clock) as other:
+        assert (other.retention("p/n"), other.version("p/n:v4").expires_ns) == (policy, expires_ns)
+
+
 def test_what_would_empty_an_artifact_is_refused(store: Store, clock: FakeClock) -> None:
     """Unless it is said that everything may go."""
     store.set_retention("p/n", RetentionPolicy(min_age_s=1))

@@ -19,10 +19,12 @@ from artifactstore.errors import (
     PermissionRefused,
 )
 from artifactstore.ids import parse_artifact_name
+from artifactstore.index.tables import known_chunks
 from artifactstore.maintenance import takedown as taking
+from artifactstore.progress import Quiet
 from artifactstore.testing.simulation import World
 from tests.faults.interrupted import Interrupted
-from tests.stores import make_store, noise, read_tree, state_of, write_tree
+from tests.stores import make_store, noise, read_tree, reopened, state_of, write_tree
 
 BAD = b"name,mail\nada,a@b.c\n" * 20
 DIGEST = blake3(BAD).hexdigest()
@@ -190,6 +192,30 @@ def test_parts_of_it_elsewhere_are_told_and_left(tmp_path: Path, store: Store) -
     assert [one.artifact for one in plan.delete] == ["p/large"]
     store.takedown([tmp_path / "l" / "large"])
     assert store.version("p/edited").number == 0
+
+
+@pytest.mark.parametrize("rewrite", [False, True])
+def test_the_next_sweep_takes_it_away(tmp_path: Path, store: Store, rewrite: bool) -> None:
+    """No grace: its chunks lie nowhere after it, what is left restores, and who comes then is refused all the same."""
+    store.push([write_tree(tmp_path / "large", {"large": LARGE, "keep": b"large"})], "q/large")
+    paths = [tmp_path / "n0" / "bad", tmp_path / "large" / "large"]
+    wanted = store._known(paths, None, Quiet())
+    cids = [cid for one in wanted if one.fingerprint is not None for cid in one.fingerprint.chunks]
+    assert all(known_chunks(store._parts.environment, cids))
+    done = store.takedown(paths, rewrite=rewrite)
+    gone = {*done.deleted, *done.hastened, *(old for old, _ in done.replaced)}
+    assert set(store.gc().purged) == gone
+    assert not any(known_chunks(store._parts.environment, cids))
+    assert store.check(read_data=True).ok
+    with reopened(tmp_path, store, cache="another") as other:
+        assert [file.places for file in other.find(paths).files] == [(), ()]
+        with pytest.raises(Denied):
+            other.push([tmp_path / "large"], "q/again")
+        assert other.denied_files() == store.denied_files()
+        assert set(shown(other)) == ({2, 4, 5} if rewrite else {2})
+    if rewrite:
+        store.pull("q/large", tmp_path / "out")
+        assert read_tree(tmp_path / "out") == {"keep": b"large"}
 
 
 def test_very_many_versions_take_several_records(
