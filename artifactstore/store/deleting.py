@@ -115,7 +115,7 @@ class Deleting(Naming):
         self._change(
             [Undelete(name.project, name.name, numbers) for name, numbers in _by_artifact(versions)], refuse
         )
-        return [self.version(version.qualified_name) for version in versions]
+        return [self._now(version) for version in versions]
 
     def _selected(self, refs: Iterable[str], *, deleted: bool) -> list[Version]:
         """The versions that references select, each once, by artifact and number."""

@@ -129,7 +129,7 @@ class Keeping(Naming):
                 raise UsageError("a time to live is not negative, and ends before the year 10000")
         name = parse_artifact_name(version.artifact)
         self._keep(Expire(name.project, name.name, version.number, expires_ms))
-        return self.version(version.qualified_name)
+        return self._now(version)
 
     def retention(self, artifact: str) -> RetentionPolicy | None:
         """The policy of an artifact, None where it has none.

@@ -59,7 +59,7 @@ class Naming(OpenStore):
         artifact = parse_artifact_name(version.artifact)
         wanted = [movable_alias(name) for name in names]
         self._name(Alias(artifact.project, artifact.name, version.number, wanted))
-        return self.version(version.qualified_name)
+        return self._now(version)
 
     def remove_aliases(self, artifact: str, names: Iterable[str]) -> None:
         """Remove aliases of an artifact; `artifact` may be a reference to any of its versions.
@@ -96,7 +96,12 @@ class Naming(OpenStore):
         version = self.version(ref)
         artifact = parse_artifact_name(version.artifact)
         self._name(Tag(artifact.project, artifact.name, version.number, add, remove))
-        return self.version(version.qualified_name)
+        return self._now(version)
+
+    def _now(self, version: Version) -> Version:
+        """A version as this client's own record left it: what came behind that is no answer to who asked for it."""
+        with self._parts.environment.read() as txn:
+            return listing.version_of(self, txn, parse_artifact_name(version.artifact), version.number)
 
     def _name(self, operation: Alias | Tag) -> None:
         skipped = self._commit([operation])

@@ -14,6 +14,7 @@ from artifactstore.errors import (
     NoSuchVersion,
     PreconditionFailed,
 )
+from artifactstore.format.operations import Operation
 from artifactstore.store.version import Version
 from tests.stores import make_store, read_tree, reopened, write_tree
 
@@ -146,3 +147,28 @@ def test_the_log_tells(store: Store) -> None:
     store.undelete(["p/n:v1"])
     words = [operation for entry in store.log(limit=2) for operation in entry.operations]
     assert words == ["undelete p/n v1", "delete p/n v0 v1 v2"]
+
+
+@pytest.mark.parametrize("act", ["add_aliases", "add_tags", "undelete"])
+def test_what_was_done_is_told_although_it_was_deleted_at_once(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    """Somebody deletes the version right behind the record; whoever wrote that is told of it, and of no error."""
+    if act == "undelete":
+        store.delete(["p/n:v1"])
+    commit = store._commit
+    with reopened(tmp_path, store, cache="another") as other:
+
+        def overtaken(operations: list[Operation], *more: object) -> str:
+            said = commit(operations, *more)
+            other.delete(["p/n:v1"], force=True)
+            return said
+
+        monkeypatch.setattr(store, "_commit", overtaken)
+        if act == "undelete":
+            assert references(store.undelete(["p/n:v1"])) == ["p/n:v1"]
+        else:
+            made = getattr(store, act)("p/n:v1", ["good"])
+            assert "good" in (made.aliases if act == "add_aliases" else made.tags)
+    with pytest.raises(Deleted):
+        store.version("p/n:v1")
