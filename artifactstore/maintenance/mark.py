@@ -35,11 +35,13 @@ class Mark:
             Damaged: A page or list of it can't be read, so what it needs is not known.
         """
         fresh: set[bytes] = set()
-        for prefix in _prefixes(self.getter, manifest, self._seen):
-            if prefix not in self.live:
-                self.live.add(prefix)
-                fresh.add(prefix)
-                self.dead.pop(prefix, None)
+        for reached in _prefixes(self.getter, manifest, self._seen):
+            new = reached - self.live
+            self.live |= new
+            fresh |= new
+            if self.dead:
+                for prefix in new:
+                    self.dead.pop(prefix, None)
         return fresh
 
     def give_up(self, manifest: Manifest, unit: int) -> None:
@@ -50,12 +52,16 @@ class Mark:
         """
         if not self._seen_dead:
             self._seen_dead = set(self._seen)
-        for prefix in _prefixes(self.getter, manifest, self._seen_dead):
-            if prefix not in self.live:
+        for prefixes in _prefixes(self.getter, manifest, self._seen_dead):
+            for prefix in prefixes - self.live:
                 self.dead.setdefault(prefix, unit)
 
+    def planned(self) -> None:
+        """Forget what only a plan is made from; what is needed stays known."""
+        self.dead.clear()
+        self._seen_dead.clear()
 
-def _prefixes(getter: Getter, manifest: Manifest, seen: set[bytes]) -> Iterator[bytes]:
+
+def _prefixes(getter: Getter, manifest: Manifest, seen: set[bytes]) -> Iterator[set[bytes]]:
     for _, cids in reach(getter, manifest, seen):
-        for at in range(0, len(cids), CID_BYTES):
-            yield cids[at : at + CID_PREFIX_BYTES]
+        yield {cids[at : at + CID_PREFIX_BYTES] for at in range(0, len(cids), CID_BYTES)}

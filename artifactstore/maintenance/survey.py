@@ -71,6 +71,7 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
     times = _Times(parts.backend)
     due = [one for one in hidden if _is_due(one, now_ms, times)]
     units = _units(due)
+    dying = {(one.artifact, one.number) for one in due}
     mark, unread = _marked(parts, units)
     last = {row.push: max(row.time_ms, times.of_slot(row.slot)) for row in running}
     expired = [push for push, time_ms in last.items() if time_ms + expiry_ms <= now_ms]
@@ -106,7 +107,9 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
         prefix=position.next_slot,
         units=units,
         waiting=tuple(
-            Waiting(f"{one.artifact}:v{one.number}", one.due_ms) for one in hidden if one not in due
+            Waiting(f"{one.artifact}:v{one.number}", one.due_ms)
+            for one in hidden
+            if (one.artifact, one.number) not in dying
         ),
         packs=uses,
         stale=stale,

@@ -20,7 +20,7 @@ from artifactstore.clock import Clock, Randomness
 from artifactstore.content.locate import Locator
 from artifactstore.content.put import Chunk, ChunkWriter
 from artifactstore.errors import ClockSkewed, Damaged, PreconditionFailed, SweptMeanwhile
-from artifactstore.format.limits import CID_PREFIX_BYTES, PACK_BYTES_MAX
+from artifactstore.format.limits import BLOB_RAW_BYTES_TARGET, CID_PREFIX_BYTES, PACK_BYTES_MAX
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import RecordType
 from artifactstore.format.segment import ROW_TAIL
@@ -130,6 +130,7 @@ class Sweeper:
     ) -> None:
         self._parts = parts
         self._mark = mark
+        mark.planned()
         self._members = members
         self._trust_clock = trust_clock
         self._seen = plan.prefix
@@ -138,7 +139,6 @@ class Sweeper:
         self._orphans = set(plan.orphans)
         self._expired = set(plan.expired)
         self._postponed = {(one.artifact, one.number) for one in plan.postponed}
-        self._copied: set[bytes] = set()
         # Chunks in packs that have to stay.
         self._stuck: set[bytes] = set()
         self._added: list[FinishedPack] = []
@@ -189,10 +189,10 @@ class Sweeper:
     # --- survivors ------------------------------------------------------------------------------------------------
 
     def _survivors(self, only: set[bytes] | None) -> dict[int, set[bytes]]:
-        """By condemned pack: chunks that are needed, lie in no other pack, and were not copied yet.
+        """By condemned pack: chunks that are needed and lie in no other pack.
 
         Args:
-            only: Chunks to look at; all that are marked when None.
+            only: Chunks to look at, which were not marked when survivors were copied; all that are marked when None.
         """
         parts = self._parts
         found: dict[int, set[bytes]] = {}
@@ -201,7 +201,7 @@ class Sweeper:
             rows = txn.scan(CHUNKS) if only is None else txn.get_many(CHUNKS, sorted(only))
             for key, value in rows:
                 prefix = bytes(key)
-                if prefix in self._mark.live and prefix not in self._copied:
+                if prefix in self._mark.live:
                     places = [pack for pack, *_ in ROW_TAIL.iter_unpack(value)]
                     if all(pack in numbers for pack in places):
                         found.setdefault(places[0], set()).add(prefix)
@@ -210,7 +210,8 @@ class Sweeper:
     def _copy(self, survivors: dict[int, set[bytes]]) -> None:
         """Store survivors in new packs; a pack with one that can't be read stays."""
         parts = self._parts
-        for number, wanted in survivors.items():
+        for number in sorted(survivors):
+            wanted = survivors.pop(number)
             with parts.environment.read() as txn:
                 pack = parts.packs.get(txn, number)
             assert pack is not None
@@ -225,16 +226,24 @@ class Sweeper:
         self._added += packs
 
     def _copy_from(self, pack: StoredPack, wanted: set[bytes]) -> bool:
+        """Store chunks of a pack anew, neighbours in one blob; return whether all of them could be read."""
         parts = self._parts
         kind = PackType(pack.added.type)
-        left = set(wanted)
-        for blob in blobs_of(parts.backend, parts.keyring, parts.environment, pack):
+        left, run, run_bytes = set(wanted), list[Chunk](), 0
+        for blob in blobs_of(parts.backend, parts.keyring, parts.environment, pack, wanted=wanted):
             chunks = [Chunk(cid, data) for cid, data in blob.chunks if cid[:CID_PREFIX_BYTES] in left]
-            size = parts.writer.put(kind, chunks)
-            parts.progress.advance(bytes=size, new_bytes=size)
             left.difference_update(chunk.cid[:CID_PREFIX_BYTES] for chunk in chunks)
-        self._copied |= wanted - left
+            run += chunks
+            run_bytes += sum(len(chunk.data) for chunk in chunks)
+            if run_bytes >= BLOB_RAW_BYTES_TARGET:
+                self._put(kind, run)
+                run, run_bytes = [], 0
+        self._put(kind, run)
         return not left
+
+    def _put(self, kind: PackType, run: Sequence[Chunk]) -> None:
+        size = self._parts.writer.put(kind, run)
+        self._parts.progress.advance(bytes=size, new_bytes=size)
 
     def _catch_up(self, position: Position) -> None:
         """Take account of the records since the last look: what they need is kept (invariant 5)."""
