@@ -41,10 +41,10 @@ class Client(NamedTuple):
 def start(client: Client) -> "subprocess.Popen[bytes]":
     """Start a client in a process of its own."""
     root = Path(__file__).resolve().parents[2]
-    log = (Path(client.folder) / f"{client.name}.log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.sweeping"], stdin=subprocess.PIPE, stderr=log, cwd=root
-    )
+    with (Path(client.folder) / f"{client.name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.sweeping"], stdin=subprocess.PIPE, stderr=log, cwd=root
+        )
     assert process.stdin is not None
     process.stdin.write(json.dumps(client._asdict()).encode())
     process.stdin.close()

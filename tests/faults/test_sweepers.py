@@ -1,6 +1,7 @@
 """Many processes push, pull and delete while two sweep without a pause and some are killed: on a folder and on S3."""
 
 import json
+import os
 import random
 import signal
 import time
@@ -8,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import s3fs
 
 from artifactstore import Store, audit
+from artifactstore.crypto.hashing import keyed_blake3
 from artifactstore.errors import Deleted
 from artifactstore.format.pack import PackType, decode_trailer, trailer_length
 from artifactstore.testing.invariants import assert_numbered
@@ -19,10 +22,14 @@ from tests.servers import Server
 
 @pytest.fixture(params=["folder", "s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, dict[str, Any] | None]:
+    """A folder, and a bucket that keeps old versions."""
     if request.param == "folder":
         return str(tmp_path / "store"), None
     server: Server = request.getfixturevalue("s3_server")
-    return request.getfixturevalue("s3_url"), server.options()
+    owner, bucket = owner_of(server.options()), f"swept-{os.getpid()}-{time.monotonic_ns()}"
+    owner.call_s3("create_bucket", Bucket=bucket)
+    owner.call_s3("put_bucket_versioning", Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    return f"s3://{bucket}/store", server.options()
 
 
 def test_sweeps_run_beside_everything(
@@ -49,10 +56,12 @@ def test_sweeps_run_beside_everything(
             store.gc(prepared)
         assert store.check(read_data=True).problems == ()
         report = audit(url, storage_options=options, store_id=store.id, read_data=True)
-        assert (report.problems, report.unerased.total, report.unnamed.total) == ((), 0, 0)
+        assert (report.problems, report.unerased.names.total, report.unnamed.names.total) == ((), 0, 0)
         assert_numbered(store, undeleted=True)
         assert_all_restores(store, journal, tmp_path / "restored")
         assert_all_gone(store, journal)
+    if options is not None:
+        assert_no_old_versions(url, options)
 
 
 def run(lives: list[Client], seconds: float) -> int:
@@ -115,14 +124,33 @@ def assert_all_gone(store: Store, journal: list[dict[str, str]]) -> None:
         data = backend.get(info.name, limit_bytes=info.size_bytes)
         length, _ = trailer_length(data[-12:], info.name)
         held.update(decode_trailer(data[-length:], info.name).prefixes)
-    from artifactstore.crypto.hashing import keyed_blake3
-
     data_key = store.parts.keyring.cid_key(PackType.DATA.name.lower())
     gone = [line["deleted"] for line in journal if "deleted" in line and line["deleted"] in keys]
     for reference in gone:
         own = content(keys[reference])["own"]
         assert own not in COMMON
         assert keyed_blake3(data_key, own)[:16] not in held, reference
+
+
+def owner_of(options: dict[str, Any]) -> s3fs.S3FileSystem:
+    """The server's own client."""
+    return s3fs.S3FileSystem(
+        key=options["key"],
+        secret=options["secret"],
+        endpoint_url=options["endpoint"],
+        skip_instance_cache=True,
+    )
+
+
+def assert_no_old_versions(url: str, options: dict[str, Any]) -> None:
+    """Of each pack and keys object there is one version, which is there, and no marker."""
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    for folder in ("packs/", "keys/"):
+        page = owner_of(options).call_s3("list_object_versions", Bucket=bucket, Prefix=f"{key}/{folder}")
+        assert not page.get("IsTruncated")
+        assert not page.get("DeleteMarkers")
+        found = [one["Key"] for one in page["Versions"]]
+        assert sorted(set(found)) == sorted(found)
 
 
 def logs(lives: list[Client]) -> str:
