@@ -151,6 +151,17 @@ def has_a_member(place: Place) -> None:
         assert [slot.name for slot in store.members.slots()] == ["", "ana"]
 
 
+def delete_the_first(place: Place) -> None:
+    with place.open() as store:
+        store.delete([f"{ARTIFACT}:v0"], now=True)
+
+
+def has_no_garbage(place: Place) -> None:
+    with place.open() as store:
+        plan = store.plan_gc().plan
+        assert (plan.purge, plan.condemn, plan.left) == ((), (), ())
+
+
 def has_new_keys(place: Place) -> None:
     with place.open() as store:
         assert store.members.generation >= 1
@@ -192,6 +203,8 @@ SCENARIOS = [
     ),
     # Who is a member already is not added again.
     Scenario("key-add", lambda place: ("key", "add", LINE), verify=has_a_member, repeated_codes=(0, 4)),
+    Scenario("delete", lambda place: ("delete", f"{ARTIFACT}:v0", "--yes"), repeated_codes=(0, 3)),
+    Scenario("gc", lambda place: ("gc", "--yes"), delete_the_first, has_no_garbage),
     Scenario("key-rotate", lambda place: ("key", "rotate"), verify=has_new_keys),
 ]
 
