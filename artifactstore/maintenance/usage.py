@@ -5,8 +5,8 @@ grace, and no push that is still running. What only versions need that the next 
 What deleting frees is the difference between two plans of a sweep, so that it is what the sweep then does.
 """
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -20,10 +20,6 @@ from artifactstore.maintenance.sweep_plan import PackUse, Purge, Survey, plan_sw
 from artifactstore.manifest.reach import reach
 from artifactstore.manifest.read import Getter
 from artifactstore.progress import Progress
-
-_OTHERS: Final = -1
-_SHARED: Final = -2
-
 
 # Versions that are looked at together: (artifact, number) of each.
 Group: TypeAlias = frozenset[tuple[str, int]]
@@ -69,88 +65,66 @@ def usage_of(parts: UsageParts, survey: Survey, groups: Sequence[Group]) -> list
     Raises:
         Damaged: A page or list can't be read.
     """
-    owners = _Owners(parts, survey, groups)
-    sizes = _alone(parts, owners)
+    purged = {(one.artifact, one.number) for unit in survey.units for one in unit}
+    grouped = {version: number for number, group in enumerate(groups) for version in group}
+    with parts.environment.read() as txn:
+        versions = [((str(name), number), row.manifest) for name, number, row in all_versions(txn)]
+    parts.progress.start("du", files_total=len(versions))
+    taken = _reached(
+        parts, (one for version, one in versions if version not in grouped and version not in purged)
+    )
+    shared: set[bytes] = set()
+    reached: list[set[bytes]] = []
+    logical = [0] * len(groups)
+    for number in range(len(groups)):
+        own = [manifest for version, manifest in versions if grouped.get(version) == number]
+        logical[number] = sum(manifest.size for manifest in own)
+        reached.append(_reached(parts, own))
+        shared |= reached[-1] & taken
+        taken |= reached[-1]
     found: list[Usage] = []
     for number, group in enumerate(groups):
-        unique = sum(sizes[number].values())
-        stored = round(owners.stored[number])
-        found.append(
-            Usage(
-                len(group),
-                owners.logical[number],
-                stored,
-                round(unique),
-                stored - round(unique),
-                _frees(survey, group, sizes[number]),
-            )
-        )
+        alone = reached[number] - shared
+        stored, unique = _stored(parts, reached[number]), _stored(parts, alone)
+        frees = _frees(survey, group, _by_pack(parts, alone))
+        found.append(Usage(len(group), logical[number], stored, unique, stored - unique, frees))
     return found
 
 
-class _Owners:
-    """Which group a chunk belongs to alone, by the first 16 bytes of its cid."""
-
-    def __init__(self, parts: UsageParts, survey: Survey, groups: Sequence[Group]) -> None:
-        self._parts = parts
-        self.of: dict[bytes, int] = {}
-        self.logical = [0] * len(groups)
-        self.stored = [0.0] * len(groups)
-        numbers = {version: number for number, group in enumerate(groups) for version in group}
-        purged = {(one.artifact, one.number) for unit in survey.units for one in unit}
-        with parts.environment.read() as txn:
-            versions = [((str(name), number), row.manifest) for name, number, row in all_versions(txn)]
-        by_group: list[list[Manifest]] = [[] for _ in groups]
-        others: list[Manifest] = []
-        for version, manifest in versions:
-            if version in numbers:
-                by_group[numbers[version]].append(manifest)
-                self.logical[numbers[version]] += manifest.size
-            elif version not in purged:
-                others.append(manifest)
-        parts.progress.start("du", files_total=len(versions))
-        self._walk(others, _OTHERS)
-        for number, manifests in enumerate(by_group):
-            self.stored[number] = self._stored(self._walk(manifests, number))
-
-    def _walk(self, manifests: Sequence[Manifest], owner: int) -> set[bytes]:
-        """Note an owner for everything that some versions reach; return that."""
-        seen: set[bytes] = set()
-        reached: set[bytes] = set()
-        for manifest in manifests:
-            for _, cids in reach(self._parts.getter, manifest, seen):
-                for at in range(0, len(cids), CID_BYTES):
-                    prefix = cids[at : at + CID_PREFIX_BYTES]
-                    reached.add(prefix)
-                    if self.of.setdefault(prefix, owner) != owner:
-                        self.of[prefix] = _SHARED
-            self._parts.progress.advance(files=1)
-        return reached
-
-    def _stored(self, prefixes: set[bytes]) -> float:
-        """Bytes that chunks take, wherever they lie first."""
-        total = 0.0
-        with self._parts.environment.read() as txn:
-            for _, value in txn.get_many(CHUNKS, sorted(prefixes)):
-                _, _, _, length, raw_length, _, _, span = ROW_TAIL.unpack_from(value)
-                total += length * span / raw_length
-        return total
+def _reached(parts: UsageParts, manifests: Iterable[Manifest]) -> set[bytes]:
+    """Everything that some versions reach, by the first 16 bytes of each cid."""
+    seen: set[bytes] = set()
+    reached: set[bytes] = set()
+    for manifest in manifests:
+        for _, cids in reach(parts.getter, manifest, seen):
+            reached.update(cids[at : at + CID_PREFIX_BYTES] for at in range(0, len(cids), CID_BYTES))
+        parts.progress.advance(files=1)
+    return reached
 
 
-def _alone(parts: UsageParts, owners: _Owners) -> list[dict[bytes, float]]:
-    """For each group, by name of pack, the bytes of chunks that are its alone."""
-    sizes: list[dict[bytes, float]] = [{} for _ in owners.logical]
+def _stored(parts: UsageParts, prefixes: set[bytes]) -> int:
+    """Bytes that chunks take, each counted once, wherever it lies first."""
     with parts.environment.read() as txn:
-        names = {pack.number: pack.added.name for pack in parts.packs.all(txn)}
-        for prefix, value in txn.scan(CHUNKS):
-            owner = owners.of.get(bytes(prefix), _OTHERS)
-            if owner < 0:
-                continue
-            mine = sizes[owner]
-            for pack, _, _, length, raw_length, _, _, span in ROW_TAIL.iter_unpack(value):
-                name = names[pack]
-                mine[name] = mine.get(name, 0.0) + length * span / raw_length
-    return sizes
+        rows = txn.get_many(CHUNKS, sorted(prefixes))
+        return round(sum(_size(*ROW_TAIL.unpack_from(value)) for _, value in rows))
+
+
+def _by_pack(parts: UsageParts, prefixes: set[bytes]) -> dict[bytes, float]:
+    """Bytes that chunks take in each pack that holds them, by its name."""
+    sizes: dict[int, float] = {}
+    with parts.environment.read() as txn:
+        for _, value in txn.get_many(CHUNKS, sorted(prefixes)):
+            for tail in ROW_TAIL.iter_unpack(value):
+                sizes[tail[0]] = sizes.get(tail[0], 0.0) + _size(*tail)
+        packs = [(parts.packs.get(txn, number), size) for number, size in sizes.items()]
+    return {pack.added.name: size for pack, size in packs if pack is not None}
+
+
+def _size(
+    _pack: int, _ordinal: int, _offset: int, length: int, raw_length: int, _codec: int, _start: int, span: int
+) -> float:
+    """The part of a blob that a chunk in it takes."""
+    return length * span / raw_length
 
 
 def _frees(survey: Survey, group: Group, sizes: dict[bytes, float]) -> int:
