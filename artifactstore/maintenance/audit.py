@@ -64,12 +64,14 @@ class ReceiptAudit(msgspec.Struct, frozen=True):
         condemned: Objects that its sweep gave up.
         gone: Chunks that it says are gone, each counted once.
         present: How many of them a live pack holds; 0 is what it promises.
+        stored_again: Those of them that were stored again after the sweep, and lie in no other pack.
     """
 
     id: str
     condemned: int
     gone: int
     present: int
+    stored_again: int
 
 
 class AuditReport(msgspec.Struct, frozen=True):
@@ -163,6 +165,7 @@ class Auditor:
         Raises:
             NewerStore: A record needs a newer release.
         """
+        again = 0
         if self._walked(known):
             live = dict(self._holdings.live)
             registered = dict(self._holdings.registered)
@@ -170,7 +173,7 @@ class Auditor:
             self._check_keys()
             self._look_for_traces()
             self._catch_up()
-            self._tell_present(registered)
+            again = self._tell_present(registered)
         self._progress.finish()
         return AuditReport(
             store_id=self._store_id.hex(),
@@ -188,7 +191,7 @@ class Auditor:
             all_forms=self._all_forms,
             unnamed=None if self._unnamed is None else self._unnamed.objects(),
             checkpoint=Checkpoint(self._store_id, self._walk.slots, self._walk.root).text,
-            receipt=self._receipt_audit(),
+            receipt=self._receipt_audit(again),
         )
 
     # --- the log ----------------------------------------------------------------------------------------------
@@ -209,7 +212,8 @@ class Auditor:
                         self._compare(one)
                 self._progress.advance(files=1)
         except Damaged as error:
-            error.next_step = _RESTORE
+            if not isinstance(error, RolledBack):
+                error.next_step = _RESTORE
             self._note(error, "log", "log")
             return False
         for one in known:
@@ -279,33 +283,39 @@ class Auditor:
             if not self._all_forms:
                 return
 
-    def _tell_present(self, registered: dict[bytes, int]) -> None:
-        """Packs that hold chunks which the receipt says are gone."""
+    def _tell_present(self, registered: dict[bytes, int]) -> int:
+        """Tell packs that hold chunks which the receipt says are gone; return how many were only stored again."""
         names = {pack_name(digest): slot for digest, slot in registered.items()}
-        for name, count in self._lookup.packs.items():
+        never_gone: set[bytes] = set()
+        for name, found in self._lookup.packs.items():
             assert self._receipt is not None
             slot = names[name]
-            since = "stored again after the sweep" if slot > self._receipt.sweep.slot else "not gone"
+            again = slot > self._receipt.sweep.slot
+            if not again:
+                never_gone |= found
             message = (
-                f"{name}, which {slot_name(slot)} has registered, holds {count} chunks that the receipt calls"
-                f" gone: {since}"
+                f"{name}, which {slot_name(slot)} has registered, holds {len(found)} chunks that the receipt calls"
+                f" gone: {'stored again after the sweep' if again else 'not gone'}"
             )
             self._note(StillThere(message, next_step=_AGAIN), name, "receipt")
+        return len(self._lookup.present - never_gone)
 
-    def _receipt_audit(self) -> ReceiptAudit | None:
+    def _receipt_audit(self, again: int) -> ReceiptAudit | None:
         receipt = self._receipt
         if receipt is None:
             return None
+        present = len(self._lookup.present)
         condemned = len(receipt.sweep.condemned)
-        return ReceiptAudit(receipt.id.hex(), condemned, len(receipt.gone), len(self._lookup.present))
+        return ReceiptAudit(receipt.id.hex(), condemned, len(receipt.gone), present, again)
 
     def _stray(self, name: str, size_bytes: int) -> None:
-        self._strays.add(name)
         slot = self._holdings.condemned.get(name)
         if slot is None:
             if self._unnamed is not None:
                 self._unnamed.add(name, size_bytes)
-        elif slot in self._holdings.erased:
+            return
+        self._strays.add(name)
+        if slot in self._holdings.erased:
             message = (
                 f"{name} is there, which {slot_name(slot)} has condemned and a later record calls erased"
             )
@@ -334,18 +344,18 @@ class _Lookup:
     """Looks for some chunks in the trailers of packs.
 
     Attributes:
-        packs: Names of the packs that hold some, with how many.
+        packs: Names of the packs that hold some, with which.
         present: Those that were found.
     """
 
     def __init__(self, wanted: frozenset[bytes]) -> None:
         self._wanted = wanted
-        self.packs: dict[str, int] = {}
+        self.packs: dict[str, frozenset[bytes]] = {}
         self.present: set[bytes] = set()
 
     def holds(self, pack: str, prefixes: Sequence[bytes]) -> None:
         """What one pack holds."""
         found = self._wanted.intersection(prefixes)
         if found:
-            self.packs[pack] = len(found)
+            self.packs[pack] = found
             self.present |= found

@@ -26,7 +26,7 @@ from artifactstore.format.record import RecordType
 from artifactstore.format.segment import ROW_TAIL
 from artifactstore.ids import parse_artifact_name
 from artifactstore.index.environment import Environment
-from artifactstore.index.tables import CHUNKS, PackTable, Position, StoredPack, rows_in
+from artifactstore.index.tables import CHUNKS, PackTable, Position, StoredPack
 from artifactstore.keyring.keyring import (
     Keyring,
     Member,
@@ -139,8 +139,6 @@ class Sweeper:
         self._orphans = set(plan.orphans)
         self._expired = set(plan.expired)
         self._postponed = {(one.artifact, one.number) for one in plan.postponed}
-        # Chunks in packs that have to stay.
-        self._stuck: set[bytes] = set()
         self._added: list[FinishedPack] = []
         self._kept = 0
         # Names that attempts have used which came to nothing.
@@ -218,8 +216,6 @@ class Sweeper:
             if not self._copy_from(pack, wanted):
                 self._condemned.discard(pack.added.name)
                 self._kept += 1
-                with parts.environment.read() as txn:
-                    self._stuck.update(prefix for prefix, _ in rows_in(txn, pack.number))
             parts.progress.advance(files=1)
         packs = parts.writer.drain()
         parts.writer.registered(packs)
@@ -319,16 +315,30 @@ class Sweeper:
         self._abandoned += [*keys, *(pack.name for pack in made)]
         return None
 
+    def _stuck(self) -> set[bytes]:
+        """Chunks that nobody needs, in packs that stay all the same: no receipt may call them gone (invariant 13)."""
+        parts = self._parts
+        with parts.environment.read() as txn:
+            numbers = {parts.packs.number_of(txn, name) for name in self._condemned}
+            return {
+                bytes(prefix)
+                for prefix, value in txn.scan(CHUNKS)
+                if prefix not in self._mark.live
+                and any(pack not in numbers for pack, *_ in ROW_TAIL.iter_unpack(value))
+            }
+
     def _drafts(self) -> tuple[list[FinishedDraft], list[FinishedPack]]:
         """Drafts of the receipts of what is purged, stored; made anew for each claim, as what is shared may change."""
         parts = self._parts
+        if not self._purge:
+            return [], []
         with parts.environment.read() as txn:
             rows = [
                 PurgedVersion(name, number, row)
                 for name, number in ((parse_artifact_name(one), number) for one, number in self._purge)
                 if (row := get_version(txn, name, number)) is not None
             ]
-        live, stuck = self._mark.live, self._stuck
+        live, stuck = self._mark.live, self._stuck()
         writer = DraftWriter(
             self._mark.getter,
             parts.keyring,

@@ -15,7 +15,9 @@ from artifactstore.index.tables import (
     VERSIONS,
     read_position,
 )
+from artifactstore.store.auditing import audit
 from artifactstore.store.opening import Parts
+from artifactstore.store.receipts import verify_receipt
 from artifactstore.store.store import Store
 
 _REPLAYED = (ARTIFACTS, VERSIONS, ALIASES, PENDING, DENIED, CHUNKS)
@@ -47,6 +49,25 @@ def assert_numbered(store: Store, *, undeleted: bool = False) -> None:
             assert [LATEST in version.aliases for version in found] == [False] * (len(found) - 1) + [True]
             digests = [version.digest for version in found]
             assert undeleted or all(one != two for one, two in pairwise(digests)), digests
+
+
+def assert_receipts_hold(store: Store, *, most: int = 1000, **options: Any) -> int:
+    """Every receipt verifies, and what it calls gone is gone or was stored again (invariant 13); return how many.
+
+    Args:
+        store: The store, all of whose sweeps are ended.
+        most: Look at so many of them at most, the newest ones.
+        options: For `audit`, such as `storage_options` and `cache_dir`.
+    """
+    found = store.receipts.list()[-most:]
+    for one in found:
+        receipt = store.receipts.export(one.id)
+        assert verify_receipt(receipt, store_id=store.id).gone == one.gone
+        report = audit(store.url, receipt=receipt, **options)
+        assert report.receipt is not None
+        assert report.receipt.present == report.receipt.stored_again, (one, report.problems)
+        assert [problem for problem in report.problems if problem.part != "receipt"] == []
+    return len(found)
 
 
 def _is_purged(store: Store, reference: str) -> bool:

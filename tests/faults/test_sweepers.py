@@ -15,7 +15,7 @@ from artifactstore import Store, audit
 from artifactstore.crypto.hashing import keyed_blake3
 from artifactstore.errors import Deleted
 from artifactstore.format.pack import PackType, decode_trailer, trailer_length
-from artifactstore.testing.invariants import assert_numbered
+from artifactstore.testing.invariants import assert_numbered, assert_receipts_hold
 from tests.faults.sweeping import COMMON, Client, content, start
 from tests.servers import Server
 
@@ -58,6 +58,7 @@ def test_sweeps_run_beside_everything(
         report = audit(url, storage_options=options, store_id=store.id, read_data=True)
         assert (report.problems, report.unerased.names.total, report.unnamed.names.total) == ((), 0, 0)
         assert_numbered(store, undeleted=True)
+        assert assert_receipts_hold(store, most=5, storage_options=options, cache_dir=tmp_path / "auditor")
         assert_all_restores(store, journal, tmp_path / "restored")
         assert_all_gone(store, journal)
     if options is not None:

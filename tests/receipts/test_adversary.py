@@ -21,8 +21,9 @@ from artifactstore.format.operations import Alias, Sealed
 from artifactstore.format.record import Certificate, Clear, Handover, RecordType, handover_message, slot_name
 from artifactstore.log.records import make_record
 from artifactstore.log.walk import Walk
+from artifactstore.testing.invariants import assert_receipts_hold
 from tests.receipts.conftest import History, make_history, push
-from tests.stores import reopened
+from tests.stores import make_store, noise, reopened, write_tree
 
 RECEIPT = "p/n:v1"
 
@@ -160,7 +161,7 @@ def test_an_older_copy_of_the_bucket_is_shown_as_rollback(history: History, tmp_
     report = audited(history, shutil.copytree(history.copy, tmp_path / "older"))
     assert kinds(report) == {"rolled-back", "still-there"}
     assert report.receipt is not None
-    assert report.receipt.present == report.receipt.gone > 0
+    assert report.receipt.present == report.receipt.gone > 0 == report.receipt.stored_again
     alone = audit(tmp_path / "older", cache_dir=tmp_path / "no memory")
     assert alone.ok  # without a memory, a checkpoint or a receipt nothing shows it
 
@@ -298,7 +299,8 @@ def test_content_that_is_pushed_again_is_told(tmp_path: Path) -> None:
         assert kinds(report) == {"still-there"}
         assert all("stored again after the sweep" in problem.message for problem in report.problems)
         assert report.receipt is not None
-        assert 0 < report.receipt.present <= report.receipt.gone
+        assert 0 < report.receipt.present == report.receipt.stored_again <= report.receipt.gone
+        assert assert_receipts_hold(store, cache_dir=tmp_path / "auditor") == 3
 
 
 def test_a_receipt_of_another_store_is_refused(history: History, tmp_path: Path) -> None:
@@ -311,3 +313,26 @@ def test_a_receipt_of_another_store_is_refused(history: History, tmp_path: Path)
             audit(
                 history.bucket, receipt=json.dumps(json.loads(other)).encode(), cache_dir=tmp_path / "auditor"
             )
+
+
+def test_what_a_pack_that_stays_holds_is_not_called_gone(tmp_path: Path) -> None:
+    """A chunk beside one that is needed and can't be read: its pack is kept, and no receipt says otherwise."""
+    with make_store(tmp_path, tmp_path / "store") as store:
+        write_tree(tmp_path / "in", {"needed": noise(300_000, 1), "dead": noise(300_000, 2)})
+        store.push([tmp_path / "in"], "p/n")
+        (tmp_path / "in" / "dead").unlink()
+        store.push([tmp_path / "in"], "p/n")
+        name, path = max(files(tmp_path / "store", "packs").items(), key=lambda one: one[1].stat().st_size)
+        data = path.read_bytes()
+        path.write_bytes(data[:48] + bytes(1000) + data[1048:-200_000] + bytes(1000) + data[-199_000:])
+        store.delete(["p/n:v0"], now=True)
+        assert store.gc().kept_packs == 1
+        (one,) = store.receipts.list()
+        assert one.shared > 0
+        report = audit(
+            tmp_path / "store", receipt=store.receipts.export(one.id), cache_dir=tmp_path / "auditor"
+        )
+        assert report.ok
+        assert report.receipt is not None
+        assert report.receipt.present == 0
+        assert name not in str(report)
