@@ -34,7 +34,7 @@ TOP_LEVEL = {
     "tests",
 }
 # Folders of tests that are not named after a package: what they test goes across layers.
-TEST_FOLDERS_ACROSS = {"faults", "golden", "properties", "receipts", "scenarios"}
+TEST_FOLDERS_ACROSS = {"faults", "golden", "properties", "receipts", "scenarios", "simulator"}
 # What starts by itself: the library, `python -m` and the console script.
 ENTRY_POINTS = {"artifactstore", "artifactstore.__main__", "artifactstore.cli.main"}
 

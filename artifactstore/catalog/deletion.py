@@ -40,7 +40,9 @@ def deletion_at(txn: ReadTransaction, operation: Delete | Undelete, slot: int) -
     name = ArtifactName(operation.project, operation.name)
     rows = [row for number in operation.numbers if (row := get_version(txn, name, number)) is not None]
     if isinstance(operation, Undelete):
-        return Outcome(None, skipped="" if any(row.deleted is None for row in rows) else _ALL_SHOWN)
+        # What a later record has deleted was shown until then.
+        shown = any(row.deleted is None or row.deleted.slot > slot for row in rows)
+        return Outcome(None, skipped="" if shown else _ALL_SHOWN)
     done = any(row.deleted is not None and row.deleted.slot == slot for row in rows)
     return Outcome(None, skipped="" if done else _refused(txn, operation))
 

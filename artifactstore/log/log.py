@@ -163,6 +163,14 @@ class Log:
             self._tiles.write_completed(slot)
         return won
 
+    def is_passed(self) -> bool:
+        """Whether a sweep has begun a later generation than the one that this client has the keys of.
+
+        What an earlier one named may be gone then: who misses something asks this before calling it damaged.
+        """
+        end = find_end(self._slots, glance(self._slots), self.signers)
+        return end.clear is not None and end.clear.generation > self._keyring.generation
+
     def begin(self, applier: Applier, make: Callable[[Position], bytes]) -> int:
         """Write record 0, which makes the store; return 0.
 
@@ -313,6 +321,8 @@ class Log:
         try:
             applier.load_state(named_in)
         except Damaged:
+            if self.is_passed():
+                raise GenerationPassed from None
             # What a stranger wrote changes nothing (invariant 19): without its word the search ends elsewhere.
             if last is not None and last.signer and self.signers.reject(last.certificate.public):
                 raise GenerationPassed from None

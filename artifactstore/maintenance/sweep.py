@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from artifactstore.backend.base import Backend, answer_of
 from artifactstore.catalog.commit import Committer
+from artifactstore.catalog.generation import condemned
 from artifactstore.catalog.pending import pending
 from artifactstore.catalog.receipts import FinishedDraft
 from artifactstore.catalog.replay import Catalog
@@ -171,6 +172,10 @@ class Sweeper:
                     parts.committer.commit([], kind=RecordType.INTENT)
             except GenerationPassed:
                 raise SweptMeanwhile("another sweep was faster") from None
+            except Damaged:
+                if parts.log.is_passed():
+                    raise SweptMeanwhile("another sweep was faster") from None
+                raise
         raise PreconditionFailed(
             f"other writers were faster {_CLAIMS_MAX} times", next_step="run it again: artifactstore gc"
         )
@@ -398,8 +403,12 @@ class Sweeper:
 
     def _all_condemned(self, position: Position, state: SweptState, keys: Sequence[str]) -> list[str]:
         """Names of everything that the record gives up: nothing of an earlier generation opens after it."""
+        parts = self._parts
         names = {pack_name(name) for name in self._condemned | state.stale}
         # Whatever lies in keys/ and is not new seals secrets of this generation or an earlier one.
-        names.update(info.name for info in self._parts.backend.list(_KEYS))
+        names.update(info.name for info in parts.backend.list(_KEYS))
         names.update(f"{_KEYS}{digest.hex()}" for digest in position.keys)
-        return sorted((names | self._orphans | set(self._abandoned)) - set(keys))
+        with parts.environment.read() as txn:
+            # Of those another record says already when they were seen gone.
+            earlier = {name for name, _ in condemned(txn)}
+        return sorted((names | self._orphans | set(self._abandoned)) - set(keys) - earlier)

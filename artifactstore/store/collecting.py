@@ -8,6 +8,7 @@ from artifactstore.content.put import ChunkWriter
 from artifactstore.errors import PreconditionFailed, SweptMeanwhile, UsageError
 from artifactstore.executors import Executors
 from artifactstore.format.operations import Configure
+from artifactstore.log.log import GenerationPassed
 from artifactstore.maintenance.erase import Left, erase, erase_condemned
 from artifactstore.maintenance.mark import Mark
 from artifactstore.maintenance.survey import EXPIRY_MS_DEFAULT, Surveyed, SurveyParts, survey
@@ -102,11 +103,18 @@ class Collecting(OpenStore):
         """
         if not 0 <= threshold <= 1 or expiry_s < 0 or (max_rewrite is not None and max_rewrite < 0):
             raise UsageError("threshold is between 0 and 1, and ages and sizes are not negative")
+
+        def act() -> PreparedSweep:
+            parts = self._parts
+            parts.log.follow(parts.catalog)
+            found = self._surveyed(progress or self._progress, round(expiry_s * _MS_PER_S))
+            if found.survey.unread and parts.log.is_passed():
+                raise GenerationPassed
+            plan = plan_sweep(found.survey, threshold=threshold, max_rewrite=max_rewrite)
+            return PreparedSweep(plan, found.mark, parts.keyring.generation)
+
         self.refresh()
-        parts = self._parts
-        found = self._surveyed(progress or self._progress, round(expiry_s * _MS_PER_S))
-        plan = plan_sweep(found.survey, threshold=threshold, max_rewrite=max_rewrite)
-        return PreparedSweep(plan, found.mark, parts.keyring.generation)
+        return self.across(act)
 
     def _surveyed(self, progress: Progress, expiry_ms: int = EXPIRY_MS_DEFAULT) -> Surveyed:
         """Survey the store as far as the index has followed its log."""

@@ -142,6 +142,11 @@ class OpenStore:
             except GenerationPassed:
                 self._renew(before)
                 continue
+            except Damaged:
+                if not before.log.is_passed():
+                    raise
+                self._renew(before)
+                continue
             if self._stale:
                 drop_earlier(self._parts.environment.path)
                 self._stale = False

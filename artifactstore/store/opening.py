@@ -73,6 +73,8 @@ COMPRESSION_LEVEL: Final = 3
 COMPRESSION_LEVEL_MAX: Final = 19
 # Of `keys/` objects that are asked for ahead; a record names one, as a rule.
 _KEYS_AT_ONCE: Final = 4
+# While a client unlocks one generation, so many more may begin.
+_SWEEPS_MAX: Final = 16
 _ONE_WRITER: Final = (
     "single-writer mode: nothing keeps two writers apart here; see to it that only one program writes"
 )
@@ -431,16 +433,24 @@ def keys_objects(
             whole = True
         except Damaged as error:
             failure = error
-    if newest is None:
-        slots = Slots(backend)
-        newest = find_end(slots, glance(slots), Signers(store_id)).clear
-    for digest in () if newest is None else newest.keys:
-        if digest not in first:
+    tried = set(first)
+    for _ in range(_SWEEPS_MAX):
+        looked = newest is None
+        if newest is None:
+            slots = Slots(backend)
+            newest = find_end(slots, glance(slots), Signers(store_id)).clear
+        untried = [] if newest is None else [digest for digest in newest.keys if digest not in tried]
+        tried.update(untried)
+        for digest in untried:
             try:
                 yield read_keys(backend, store_id, digest)
                 whole = True
             except Damaged as error:
                 failure = error
+        if whole or (looked and not untried):
+            break
+        # A sweep may have taken them away since they were named.
+        newest = None
     if failure is not None and not whole:
         raise failure
 

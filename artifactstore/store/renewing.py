@@ -9,6 +9,7 @@ from typing import Final
 
 from artifactstore.clock import Clock, Randomness
 from artifactstore.errors import ArtifactStoreError, Damaged, WrongKey
+from artifactstore.format.record import Clear
 from artifactstore.index.environment import Environment, IndexBroken, destroy
 from artifactstore.index.places import earlier_folders
 from artifactstore.index.tables import META, STAT, TABLES, read_position
@@ -23,6 +24,8 @@ from artifactstore.store.opening import Access, Parts, wire
 
 PROBED: Final = b"probed"
 _ROWS_PER_TRANSACTION: Final = 50_000
+# While a client unlocks one generation, so many more may begin.
+_SWEEPS_MAX: Final = 16
 
 
 def renewed(access: Access, parts: Parts, clock: Clock, randomness: Randomness) -> tuple[Parts, KeyPair]:
@@ -33,19 +36,24 @@ def renewed(access: Access, parts: Parts, clock: Clock, randomness: Randomness) 
         Damaged: The generation's `keys/` objects are missing or altered.
     """
     store_id, signers = parts.keyring.store_id, parts.log.signers
-    slots = Slots(parts.backend)
-    # Several generations may have passed: the chain is held against what is known once the state has told it.
-    clear = find_end(slots, glance(slots), Signers(store_id, rejected=signers.rejected)).clear
-    if clear is None:
-        raise Damaged("the log holds no valid record")
     kept = KeptKeys(parts.backend, access.cache_dir)
-    try:
-        keyring, pair = unlock_by(
-            access.ways, (read_keys(kept, store_id, digest) for digest in clear.keys), parts.backend.url
-        )
-    except WrongKey as error:
-        error.next_step = "ask a member who has access to add your key again: `artifactstore key request`"
-        raise
+    clear = _last_valid(parts)
+    for _ in range(_SWEEPS_MAX):
+        try:
+            keyring, pair = unlock_by(
+                access.ways, (read_keys(kept, store_id, digest) for digest in clear.keys), parts.backend.url
+            )
+            break
+        except WrongKey as error:
+            error.next_step = "ask a member who has access to add your key again: `artifactstore key request`"
+            raise
+        except Damaged:
+            # Another sweep may have taken them away since they were named.
+            clear, named = _last_valid(parts), clear.keys
+            if clear.keys == named:
+                raise
+    else:
+        raise Damaged(f"{_SWEEPS_MAX} sweeps came one after the other while their keys were looked for")
     made = wire(
         access,
         parts.backend,
@@ -61,6 +69,19 @@ def renewed(access: Access, parts: Parts, clock: Clock, randomness: Randomness) 
     before.append(bytes.fromhex(parts.keyring.keys_object.removeprefix("keys/")))
     kept.keep_only(store_id, clear.keys, before)
     return made, pair
+
+
+def _last_valid(parts: Parts) -> Clear:
+    """The clear part of the log's last valid record.
+
+    Several generations may have passed: the chain is held against what is known once the state has told it.
+    """
+    slots = Slots(parts.backend)
+    signers = Signers(parts.keyring.store_id, rejected=parts.log.signers.rejected)
+    clear = find_end(slots, glance(slots), signers).clear
+    if clear is None:
+        raise Damaged("the log holds no valid record")
+    return clear
 
 
 def drop_earlier(folder: Path) -> None:

@@ -109,7 +109,8 @@ def assert_packs_precede_records(parts: Parts) -> None:
         name = pack.added.name.hex()
         assert parts.backend.size(f"packs/{name[:2]}/{name}") == pack.added.size
     for artifact, number, row in versions:
-        late = [pack.hex() for pack in row.packs if slots[pack] > row.slot]
+        # Packs that a sweep has given up since are not known any more.
+        late = [pack.hex() for pack in row.packs if slots.get(pack, 0) > row.slot]
         assert not late, f"{artifact}:v{number} needs packs that later records register: {late}"
 
 

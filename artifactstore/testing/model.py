@@ -16,12 +16,13 @@ Contents: TypeAlias = Mapping[str, bytes]
 
 
 class ModelVersion(msgspec.Struct):
-    """One version: its contents, the labels on it, whether it is deleted, and of a successor where it stands."""
+    """One version: its contents and labels, whether it is deleted or gone for good, of a successor where it stands."""
 
     contents: dict[str, bytes]
     tags: set[str]
     deleted: bool = False
     place: int | None = None
+    purged: bool = False
 
 
 class ModelArtifact(msgspec.Struct):
@@ -68,7 +69,7 @@ class ModelStore:
         other = ModelStore()
         for name, artifact in self.artifacts.items():
             versions = [
-                ModelVersion(dict(one.contents), set(one.tags), one.deleted, one.place)
+                ModelVersion(dict(one.contents), set(one.tags), one.deleted, one.place, one.purged)
                 for one in artifact.versions
             ]
             other.artifacts[name] = ModelArtifact(versions, dict(artifact.aliases))
@@ -120,6 +121,10 @@ class ModelStore:
         """Bring a deleted version back, without the aliases that it had."""
         self.artifacts[name].versions[number].deleted = False
         self.artifacts[name].point_latest()
+
+    def purge(self, name: str, number: int) -> None:
+        """Make a deleted version one that can't be brought back."""
+        self.artifacts[name].versions[number].purged = True
 
     def refuses(self, contents: Contents) -> bool:
         """Whether something in these contents was taken down."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX, Backend, ObjectInfo, answer_of
 from artifactstore.backend.opening import open_backend
+from artifactstore.clock import Clock, Randomness
 from artifactstore.executors import inline
 from artifactstore.keyring.unlocking import Ways
 from artifactstore.store.opening import Access, create_parts, open_parts
@@ -99,9 +100,16 @@ class World:
         """
         return self._store(self._access(cache, wrap), create=True)
 
-    def open(self, cache: str = "cache", *, wrap: Callable[[Backend], Backend] | None = None) -> Store:
-        """Open the store, as another client for another `cache`."""
-        return self._store(self._access(cache, wrap), create=False)
+    def open(
+        self,
+        cache: str = "cache",
+        *,
+        wrap: Callable[[Backend], Backend] | None = None,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+    ) -> Store:
+        """Open the store, as another client for another `cache`; with time and randomness of its own if given."""
+        return self._store(self._access(cache, wrap), create=False, clock=clock, randomness=randomness)
 
     @contextmanager
     def client(self, cache: str = "cache") -> Iterator[Store]:
@@ -153,16 +161,24 @@ class World:
             wrap_backend=wrap,
         )
 
-    def _store(self, access: Access, *, create: bool) -> Store:
+    def _store(
+        self,
+        access: Access,
+        *,
+        create: bool,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+    ) -> Store:
+        clock, randomness = clock or self._clock, randomness or self._randomness
         if create:
-            parts = create_parts(access, self._clock, self._randomness, inline())
+            parts = create_parts(access, clock, randomness, inline())
         else:
-            parts, access = open_parts(access, self._clock, self._randomness, store_id=None)
+            parts, access = open_parts(access, clock, randomness, store_id=None)
         return Store(
             access,
             parts,
-            clock=self._clock,
-            randomness=self._randomness,
+            clock=clock,
+            randomness=randomness,
             make_executors=lambda: nullcontext(inline()),
             progress=None,
         )
