@@ -16,7 +16,7 @@ from artifactstore.catalog.denied import DenyList, deny_list, refuse_denied
 from artifactstore.catalog.rows import get_artifact, live_version
 from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness
-from artifactstore.content.put import ChunkWriter
+from artifactstore.content.put import ChunkWriter, Stored
 from artifactstore.crypto.hashing import blake3
 from artifactstore.errors import ArtifactStoreError, Damaged, Denied, PreconditionFailed
 from artifactstore.executors import Executors
@@ -140,18 +140,20 @@ class Begun(NamedTuple):
         push_id: The id under which it registered packs; empty when it did not.
         packs: Names of the packs that it registered.
         stored: Packs that are stored and that no record names yet.
+        counted: What went into the store.
     """
 
     push_id: bytes
     packs: Sequence[bytes]
     stored: Sequence[FinishedPack]
+    counted: Stored
 
     def without(self, gone: Collection[str]) -> "Begun":
         """The same without packs that a sweep condemned."""
         return self._replace(stored=[pack for pack in self.stored if pack.name not in gone])
 
 
-NOTHING_BEGUN: Final = Begun(b"", (), ())
+NOTHING_BEGUN: Final = Begun(b"", (), (), Stored(0, 0, 0, 0))
 
 
 class Pusher:
@@ -177,6 +179,7 @@ class Pusher:
         self._push_id = begun.push_id
         self._registered = list(begun.packs)
         self._unregistered = list(begun.stored)
+        self._before = begun.counted
         self._rereads = rereads
         self._passed = False
         self._manifest: Manifest | None = None
@@ -189,7 +192,19 @@ class Pusher:
     @property
     def begun(self) -> Begun:
         """What it has stored so far."""
-        return Begun(self._push_id, tuple(self._registered), tuple(self._unregistered))
+        return Begun(self._push_id, tuple(self._registered), tuple(self._unregistered), self._counted)
+
+    @property
+    def _counted(self) -> Stored:
+        """What went into the store, by earlier starts too."""
+        chunks, raw_bytes, pack_bytes, packs = self._parts.writer.stored
+        before = self._before
+        return Stored(
+            before.chunks + chunks,
+            before.raw_bytes + raw_bytes,
+            before.pack_bytes + pack_bytes,
+            before.packs + packs,
+        )
 
     @property
     def has_read(self) -> bool:
@@ -247,6 +262,7 @@ class Pusher:
         """
         manifest = self._manifest
         assert manifest is not None
+        self._before = self._counted
         self._parts = pipeline
         self._passed = False
         self._unregistered = list(self.begun.without(gone).stored)
@@ -412,7 +428,7 @@ class Pusher:
         # What this push has stored is its own until a record names it.
         packs = self._unregistered = [*self._unregistered, *writer.drain()]
         self._manifest = manifest
-        stored = writer.stored
+        stored = self._counted
         pushed = Pushed(
             number=0,
             created=False,
