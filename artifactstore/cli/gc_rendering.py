@@ -58,6 +58,8 @@ def gc_lines(done: GcSummary) -> Iterator[str]:
             f" by record {done.slot}; generation {done.generation} begins"
         )
     yield f"saw {count_text(done.erased, 'object')} gone"
+    if done.purged:
+        yield "a receipt of each version that was purged: `artifactstore receipt list`"
     if done.kept_packs:
         yield f"kept {count_text(done.kept_packs, 'pack')}: something that is needed in them can't be read"
     if done.left_total:
