@@ -28,6 +28,7 @@ from artifactstore.catalog.rows import (
     put_artifact,
     put_slot,
     put_version,
+    versions,
 )
 from artifactstore.catalog.succession import apply_replacement, replacement_at
 from artifactstore.format.operations import (
@@ -109,7 +110,7 @@ def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome
             return Outcome(None) if newest is None else Outcome(newest[0], created=newest[1].slot == slot)
         case Alias() | Tag() | Expire():
             name, number = ArtifactName(operation.project, operation.name), operation.number
-            row = get_version(txn, name, 0 if number is None else number)
+            row = _oldest(txn, name) if number is None else get_version(txn, name, number)
             return Outcome(number, skipped="" if row is not None and row.slot < slot else _NO_VERSION)
         case Delete() | Undelete():
             return deletion_at(txn, operation, slot)
@@ -120,6 +121,11 @@ def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome
             return Outcome(None, skipped="" if known is not None and known.slot == slot else _SLOT_KNOWN)
         case _:
             return Outcome(None)
+
+
+def _oldest(txn: ReadTransaction, name: ArtifactName) -> VersionRow | None:
+    """The oldest version of an artifact that was not purged; deleted ones count."""
+    return next((row for _, row in versions(txn, name)), None)
 
 
 def _push(txn: WriteTransaction, push: Push, cause: Cause) -> Outcome:

@@ -16,12 +16,22 @@ Contents: TypeAlias = Mapping[str, bytes]
 
 
 class ModelVersion(msgspec.Struct):
-    """One version: its contents and labels, whether it is deleted or gone for good, of a successor where it stands."""
+    """One version.
+
+    Attributes:
+        contents: By path.
+        tags: The labels on it.
+        deleted: Whether it is deleted.
+        place: Of a successor, where it stands.
+        due: Whether the next sweep purges it.
+        purged: Whether one did.
+    """
 
     contents: dict[str, bytes]
     tags: set[str]
     deleted: bool = False
     place: int | None = None
+    due: bool = False
     purged: bool = False
 
 
@@ -69,7 +79,7 @@ class ModelStore:
         other = ModelStore()
         for name, artifact in self.artifacts.items():
             versions = [
-                ModelVersion(dict(one.contents), set(one.tags), one.deleted, one.place, one.purged)
+                ModelVersion(dict(one.contents), set(one.tags), one.deleted, one.place, one.due, one.purged)
                 for one in artifact.versions
             ]
             other.artifacts[name] = ModelArtifact(versions, dict(artifact.aliases))
@@ -110,10 +120,11 @@ class ModelStore:
         """Take labels off a version."""
         self.artifacts[name].versions[number].tags.difference_update(labels)
 
-    def delete(self, name: str, number: int) -> None:
+    def delete(self, name: str, number: int, *, now: bool = False) -> None:
         """Delete a version, and the aliases on it with it."""
         artifact = self.artifacts[name]
         artifact.versions[number].deleted = True
+        artifact.versions[number].due = now
         artifact.aliases = {alias: at for alias, at in artifact.aliases.items() if at != number}
         artifact.point_latest()
 
@@ -126,6 +137,16 @@ class ModelStore:
         """Make a deleted version one that can't be brought back."""
         self.artifacts[name].versions[number].purged = True
 
+    def sweep(self) -> list[str]:
+        """Purge what is due; return it as `project/name:vN`."""
+        purged: list[str] = []
+        for name, artifact in sorted(self.artifacts.items()):
+            for number, version in enumerate(artifact.versions):
+                if version.deleted and version.due and not version.purged:
+                    self.purge(name, number)
+                    purged.append(f"{name}:v{number}")
+        return purged
+
     def refuses(self, contents: Contents) -> bool:
         """Whether something in these contents was taken down."""
         return not self.denied.isdisjoint(contents.values())
@@ -135,13 +156,16 @@ class ModelStore:
         self.denied.add(content)
         for name, artifact in sorted(self.artifacts.items()):
             for number, version in enumerate(list(artifact.versions)):
-                if version.deleted or content not in version.contents.values():
+                if content not in version.contents.values():
+                    continue
+                if version.deleted:
+                    version.due = True
                     continue
                 rest = {path: data for path, data in version.contents.items() if data != content}
                 if rewrite and rest:
                     self._replace(artifact, number, rest)
                 else:
-                    self.delete(name, number)
+                    self.delete(name, number, now=True)
 
     def _replace(self, artifact: ModelArtifact, number: int, contents: dict[str, bytes]) -> None:
         version = artifact.versions[number]
@@ -149,7 +173,7 @@ class ModelStore:
         artifact.versions.append(successor)
         at = len(artifact.versions) - 1
         artifact.aliases = {alias: at if to == number else to for alias, to in artifact.aliases.items()}
-        version.deleted = True
+        version.deleted = version.due = True
 
     def shown(self) -> "Shown":
         """What the model holds, in the form that `shown_by` gives of a store."""

@@ -202,6 +202,18 @@ def delete(*numbers: int, force: bool = False) -> Delete:
     return Delete("p", "n", list(numbers), force, False, "asked", "me")
 
 
+def test_an_alias_is_removed_where_the_first_version_was_purged(replay: Replay) -> None:
+    """What a removal did is told by the artifact, not by a version that may be gone for good."""
+    replay(push(0))
+    replay(push(1))
+    with replay.environment.write() as txn:
+        rows.drop_version(txn, ArtifactName("p", "n"), 0)
+    removal = Alias("p", "n", None, ["gone"])
+    assert replay(removal) == Outcome(None)
+    with replay.environment.read() as txn:
+        assert outcome_at(txn, removal, 2) == Outcome(None)
+
+
 def test_a_deletion_hides(replay: Replay) -> None:
     """`latest` goes to the newest version that is left, the count with it, and the row says who, when and why."""
     replay(push(0))

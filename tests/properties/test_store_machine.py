@@ -190,12 +190,12 @@ class StoreMachine(RuleBasedStateMachine):
         (self.model.add_tags if add else self.model.remove_tags)(artifact, number, labels)
 
     @precondition(lambda self: self.numbers())
-    @rule(client=clients, data=st.data())
-    def delete(self, client: str, data: st.DataObject) -> None:
+    @rule(client=clients, data=st.data(), now=st.booleans())
+    def delete(self, client: str, data: st.DataObject, now: bool) -> None:
         """A deleted version is gone from sight, and the aliases on it with it."""
         artifact, number = self.version(data)
-        self.stores[client].delete([f"{artifact}:v{number}"], force=True)
-        self.model.delete(artifact, number)
+        self.stores[client].delete([f"{artifact}:v{number}"], force=True, now=now)
+        self.model.delete(artifact, number, now=now)
         with pytest.raises(Deleted):
             self.stores["steps"].version(f"{artifact}:v{number}")
 
@@ -210,6 +210,22 @@ class StoreMachine(RuleBasedStateMachine):
             return
         self.stores[client].undelete([f"{artifact}:v{number}"])
         self.model.undelete(artifact, number)
+
+    @rule(client=clients, race=st.sampled_from([None, False, True]), held=contents)
+    def sweep(self, client: str, race: bool | None, held: dict[str, bytes]) -> None:
+        """What is due is purged for good, and nothing else; also when another client pushes in that very moment."""
+        if race is not None and not self.model.refuses(held):
+            client = "first"
+
+            def during() -> None:
+                self.model.push("q/beside", held)
+                self.stores["second"].push([self.source(held)], "q/beside")
+
+            self.backends["first"].arm(during, effect=False)
+        prepared = self.stores[client].plan_gc(expiry_s=0)
+        done = self.stores[client].gc(prepared, trust_clock=True)
+        self.backends["first"].disarm()
+        assert (sorted(done.purged), done.left_total) == (sorted(self.model.sweep()), 0)
 
     @precondition(lambda self: self.held())
     @rule(client=clients, data=st.data(), rewrite=st.booleans(), effect=st.sampled_from([None, False, True]))
@@ -257,6 +273,10 @@ class StoreMachine(RuleBasedStateMachine):
         if "steps" not in self.stores:
             return
         for name, artifact in self.model.artifacts.items():
+            if all(version.purged for version in artifact.versions):
+                with pytest.raises(Deleted, match="purged"):
+                    self.stores["steps"].versions(name)
+                continue
             found = self.stores["steps"].versions(name)
             assert [version.number for version in found] == artifact.shown()
             for version in found:
@@ -277,7 +297,7 @@ class StoreMachine(RuleBasedStateMachine):
             (name, number)
             for name, artifact in sorted(self.model.artifacts.items())
             for number, version in enumerate(artifact.versions)
-            if version.deleted == deleted
+            if version.deleted == deleted and not version.purged
         ]
 
     def held(self) -> list[bytes]:
