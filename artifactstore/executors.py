@@ -63,7 +63,7 @@ class _Pool(ThreadPoolExecutor):
 
 
 @contextmanager
-def threads(*, width: int | None = None, io_width: int = 4) -> Iterator[Executors]:
+def threads(*, width: int | None = None, io_width: int = 8) -> Iterator[Executors]:
     """Pools of threads that live as long as the `with` block; when it fails, tasks that wait are dropped.
 
     Args:

@@ -6,11 +6,12 @@ the last state a new state is written.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
 
-from artifactstore.backend.base import Backend
+from artifactstore.backend.base import Backend, answer_of
 from artifactstore.catalog.outcome import Outcome
 from artifactstore.catalog.replay import Catalog
 from artifactstore.catalog.state import NewState, make_state, state_due
@@ -215,9 +216,12 @@ class Committer:
         )
 
     def _store(self, packs: Sequence[FinishedPack]) -> None:
+        calls: list[Callable[[], None]] = []
         for pack in packs:
             assert pack.data is not None
-            self._backend.put(pack.name, pack.data)
+            calls.append(partial(self._backend.put, pack.name, pack.data))
+        for outcome in self._backend.together(calls):
+            answer_of(outcome)
 
     def _clear(
         self,

@@ -71,7 +71,7 @@ class ChunkWriter:
         level: zstd level.
         anew: Store also chunks that are known, as a sweep does that takes them out of condemned packs.
 
-    `put` is thread-safe. `drain` is called when no thread is inside `put`.
+    `put` is thread-safe. `flush` and `drain` are called when no thread is inside `put`.
     """
 
     def __init__(
@@ -166,10 +166,14 @@ class ChunkWriter:
         with self._environment.read() as txn:
             return pack_names(txn, sorted(self._used))
 
-    def drain(self) -> list[FinishedPack]:
-        """Close all open packs, wait until every pack is stored, and return those since the last drain."""
+    def flush(self) -> None:
+        """Close all open packs and have them stored."""
         for sink in self._sinks.values():
             sink.flush()
+
+    def drain(self) -> list[FinishedPack]:
+        """Close all open packs, wait until every pack is stored, and return those since the last drain."""
+        self.flush()
         self._settle(0)
         with self._lock:
             done, self._done = self._done, []

@@ -4,7 +4,8 @@ Everything that a hostile writer with the key could have put there is refused he
 that no honest push makes, sizes that contradict each other, trees that are deeper than the format allows.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from artifactstore.errors import Damaged, HostileManifest
@@ -322,6 +323,35 @@ def _spans(
                 on_list(span.cid)
             node = decode_list(data, depth, span.length, f"list {span.cid.hex()[:16]}…")
             yield from _spans(getter, depth - 1, node.cids, node.sizes, span.start, start, stop, on_list)
+
+
+def read_lists_ahead(getter: Getter, contents: Iterable[Content], lists_max: int) -> None:
+    """Read the chunk lists of many files, those of one level together, for a getter that keeps what it opens.
+
+    What is missing or malformed shows where the list is needed.
+
+    Args:
+        getter: Reads and keeps them.
+        contents: Where the bytes of the files lie.
+        lists_max: How many lists to read at most.
+    """
+    level = [(each.depth, each.cids, each.sizes) for each in contents if each.depth]
+    while level and lists_max > 0:
+        nodes = [
+            (depth, cids[at * CID_BYTES : (at + 1) * CID_BYTES], size)
+            for depth, cids, sizes in level
+            for at, size in enumerate(sizes)
+        ][:lists_max]
+        lists_max -= len(nodes)
+        level = []
+        with suppress(Damaged):
+            for start in range(0, len(nodes), _TOGETHER_MAX):
+                part = nodes[start : start + _TOGETHER_MAX]
+                read = getter.read_many(PackType.LIST, [cid for _, cid, _ in part])
+                for (depth, cid, size), data in zip(part, read, strict=True):
+                    if depth > 1:
+                        node = decode_list(data, depth, size, f"list {cid.hex()[:16]}…")
+                        level.append((depth - 1, node.cids, node.sizes))
 
 
 def kind_name(kind: int) -> str:

@@ -3,7 +3,8 @@
 `artifactstore.testing.conformance` needs pytest and is imported by name.
 """
 
+from artifactstore.testing.delayed import DelayedBackend
 from artifactstore.testing.faulty import FaultyBackend, Operation
 from artifactstore.testing.metered import Asked, MeteredBackend
 
-__all__ = ["Asked", "FaultyBackend", "MeteredBackend", "Operation"]
+__all__ = ["Asked", "DelayedBackend", "FaultyBackend", "MeteredBackend", "Operation"]

@@ -21,7 +21,7 @@ from artifactstore.executors import Executors
 from artifactstore.format.operations import Manifest
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import Kind
-from artifactstore.manifest.read import Span, StoredEntry, entries, spans
+from artifactstore.manifest.read import Span, StoredEntry, entries, read_lists_ahead, spans
 from artifactstore.pack.ranges import Range
 from artifactstore.progress import Progress
 from artifactstore.transfer.ignore import parse_patterns
@@ -33,11 +33,17 @@ from artifactstore.transfer.target import Target, named, write_at
 _WINDOW_CHUNKS_FIRST: Final = 1
 _WINDOW_GROWTH: Final = 16
 _WINDOW_CHUNKS_MAX: Final = 8192
+# Entries that are looked through ahead for files with chunk lists, such files, and lists of theirs: the reader's cache
+# holds them all.
+_ENTRIES_AHEAD_FIRST: Final = 32
+_ENTRIES_AHEAD_MAX: Final = 1024
+_LARGE_AHEAD_MAX: Final = 16
+_LISTS_AHEAD_MAX: Final = 64
 # Ranges that are fetched together by one thread for the backend, and bytes of ranges that are on their way or here and
-# not opened: at 50 ms an answer they carry a gigabyte a second.
+# not opened: eight threads have a lot each under way, so that answers may take their time.
 _LOT_RANGES_MAX: Final = 16
-_LOT_BYTES_MAX: Final = 16 << 20
-_FETCHED_BYTES_MAX: Final = 64 << 20
+_LOT_BYTES_MAX: Final = 12 << 20
+_FETCHED_BYTES_MAX: Final = 96 << 20
 _COMPARE_BYTES: Final = 1 << 20
 
 
@@ -208,7 +214,7 @@ class _Puller:
         progress = self._parts.progress
         whole = (manifest.size, manifest.entries) if not globs else (None, None)
         progress.start("pull", bytes_total=whole[0], files_total=whole[1])
-        for entry in selected(entries(self._parts.reader, manifest), globs):
+        for entry in self._listed(selected(entries(self._parts.reader, manifest), globs)):
             self._files += 1
             self._logical += entry.size if entry.kind == Kind.FILE else 0
             self._plan(entry)
@@ -224,6 +230,26 @@ class _Puller:
         progress.finish()
         pulled = Pulled(self._files, self._logical, self._written_files, self._written, self._kept)
         return _Done(pulled, self._moved)
+
+    def _listed(self, found: Iterable[StoredEntry]) -> Iterator[StoredEntry]:
+        """The entries, with the chunk lists of many files read ahead together; the reader keeps what it opened."""
+        if self._existing is not None:
+            yield from found
+            return
+        batch: list[StoredEntry] = []
+        large = 0
+        # The first page of a manifest holds that many entries at least, or it is the last.
+        entries_max = _ENTRIES_AHEAD_FIRST
+        for entry in found:
+            batch.append(entry)
+            large += entry.content.depth > 0
+            if large >= _LARGE_AHEAD_MAX or len(batch) >= entries_max:
+                read_lists_ahead(self._parts.reader, (each.content for each in batch), _LISTS_AHEAD_MAX)
+                yield from batch
+                batch, large = [], 0
+                entries_max = _ENTRIES_AHEAD_MAX
+        read_lists_ahead(self._parts.reader, (each.content for each in batch), _LISTS_AHEAD_MAX)
+        yield from batch
 
     def _plan(self, entry: StoredEntry) -> None:
         """Decide what of one entry has to be written."""

@@ -8,6 +8,7 @@ pays for 256 MiB twice at most; the commit is the only point at which a version 
 import os
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -49,8 +50,6 @@ from artifactstore.transfer.scan import Found
 
 # What a push that was cut short may have to upload again, at most.
 PENDING_BYTES: Final = 256 << 20
-# Due at half of it: while a record is claimed, or a file's next segment is read, a few packs more are stored.
-_DUE_SHARE: Final = 2
 # Chunks not yet registered are remembered in memory, so their number is bounded too.
 PENDING_CHUNKS: Final = 1 << 16
 # An advisory list, in every state for good: a push of terabytes names its first packs only.
@@ -180,6 +179,7 @@ class Pusher:
         self._registered = list(begun.packs)
         self._unregistered = list(begun.stored)
         self._before = begun.counted
+        self._registering: Future[None] | None = None
         self._rereads = rereads
         self._passed = False
         self._manifest: Manifest | None = None
@@ -234,14 +234,17 @@ class Pusher:
             self._flush_batch()
             self._settle(0)
             manifest = self._builder.finish()
+            self._parts.writer.flush()
+            self._settle_registration()
         except Denied:
             self._abandon()
             raise
         except BaseException:
-            with suppress(ArtifactStoreError, GenerationPassed):
+            with suppress(ArtifactStoreError, GenerationPassed, TimeoutError):
                 self._parts.writer.settle(_RESCUE_S)
                 self._remember()
-                self._register_stored()
+                self._end_registration(_RESCUE_S)
+                self._register(self._parts.writer.take_stored())
             raise
         return self._commit(manifest, request)
 
@@ -398,30 +401,54 @@ class Pusher:
         self._stat_rows = []
 
     def _pending_if_due(self) -> None:
-        """Register the packs stored so far, when there are enough of them that losing them would hurt."""
-        writer = self._parts.writer
-        chunks = writer.stored.chunks
-        if writer.registrable_bytes >= PENDING_BYTES // _DUE_SHARE or chunks >= self._pending_chunks:
-            self._pending_chunks = chunks + PENDING_CHUNKS
-            try:
-                self._register_stored()
-            except GenerationPassed:
-                if self._rereads:
-                    raise
-                self._passed = True
+        """Register the packs stored so far, when there are enough of them that losing them would hurt.
 
-    def _register_stored(self) -> None:
-        self._register(self._parts.writer.take_stored())
+        That happens behind the push, which waits only where too much more would be stored meanwhile. Due is a quarter
+        of what may be lost, and five eighths are too much: before either is seen a few packs more are under way.
+        """
+        writer = self._parts.writer
+        chunks, stored_bytes = writer.stored.chunks, writer.registrable_bytes
+        due = stored_bytes >= PENDING_BYTES // 4 or chunks >= self._pending_chunks
+        if self._registering is not None:
+            unnamed_bytes = stored_bytes + sum(pack.added.size for pack in self._unregistered)
+            if due or self._registering.done() or unnamed_bytes >= PENDING_BYTES // 8 * 5:
+                self._settle_registration()
+        if due:
+            self._pending_chunks = chunks + PENDING_CHUNKS
+            self._begin_registration(writer.take_stored())
 
     def _register(self, packs: Sequence[FinishedPack]) -> None:
-        # Invariant 12: these packs are stored before the record names them.
-        packs = self._unregistered = [*self._unregistered, *packs]
-        if packs and not self._passed:
+        """Register packs, and wait until they are."""
+        self._begin_registration(packs)
+        self._end_registration()
+
+    def _begin_registration(self, packs: Sequence[FinishedPack]) -> None:
+        self._unregistered = [*self._unregistered, *packs]
+        if self._unregistered and not self._passed:
             self._push_id = self._push_id or self._parts.randomness.token(_PUSH_ID_BYTES)
-            self._parts.committer.commit([Pending(self._push_id)], packs, kind=RecordType.PENDING)
-            self._parts.writer.registered(packs)
-            self._registered += [pack.added.name for pack in packs]
+            self._registering = self._parts.executors.io.submit(self._commit_pending, self._unregistered)
+
+    def _commit_pending(self, packs: Sequence[FinishedPack]) -> None:
+        # Invariant 12: these packs are stored before the record names them.
+        self._parts.committer.commit([Pending(self._push_id)], packs, kind=RecordType.PENDING)
+        self._parts.writer.registered(packs)
+
+    def _end_registration(self, timeout_s: float | None = None) -> None:
+        """Wait for the record that is under way, if there is one, and raise what it raised."""
+        if self._registering is not None:
+            done, self._registering = self._registering, None
+            done.result(timeout_s)
+            self._registered += [pack.added.name for pack in self._unregistered]
             self._unregistered = []
+
+    def _settle_registration(self) -> None:
+        """The same in the middle of a push that may have to go on through a sweep."""
+        try:
+            self._end_registration()
+        except GenerationPassed:
+            if self._rereads:
+                raise
+            self._passed = True
 
     def _commit(self, manifest: Manifest, request: Request) -> Pushed:
         writer = self._parts.writer
@@ -505,6 +532,8 @@ class Pusher:
     def _abandon(self) -> None:
         """Give up what this push registered: its packs are roots no more."""
         if self._push_id:
+            with suppress(ArtifactStoreError, GenerationPassed):
+                self._end_registration()
             with suppress(ArtifactStoreError, GenerationPassed):
                 self._parts.committer.commit([PendingDone(self._push_id)])
 

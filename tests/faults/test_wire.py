@@ -312,7 +312,7 @@ def orphans_bytes(store: Store) -> int:
     return sum(info.size_bytes for info in parts.backend.list("packs/") if info.name not in named)
 
 
-@pytest.mark.parametrize("passing", [3, 17, 30])
+@pytest.mark.parametrize("passing", [1, 17, 30])
 def test_a_cut_push_uploads_at_most_one_interval_twice(
     wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passing: int, deep: bool
 ) -> None:

@@ -8,7 +8,7 @@ from artifactstore.format.coding import encode
 from artifactstore.format.operations import Manifest
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import EMPTY, Content, Kind, ListNode
-from artifactstore.manifest.read import entries, find_entry, spans
+from artifactstore.manifest.read import entries, find_entry, read_lists_ahead, spans
 from tests.manifest.pages import Shelf, built, file_content, file_identity, pages, rude_page
 
 CID = bytes(32)
@@ -230,3 +230,50 @@ def test_a_good_file_content_is_one_span() -> None:
     """One chunk, one span."""
     content = file_content(b"data")
     assert [(span.start, span.length) for span in spans(Shelf(), content)] == [(0, 4)]
+
+
+class Counting(Shelf):
+    """Notes how many chunks are read together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lots: list[int] = []
+
+    def read_many(self, kind: PackType, cids):
+        self.lots.append(len(cids))
+        return super().read_many(kind, cids)
+
+
+def large_files(shelf: Shelf, count: int) -> list[Content]:
+    """Files of a list that holds two lists of a chunk each, every list another one."""
+    found = []
+    for number in range(count):
+        below = [list_node(shelf, 1, bytes([number, side]) + CID[2:], [10]) for side in range(2)]
+        found.append(Content(2, list_node(shelf, 2, b"".join(below), [10, 10]), [20]))
+    return found
+
+
+@pytest.mark.parametrize(("lists_max", "lots"), [(100, [20, 40]), (30, [20, 10]), (20, [20]), (7, [7])])
+def test_lists_of_many_files_are_read_level_by_level(lists_max: int, lots: list[int]) -> None:
+    """Those of one level together, as many as are allowed; files without lists cost nothing."""
+    shelf = Counting()
+    files = [*large_files(shelf, 20), file_content(b"data"), EMPTY]
+    read_lists_ahead(shelf, files, lists_max)
+    assert shelf.lots == lots
+
+
+def test_more_lists_than_are_asked_for_at_once_are_read_in_lots() -> None:
+    """At most 64 requests are made together."""
+    shelf = Counting()
+    read_lists_ahead(shelf, large_files(shelf, 70), 150)
+    assert shelf.lots == [64, 6, 64, 16]
+
+
+def test_a_list_that_is_damaged_shows_where_it_is_needed() -> None:
+    """Reading ahead raises nothing."""
+    shelf = Counting()
+    missing, malformed = Content(1, CID, [10]), Content(2, shelf.put_one(PackType.LIST, b"garbage"), [10])
+    for content in (missing, malformed):
+        read_lists_ahead(shelf, [content], 64)
+        with pytest.raises(Damaged):
+            list(spans(shelf, content))

@@ -1,13 +1,20 @@
 """Pushing: what is stored once, what a change costs, and what an interrupted push leaves for the next one."""
 
+import copy
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 from blake3 import blake3
 
 from artifactstore import Store
+from artifactstore.backend.base import Backend, Buffer
+from artifactstore.backend.wrapping import WrapperBackend
+from artifactstore.clock import SystemClock
 from artifactstore.errors import ConnectionLost
+from artifactstore.format.record import slot_name
+from artifactstore.log.log import Log
 from artifactstore.testing import FaultyBackend
 from artifactstore.transfer import push as push_module
 from tests.stores import make_store, noise, read_tree, reopened, write_tree
@@ -157,6 +164,49 @@ def test_a_long_push_registers_its_packs_on_the_way(tmp_path: Path, store: Store
     assert kinds[0] == "commit"
     with store._parts.environment.read() as txn:
         assert list(txn.scan("pending")) == []
+    assert store.check(read_data=True).ok
+
+
+class SlowToRegister(WrapperBackend):
+    """The record of slot 2 is not created before three packs more were stored."""
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self.waited = False
+        self._begun = threading.Event()
+        self._more = threading.Semaphore(0)
+
+    def create(self, name: str, data: Buffer) -> None:
+        if name == slot_name(2) and not self._begun.is_set():
+            self._begun.set()
+            self.waited = all(self._more.acquire(timeout=60) for _ in range(3))
+        self.inner.create(name, data)
+
+    def put(self, name: str, data: Buffer) -> None:
+        self.inner.put(name, data)
+        if self._begun.is_set():
+            self._more.release()
+
+
+@pytest.mark.usefixtures("small_packs")
+def test_a_push_goes_on_while_its_packs_are_registered(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the record of a pending push takes, packs are stored meanwhile, up to the next that is due."""
+    monkeypatch.setattr(push_module, "PENDING_BYTES", 16 * MIB)
+    folder = write_tree(
+        tmp_path / "in", {f"{number:02}": noise(MIB + 10_000, number) for number in range(24)}
+    )
+    store.push([write_tree(tmp_path / "first", {"a": b"x"})], "q/first")
+    parts = store._parts
+    slow = SlowToRegister(parts.backend)
+    log = Log(slow, parts.keyring, parts.log.signers, SystemClock())
+    committer = copy.copy(parts.committer)
+    committer._log = log
+    store._parts = parts._replace(backend=slow, log=log, committer=committer)
+    store.push([folder], "p/n")
+    assert slow.waited
+    assert "pending" in [entry.kind for entry in store.log()]
     assert store.check(read_data=True).ok
 
 
