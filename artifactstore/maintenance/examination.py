@@ -4,7 +4,7 @@ A pack that is not whole may have lost its footer with its end; then the client 
 comes out is verified chunk by chunk, as on every read: never wrong bytes.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -39,7 +39,7 @@ def blobs_of(
     environment: Environment,
     pack: StoredPack,
     *,
-    wanted: Collection[bytes] | None = None,
+    wanted: Container[bytes] | None = None,
 ) -> Iterator[FoundBlob]:
     """Every blob that a pack should have, with what can be read of it; none where the pack is missing.
 

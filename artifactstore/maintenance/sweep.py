@@ -26,7 +26,7 @@ from artifactstore.format.pack import PackType
 from artifactstore.format.record import RecordType
 from artifactstore.format.segment import ROW_TAIL
 from artifactstore.ids import parse_artifact_name
-from artifactstore.index.environment import Environment
+from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import CHUNKS, PackTable, Position, StoredPack
 from artifactstore.keyring.keyring import (
     Keyring,
@@ -191,34 +191,39 @@ class Sweeper:
 
     # --- survivors ------------------------------------------------------------------------------------------------
 
-    def _survivors(self, only: set[bytes] | None) -> dict[int, set[bytes]]:
-        """By condemned pack: chunks that are needed and lie in no other pack.
+    def _survivors(self, only: set[bytes] | None) -> dict[int, int]:
+        """By condemned pack: how many chunks have to be stored anew from it.
 
         Args:
             only: Chunks to look at, which were not marked when survivors were copied; all that are marked when None.
         """
         parts = self._parts
-        found: dict[int, set[bytes]] = {}
+        found: dict[int, int] = {}
         with parts.environment.read() as txn:
-            numbers = {parts.packs.number_of(txn, name) for name in self._condemned}
-            rows = txn.scan(CHUNKS) if only is None else txn.get_many(CHUNKS, sorted(only))
-            for key, value in rows:
-                prefix = bytes(key)
+            going = self._going(txn)
+            for prefix, value in txn.scan(CHUNKS) if only is None else txn.get_many(CHUNKS, sorted(only)):
                 if prefix in self._mark.live:
-                    places = [pack for pack, *_ in ROW_TAIL.iter_unpack(value)]
-                    if all(pack in numbers for pack in places):
-                        found.setdefault(places[0], set()).add(prefix)
+                    pack = _source(value, going)
+                    if pack is not None:
+                        found[pack] = found.get(pack, 0) + 1
         return found
 
-    def _copy(self, survivors: dict[int, set[bytes]]) -> None:
+    def _going(self, txn: ReadTransaction) -> frozenset[int]:
+        """The numbers of the condemned packs."""
+        numbers = (self._parts.packs.number_of(txn, name) for name in self._condemned)
+        return frozenset(number for number in numbers if number is not None)
+
+    def _copy(self, survivors: dict[int, int], only: set[bytes] | None = None) -> None:
         """Store survivors in new packs; a pack with one that can't be read stays."""
         parts = self._parts
-        for number in sorted(survivors):
-            wanted = survivors.pop(number)
+        with parts.environment.read() as txn:
+            going = self._going(txn)
+        for number, count in sorted(survivors.items()):
             with parts.environment.read() as txn:
                 pack = parts.packs.get(txn, number)
             assert pack is not None
-            if not self._copy_from(pack, wanted):
+            wanted = _Wanted(parts.environment, self._mark.live if only is None else only, going, number)
+            if self._copy_from(pack, wanted) < count:
                 self._condemned.discard(pack.added.name)
                 self._kept += 1
             parts.progress.advance(files=1)
@@ -226,21 +231,22 @@ class Sweeper:
         parts.writer.registered(packs)
         self._added += packs
 
-    def _copy_from(self, pack: StoredPack, wanted: set[bytes]) -> bool:
-        """Store chunks of a pack anew, neighbours in one blob; return whether all of them could be read."""
+    def _copy_from(self, pack: StoredPack, wanted: "_Wanted") -> int:
+        """Store chunks of a pack anew, neighbours in one blob; return how many could be read."""
         parts = self._parts
         kind = PackType(pack.added.type)
-        left, run, run_bytes = set(wanted), list[Chunk](), 0
+        run: list[Chunk] = []
+        copied = run_bytes = 0
         for blob in blobs_of(parts.backend, parts.keyring, parts.environment, pack, wanted=wanted):
-            chunks = [Chunk(cid, data) for cid, data in blob.chunks if cid[:CID_PREFIX_BYTES] in left]
-            left.difference_update(chunk.cid[:CID_PREFIX_BYTES] for chunk in chunks)
+            chunks = [Chunk(cid, data) for cid, data in blob.chunks if cid[:CID_PREFIX_BYTES] in wanted]
+            copied += len(chunks)
             run += chunks
             run_bytes += sum(len(chunk.data) for chunk in chunks)
             if run_bytes >= BLOB_RAW_BYTES_TARGET:
                 self._put(kind, run)
                 run, run_bytes = [], 0
         self._put(kind, run)
-        return not left
+        return copied
 
     def _put(self, kind: PackType, run: Sequence[Chunk]) -> None:
         size = self._parts.writer.put(kind, run)
@@ -269,7 +275,7 @@ class Sweeper:
         self._orphans -= {pack_name(pack.added.name) for pack in stored if pack.slot >= self._seen}
         self._seen = position.next_slot
         if fresh:
-            self._copy(self._survivors(fresh))
+            self._copy(self._survivors(fresh), fresh)
 
     # --- the claim ------------------------------------------------------------------------------------------------
 
@@ -412,3 +418,29 @@ class Sweeper:
             # Of those another record says already when they were seen gone.
             earlier = {name for name, _ in condemned(txn)}
         return sorted((names | self._orphans | set(self._abandoned)) - set(keys) - earlier)
+
+
+def _source(value: bytes, going: frozenset[int]) -> int | None:
+    """The pack that a chunk has to be taken out of, by its locations: the first, if all its packs go."""
+    packs = [pack for pack, *_ in ROW_TAIL.iter_unpack(value)]
+    return packs[0] if all(pack in going for pack in packs) else None
+
+
+class _Wanted:
+    """The chunks that have to be taken out of one pack; asked of the index, so that they are not all in memory."""
+
+    def __init__(
+        self, environment: Environment, marked: set[bytes], going: frozenset[int], pack: int
+    ) -> None:
+        self._environment = environment
+        self._marked = marked
+        self._going = going
+        self._pack = pack
+
+    def __contains__(self, prefix: object) -> bool:
+        if prefix not in self._marked:
+            return False
+        assert isinstance(prefix, bytes)
+        with self._environment.read() as txn:
+            value = txn.get(CHUNKS, prefix)
+        return value is not None and _source(value, self._going) == self._pack
