@@ -231,15 +231,18 @@ class Log:
     def _verified(self, position: Position, tail: Tail) -> list[Opened]:
         batch: list[Opened] = []
         frontier, generation, size = list(position.frontier), position.generation, 0
+        # What a sweep in this very lot hands over is known to the records behind it.
+        signers = Signers(self.signers.store_id, self.signers.certificate, self.signers.rejected)
         while len(batch) < _BATCH_RECORDS and size < _BATCH_BYTES:
             slot = position.next_slot + len(batch)
             data = tail.at(slot)
             if data is None or tail.untrusted(slot):
                 break
-            opened = self._opened(data, slot, frontier, generation)
+            opened = open_slot(data, slot, root_of(frontier), generation, self._keyring, signers)
             before = generation
             if opened.clear is not None:
                 generation = opened.clear.generation
+                signers.learn_from(opened.clear)
             if generation > self._keyring.generation:
                 if batch:
                     break
@@ -262,6 +265,8 @@ class Log:
     def _start(self, applier: Applier) -> Start:
         """Jump to the newest state, if any record names one; return what was read of the log."""
         start, self._begun = self._begun, None
+        if start is not None and start.last is not None and start.last.generation < self._keyring.generation:
+            start = None  # a sweep has come between this look and the one that found the keys
         if start is None:
             seen = glance(self._slots)
             if seen.first is None:
@@ -272,6 +277,10 @@ class Log:
             raise GenerationPassed
         if start.named is not None:
             self._load(applier, self._naming(start.named, start), start.last)
+        elif self._keyring.generation:
+            # A sweep names a state, and so does whatever comes after it.
+            self._disbelieve(start.last)
+            raise Damaged("the log's last record names no state, and there were sweeps")
         return start
 
     def _jump(self, applier: Applier, position: Position) -> Start | None:
@@ -321,17 +330,25 @@ class Log:
         try:
             applier.load_state(named_in)
         except Damaged:
-            if self.is_passed():
-                raise GenerationPassed from None
-            # What a stranger wrote changes nothing (invariant 19): without its word the search ends elsewhere.
-            if last is not None and last.signer and self.signers.reject(last.certificate.public):
-                raise GenerationPassed from None
+            self._disbelieve(last)
             raise
         # The last record may be a stranger's: it only said where to look, and following the log passes it over.
         if named_in.clear is None or not self.signers.accepts(named_in.clear):
             raise Damaged(f"{name} is not signed by the store's key", object=name)
         if self.signers.contradict_memory():
             raise RolledBack("the store was handed over to other keys than those that this client has seen")
+
+    def _disbelieve(self, last: Clear | None) -> None:
+        """Look elsewhere for what a record led to in vain; return where there is nowhere else to look.
+
+        Raises:
+            GenerationPassed: A sweep has come since, or the record may be a stranger's: what he wrote changes nothing
+                (invariant 19), for without his word the search ends elsewhere.
+        """
+        if self.is_passed() or (
+            last is not None and last.signer and self.signers.reject(last.certificate.public)
+        ):
+            raise GenerationPassed from None
 
     def _create(self, slot: int, data: bytes) -> bool:
         """Create a slot; True when these very bytes fill it, False when another's do.

@@ -116,9 +116,8 @@ class Ledger:
         self.entries: dict[Author | None, list[_Entry]] = {}
         self._digests: dict[bytes, Contents] = {}
         for author, opened, self._time_ns in records:
-            assert opened.sealed is not None
             changed = self._purge(opened.slot)
-            for operation in opened.sealed.operations:
+            for operation in () if opened.sealed is None else opened.sealed.operations:
                 result = self._apply(operation, partial(contents_of, author))
                 if result is not None:
                     changed.add(f"{operation.project}/{operation.name}")  # type: ignore[union-attr]

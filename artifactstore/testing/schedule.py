@@ -36,6 +36,7 @@ class Act(Enum):
     GC = "gc"
     RESUME = "gc --resume"
     WAIT = "wait"
+    FORGE = "forge"
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -233,6 +234,7 @@ _MIXES: Final = (
     [Act.PUSH, Act.PUSH, Act.PULL, Act.DELETE, Act.DELETE, Act.GC],
     [Act.PUSH, Act.PUSH, Act.PULL, Act.DELETE, Act.DELETE, Act.UNDELETE, Act.GC, Act.GC],
     [Act.GC, Act.DELETE, Act.PULL, Act.RESUME],
+    [Act.GC, Act.GC, Act.PUSH, Act.DELETE, Act.FORGE, Act.FORGE],
     [*(Act.PUSH, Act.PULL, Act.DELETE, Act.UNDELETE, Act.ALIAS), *(Act.REOPEN, Act.GC, Act.RESUME, Act.WAIT)],
 )
 
@@ -254,7 +256,7 @@ def _step(dice: Dice, act: Act, artifacts: Sequence[str], trees: Sequence[str]) 
             return Step(act, artifact, what, force=deletes and dice.hits(70), now=deletes and dice.hits(70))
         case Act.REOPEN | Act.GC:
             return Step(act, force=dice.hits(50))
-        case Act.RESUME | Act.WAIT:
+        case Act.RESUME | Act.WAIT | Act.FORGE:
             return Step(act)
 
 

@@ -6,7 +6,7 @@ Everything is small, so that a few files make several packs, pending records, in
 import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
@@ -14,7 +14,7 @@ from unittest.mock import patch
 from artifactstore.backend.base import Backend
 from artifactstore.backend.memory import MemoryBackend
 from artifactstore.catalog.generation import purged_prefix, purged_version
-from artifactstore.errors import ArtifactStoreError
+from artifactstore.errors import ArtifactStoreError, ObjectExists
 from artifactstore.format.operations import Push
 from artifactstore.ids import parse_artifact_name
 from artifactstore.keyring.keyfile import load_key_file
@@ -37,20 +37,28 @@ from artifactstore.testing.scheduler import (
 from artifactstore.testing.seals import Seal, noted_seals
 from artifactstore.testing.seeded_hpke import SeededSealing
 from artifactstore.testing.simulation import SeededRandomness, SteppedClock, World
+from artifactstore.testing.takings import judge_gone, judge_roots
 from artifactstore.testing.witness import Witness, Witnessed
 
-_FILES: Final = {f"plaintext-{name}": 40 + 700 * at for at, name in enumerate("abcde")}
+_SHARED: Final = {f"plaintext-{name}": 40 + 700 * at for at, name in enumerate("abcde")}
+# Two that share a pack in which one of them takes little.
+_FILES: Final = {**_SHARED, "plaintext-f": 60, "plaintext-g": 900}
 # Trees that share some files, that differ in one, and that hold the same under other names.
 _TREES: Final = {
     "small": {"plaintext-x": "plaintext-a"},
-    "large": {f"plaintext-folder/{name}": name for name in _FILES},
+    "large": {f"plaintext-folder/{name}": name for name in _SHARED},
     "left": {"plaintext-x": "plaintext-b", "plaintext-y": "plaintext-c"},
     "right": {"plaintext-y": "plaintext-c", "plaintext-z": "plaintext-d"},
     "renamed": {"plaintext-u": "plaintext-c", "plaintext-v": "plaintext-d"},
     "heavy": {"plaintext-x": "plaintext-e", "plaintext-y": "plaintext-d"},
+    "pair": {"plaintext-x": "plaintext-f", "plaintext-y": "plaintext-g"},
+    "half": {"plaintext-z": "plaintext-g"},
 }
 TREES: Final = tuple(_TREES)
-_BEFORE: Final = ((ARTIFACTS[0], "left"), (ARTIFACTS[0], "small"), (ARTIFACTS[1], "left"))
+_BEFORE: Final = (
+    *((ARTIFACTS[0], tree) for tree in ("left", "small")),
+    *((ARTIFACTS[1], tree) for tree in ("left", "pair", "half")),
+)
 _SMALL: Final[Mapping[str, Any]] = {
     "content.put.PACK_BYTES_TARGET": 1200,
     "content.put.BLOB_RAW_BYTES_TARGET": 1000,
@@ -193,6 +201,8 @@ class _Play:
                     other.projects()
                     invariants.assert_same_index(parts_of(reader), parts_of(other))
         if ledger.sweeps:
+            judge_roots(self.witness.records, self._gives_up)
+            self._judge_takings(ledger)
             self._collect(ledger)
             return
         with (
@@ -211,6 +221,22 @@ class _Play:
             raise Broken(f"the log says {_numbers(expected)}, and a new client is shown {_numbers(shown)}")
         invariants.assert_whole(reader)
         invariants.assert_packs_precede_records(parts_of(reader))
+
+    def _judge_takings(self, ledger: Ledger) -> None:
+        """What sweeps purged must be gone, unless a push that came to nothing may have stored it again."""
+        versions = [version for artifact in ledger.model.artifacts.values() for version in artifact.versions]
+        needed = [data for version in versions if not version.purged for data in version.contents.values()]
+        for outcome in self.outcomes:
+            if outcome.step.act is Act.PUSH and outcome.result is None:
+                needed += self.stage.trees[outcome.step.what].values()
+        purged = [data for version in versions if version.purged for data in version.contents.values()]
+        with _named("a reader of what is left"), self.world.client("reader") as reader:
+            reader.projects()
+            judge_gone(parts_of(reader), purged, needed)
+
+    def _gives_up(self, author: Author | None) -> bool:
+        """Whether somebody collects whatever the age."""
+        return author is not None and self.schedule.scripts[author.client][author.step].force
 
     def _collect(self, ledger: Ledger) -> None:
         """Finish what sweeps left, as anybody may: then nothing that was condemned is left, and all else is."""
@@ -299,6 +325,9 @@ class _Client:
                 self._play.world.forget(self.cache)
             return None
         store = self._opened()
+        if step.act is Act.FORGE:
+            self._forge(parts_of(store).backend)
+            return None
         match step.act:
             case Act.PUSH:
                 made = store.push(
@@ -324,6 +353,13 @@ class _Client:
             case Act.ALIAS:
                 store.add_aliases(f"{step.artifact}:{step.what}", [step.alias])
         return None
+
+    def _forge(self, backend: Backend) -> None:
+        """Be a stranger with write access, for one record."""
+        forged = self._play.witness.forge(self._randomness)
+        if forged is not None:
+            with suppress(ObjectExists):
+                backend.create(*forged)
 
     def _pull(self, store: Store, step: Step) -> Fetched:
         target = self._play.world.folder / f"pulled-{self.number}"

@@ -7,16 +7,19 @@ the number of the invariant.
 from typing import Final, NamedTuple
 
 from artifactstore.backend.base import Backend
+from artifactstore.clock import Randomness
 from artifactstore.crypto.hashing import sha256
+from artifactstore.crypto.signing import SigningKey
 from artifactstore.errors import ArtifactStoreError
 from artifactstore.format.pack import PackType
-from artifactstore.format.record import Clear, RecordType, decode_frame
+from artifactstore.format.record import Clear, RecordType, decode_frame, slot_name
 from artifactstore.keyring.keyfile import KeyPair
 from artifactstore.keyring.keyring import Keyring, unlock
 from artifactstore.log.merkle import append, root_of
 from artifactstore.log.records import Opened, open_slot
 from artifactstore.log.signers import Signers
 from artifactstore.pack.names import pack_name
+from artifactstore.testing.forging import forged_record
 from artifactstore.testing.scheduler import Author, Broken
 
 LOG: Final = "log/"
@@ -69,6 +72,9 @@ class Witness:
         self._secret: set[str] = set()
         # When each client saw each object absent last, counted in changes and looks.
         self._ticks = 0
+        # Signing keys of the generations so far, and what a stranger has made of one.
+        self._former: list[SigningKey] = []
+        self._forged: set[bytes] = set()
         self._absent: dict[tuple[int, str], int] = {}
         self._swept: dict[int, int] = {}
         self.records: list[Witnessed] = []
@@ -80,6 +86,16 @@ class Witness:
     def head(self) -> int:
         """The lowest absent slot."""
         return len(self.records)
+
+    def forge(self, randomness: Randomness) -> tuple[str, bytes] | None:
+        """The name and bytes of a stranger's record for the head; None in the first generation."""
+        last = self._last()
+        if not last.generation:
+            return None
+        former = self._former[last.generation - 1]
+        data = forged_record(last, self.head, root_of(self._frontier), former, randomness)
+        self._forged.add(data)
+        return slot_name(self.head), data
 
     def created(self, author: Author, name: str, data: bytes) -> None:
         """An object was made that did not exist."""
@@ -123,12 +139,16 @@ class Witness:
         except ArtifactStoreError as error:
             raise Broken(f"invariant 7: record {slot}: {error.message}") from error
         clear = opened.clear
+        time_ns = max(info.modified_ns for info in self._objects.list(slot_name(slot)))
+        if data in self._forged:
+            _demand(clear is None, 7, f"record {slot} is a stranger's, and counts")
+            self._frontier = append(self._frontier, slot, opened.leaf)
+            self.records.append(Witnessed(author, opened, time_ns))
+            return
         if clear is None or opened.sealed is None:
             raise Broken(f"invariant 4: record {slot} is void, or does not open")
         self._signers.learn_from(clear)
         self._frontier = append(self._frontier, slot, opened.leaf)
-        name = f"log/{slot:016d}"
-        time_ns = max(info.modified_ns for info in self._objects.list(name))
         self._judge(slot, clear, author)
         self.records.append(Witnessed(author, opened, time_ns))
 
@@ -141,6 +161,7 @@ class Witness:
             name = f"{KEYS}{clear.keys[0].hex()}"
             self._keyring = self._unlocked(name, self._objects.get(name, limit_bytes=_BYTES_MAX))
             self._keks.setdefault(self._keyring.kek, set()).add(name)
+            self._former.append(self._keyring.signer())
         return self._keyring
 
     def _unlocked(self, name: str, data: bytes) -> Keyring:
@@ -189,9 +210,8 @@ class Witness:
                 )
 
     def _last(self) -> Clear:
-        clear = self.records[-1].opened.clear
-        assert clear is not None
-        return clear
+        """The clear part of the last valid record."""
+        return next(one.opened.clear for one in reversed(self.records) if one.opened.clear is not None)
 
     def _size(self, name: str) -> int | None:
         try:
