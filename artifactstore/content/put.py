@@ -26,8 +26,9 @@ from artifactstore.index.environment import Environment
 from artifactstore.index.tables import holders, known_chunks, pack_names
 from artifactstore.pack.writer import FinishedPack, PackSink
 
-# Packs waiting for the backend; each holds its 32 MiB.
+# Packs waiting for the backend; each holds its 32 MiB. Who stores anew holds the pack that it reads too.
 _UPLOADS_MAX: Final = 2
+_UPLOADS_ANEW_MAX: Final = 1
 
 
 class Chunk(NamedTuple):
@@ -221,9 +222,9 @@ class ChunkWriter:
 
     def _claim(self, chunks: Sequence[Chunk]) -> list[Chunk]:
         if self._anew:
-            known = [False] * len(chunks)
-        else:
-            known = known_chunks(self._environment, [chunk.cid for chunk in chunks])
+            # Whoever stores anew says each chunk once; what it said is not remembered.
+            return list(chunks)
+        known = known_chunks(self._environment, [chunk.cid for chunk in chunks])
         fresh: list[Chunk] = []
         with self._lock:
             claimed = self._claimed
@@ -243,7 +244,7 @@ class ChunkWriter:
         with self._lock:
             self._pack_bytes += pack.added.size
             self._packs += 1
-        self._settle(_UPLOADS_MAX - 1)
+        self._settle((_UPLOADS_ANEW_MAX if self._anew else _UPLOADS_MAX) - 1)
         future = self._executors.io.submit(self._store, pack)
         with self._lock:
             self._uploads.append(future)
