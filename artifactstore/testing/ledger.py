@@ -161,7 +161,7 @@ class Ledger:
 
     def _judge_error(self, outcome: Outcome, error: Exception, entries: list[_Entry]) -> None:
         kind = getattr(error, "kind", "")
-        if isinstance(error, PreconditionFailed) and outcome.step.act is Act.GC:
+        if isinstance(error, PreconditionFailed) and outcome.step.act in {Act.GC, Act.ROTATE}:
             swept = any(outcome.begin <= slot < outcome.end for slot in self.sweeps)
             _demand(swept, outcome, f"it was refused with {error}, and no sweep had come between")
         elif kind == ClockSkewed.kind:

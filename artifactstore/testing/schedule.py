@@ -37,6 +37,7 @@ class Act(Enum):
     RESUME = "gc --resume"
     WAIT = "wait"
     FORGE = "forge"
+    ROTATE = "key rotate"
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -235,7 +236,10 @@ _MIXES: Final = (
     [Act.PUSH, Act.PUSH, Act.PULL, Act.DELETE, Act.DELETE, Act.UNDELETE, Act.GC, Act.GC],
     [Act.GC, Act.DELETE, Act.PULL, Act.RESUME],
     [Act.GC, Act.GC, Act.PUSH, Act.DELETE, Act.FORGE, Act.FORGE],
-    [*(Act.PUSH, Act.PULL, Act.DELETE, Act.UNDELETE, Act.ALIAS), *(Act.REOPEN, Act.GC, Act.RESUME, Act.WAIT)],
+    [
+        *(Act.PUSH, Act.PULL, Act.DELETE, Act.UNDELETE, Act.ALIAS),
+        *(Act.REOPEN, Act.GC, Act.RESUME, Act.WAIT, Act.ROTATE),
+    ],
 )
 
 
@@ -256,7 +260,7 @@ def _step(dice: Dice, act: Act, artifacts: Sequence[str], trees: Sequence[str]) 
             return Step(act, artifact, what, force=deletes and dice.hits(70), now=deletes and dice.hits(70))
         case Act.REOPEN | Act.GC:
             return Step(act, force=dice.hits(50))
-        case Act.RESUME | Act.WAIT | Act.FORGE:
+        case Act.RESUME | Act.WAIT | Act.FORGE | Act.ROTATE:
             return Step(act)
 
 

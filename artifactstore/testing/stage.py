@@ -343,15 +343,22 @@ class _Client:
                 store.delete([f"{step.artifact}:{step.what}"], force=step.force, now=step.now)
             case Act.UNDELETE:
                 store.undelete([f"{step.artifact}:{step.what}"])
-            case Act.GC:
-                done = store.gc(store.plan_gc(expiry_s=0) if step.force else None)
-                return Collected(done.slot, done.purged)
-            case Act.RESUME:
-                store.resume_gc()
+            case Act.GC | Act.RESUME | Act.ROTATE:
+                return self._sweep(store, step)
             case Act.WAIT:
                 self._play.scheduler.pass_time(_WAIT_S)
             case Act.ALIAS:
                 store.add_aliases(f"{step.artifact}:{step.what}", [step.alias])
+        return None
+
+    def _sweep(self, store: Store, step: Step) -> Collected | None:
+        if step.act is Act.GC:
+            done = store.gc(store.plan_gc(expiry_s=0) if step.force else None)
+            return Collected(done.slot, done.purged)
+        if step.act is Act.RESUME:
+            store.resume_gc()
+        else:
+            store.members.rotate()
         return None
 
     def _forge(self, backend: Backend) -> None:
