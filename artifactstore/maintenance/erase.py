@@ -6,7 +6,7 @@ a late upload brings back is found by the next look, and deleted again.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX, Backend
 from artifactstore.catalog.commit import Committer
@@ -16,7 +16,7 @@ from artifactstore.format.record import RecordType
 from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.progress import Progress
 
-_REASONS_MAX = 100
+_REASONS_MAX: Final = 100
 
 
 class Left(NamedTuple):

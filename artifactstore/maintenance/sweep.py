@@ -159,7 +159,7 @@ class Sweeper:
         parts.keyring.signer()
         parts.progress.start("sweep", files_total=len(self._condemned))
         self._keep_postponed()
-        self._copy(self._survivors(None))
+        self._copy(None)
         for claims in range(1, _CLAIMS_MAX + 1):
             try:
                 position = parts.log.follow(parts.catalog)
@@ -191,21 +191,16 @@ class Sweeper:
 
     # --- survivors ------------------------------------------------------------------------------------------------
 
-    def _survivors(self, only: set[bytes] | None) -> dict[int, int]:
-        """By condemned pack: how many chunks have to be stored anew from it.
-
-        Args:
-            only: Chunks to look at, which were not marked when survivors were copied; all that are marked when None.
-        """
-        parts = self._parts
+    def _survivors(
+        self, txn: ReadTransaction, going: frozenset[int], only: set[bytes] | None
+    ) -> dict[int, int]:
+        """By condemned pack: how many chunks have to be stored anew from it; of all that are marked when None."""
         found: dict[int, int] = {}
-        with parts.environment.read() as txn:
-            going = self._going(txn)
-            for prefix, value in txn.scan(CHUNKS) if only is None else txn.get_many(CHUNKS, sorted(only)):
-                if prefix in self._mark.live:
-                    pack = _source(value, going)
-                    if pack is not None:
-                        found[pack] = found.get(pack, 0) + 1
+        for prefix, value in txn.scan(CHUNKS) if only is None else txn.get_many(CHUNKS, sorted(only)):
+            if prefix in self._mark.live:
+                pack = _source(value, going)
+                if pack is not None:
+                    found[pack] = found.get(pack, 0) + 1
         return found
 
     def _going(self, txn: ReadTransaction) -> frozenset[int]:
@@ -213,11 +208,16 @@ class Sweeper:
         numbers = (self._parts.packs.number_of(txn, name) for name in self._condemned)
         return frozenset(number for number in numbers if number is not None)
 
-    def _copy(self, survivors: dict[int, int], only: set[bytes] | None = None) -> None:
-        """Store survivors in new packs; a pack with one that can't be read stays."""
+    def _copy(self, only: set[bytes] | None) -> None:
+        """Store survivors in new packs; a pack with one that can't be read stays.
+
+        Args:
+            only: Chunks to look at, which were not marked when survivors were copied; all that are marked when None.
+        """
         parts = self._parts
         with parts.environment.read() as txn:
             going = self._going(txn)
+            survivors = self._survivors(txn, going, only)
         for number, count in sorted(survivors.items()):
             with parts.environment.read() as txn:
                 pack = parts.packs.get(txn, number)
@@ -275,7 +275,7 @@ class Sweeper:
         self._orphans -= {pack_name(pack.added.name) for pack in stored if pack.slot >= self._seen}
         self._seen = position.next_slot
         if fresh:
-            self._copy(self._survivors(fresh), fresh)
+            self._copy(fresh)
 
     # --- the claim ------------------------------------------------------------------------------------------------
 
@@ -330,12 +330,12 @@ class Sweeper:
         """Chunks that nobody needs, in packs that stay all the same: no receipt may call them gone (invariant 13)."""
         parts = self._parts
         with parts.environment.read() as txn:
-            numbers = {parts.packs.number_of(txn, name) for name in self._condemned}
+            going = self._going(txn)
             return {
                 bytes(prefix)
                 for prefix, value in txn.scan(CHUNKS)
                 if prefix not in self._mark.live
-                and any(pack not in numbers for pack, *_ in ROW_TAIL.iter_unpack(value))
+                and any(pack not in going for pack, *_ in ROW_TAIL.iter_unpack(value))
             }
 
     def _drafts(self) -> tuple[list[FinishedDraft], list[FinishedPack]]:

@@ -4,9 +4,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from artifactstore.content.put import ChunkWriter
 from artifactstore.errors import PreconditionFailed, SweptMeanwhile, UsageError
-from artifactstore.executors import Executors
 from artifactstore.format.operations import Configure
 from artifactstore.log.log import GenerationPassed
 from artifactstore.maintenance.erase import Left, erase, erase_condemned
@@ -223,7 +221,7 @@ class Collecting(OpenStore):
                 before.log,
                 before.catalog,
                 before.committer,
-                self._rewriter(executors),
+                self._chunk_writer(executors, anew=True),
                 self._clock,
                 self._randomness,
                 progress or self._progress,
@@ -262,16 +260,3 @@ class Collecting(OpenStore):
             )
 
         return self.across(act)
-
-    def _rewriter(self, executors: Executors) -> ChunkWriter:
-        """Stores survivors, although they are known."""
-        parts = self._parts
-        return ChunkWriter(
-            parts.backend,
-            parts.environment,
-            parts.keyring,
-            executors,
-            self._randomness,
-            level=self._access.compression_level,
-            anew=True,
-        )

@@ -185,10 +185,12 @@ class OpenStore:
             self._chunker = Chunker(self._parts.keyring.chunker_seed())
         return self._chunker
 
-    def _chunk_writer(self, executors: Executors) -> ChunkWriter:
+    def _chunk_writer(self, executors: Executors, *, anew: bool = False) -> ChunkWriter:
+        """Stores chunks that the index does not know, or all of them."""
         parts = self._parts
-        # What the index does not know is taken for new.
-        parts.locator.complete()
+        if not anew:
+            # What the index does not know is taken for new.
+            parts.locator.complete()
         return ChunkWriter(
             parts.backend,
             parts.environment,
@@ -196,6 +198,7 @@ class OpenStore:
             executors,
             self._randomness,
             level=self._access.compression_level,
+            anew=anew,
         )
 
     def before_writing(self) -> None:
