@@ -43,8 +43,12 @@ def store_keys(backend: Backend, name: str, data: bytes) -> None:
     """Store a `keys/` object and read it back: it may be the only copy of its secrets (invariant 12).
 
     Raises:
-        Damaged: It does not read back as it was written.
+        Damaged: It does not read back as it was written, or is gone: a sweep erases what no record names.
     """
     backend.put(name, data)
-    if backend.get(name, limit_bytes=len(data)) != data:
+    try:
+        found = backend.get(name, limit_bytes=len(data))
+    except (ObjectMissing, ObjectTooLarge):
+        found = b""
+    if found != data:
         raise Damaged(f"{name} does not read back as it was written", object=name)

@@ -20,7 +20,14 @@ from artifactstore.catalog.swept import HeadMoved, Sweeping, SweptState, swept_s
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.locate import Locator
 from artifactstore.content.put import Chunk, ChunkWriter
-from artifactstore.errors import ClockSkewed, Damaged, PreconditionFailed, SweptMeanwhile
+from artifactstore.errors import (
+    ClockSkewed,
+    Damaged,
+    ObjectMissing,
+    ObjectTooLarge,
+    PreconditionFailed,
+    SweptMeanwhile,
+)
 from artifactstore.format.limits import BLOB_RAW_BYTES_TARGET, CID_PREFIX_BYTES, PACK_BYTES_MAX
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import RecordType
@@ -158,24 +165,29 @@ class Sweeper:
         parts = self._parts
         parts.keyring.signer()
         parts.progress.start("sweep", files_total=len(self._condemned))
+        try:
+            swept = self._run()
+        except GenerationPassed:
+            raise SweptMeanwhile("another sweep was faster") from None
+        except Damaged:
+            if parts.log.is_passed():
+                raise SweptMeanwhile("another sweep was faster") from None
+            raise
+        parts.progress.finish()
+        return swept
+
+    def _run(self) -> Swept:
+        parts = self._parts
         self._keep_postponed()
         self._copy(None)
         for claims in range(1, _CLAIMS_MAX + 1):
-            try:
-                position = parts.log.follow(parts.catalog)
-                self._catch_up(position)
-                swept = self._claim(position, claims)
-                if swept is not None:
-                    parts.progress.finish()
-                    return swept
-                if claims == _LOST_BEFORE_INTENT:
-                    parts.committer.commit([], kind=RecordType.INTENT)
-            except GenerationPassed:
-                raise SweptMeanwhile("another sweep was faster") from None
-            except Damaged:
-                if parts.log.is_passed():
-                    raise SweptMeanwhile("another sweep was faster") from None
-                raise
+            position = parts.log.follow(parts.catalog)
+            self._catch_up(position)
+            swept = self._claim(position, claims)
+            if swept is not None:
+                return swept
+            if claims == _LOST_BEFORE_INTENT:
+                parts.committer.commit([], kind=RecordType.INTENT)
         raise PreconditionFailed(
             f"other writers were faster {_CLAIMS_MAX} times", next_step="run it again: artifactstore gc"
         )
@@ -404,7 +416,7 @@ class Sweeper:
         found = backend.get_many([pack.name for pack in packs], limit_bytes=PACK_BYTES_MAX)
         for pack, data in zip(packs, found, strict=True):
             assert pack.data is not None
-            if memoryview(answer_of(data)) != pack.data:
+            if isinstance(data, ObjectMissing | ObjectTooLarge) or memoryview(answer_of(data)) != pack.data:
                 raise Damaged(f"{pack.name} does not read back as it was written", object=pack.name)
 
     def _all_condemned(self, position: Position, state: SweptState, keys: Sequence[str]) -> list[str]:
