@@ -26,7 +26,7 @@ from artifactstore.index.environment import Environment
 from artifactstore.index.tables import holders, known_chunks, pack_names
 from artifactstore.pack.writer import FinishedPack, PackSink
 
-# Packs waiting for the backend; each holds its 32 MiB. Who stores anew holds the pack that it reads too.
+# Packs waiting for the backend; each holds its 32 MiB. Who stores anew holds what it reads too, and the marks.
 _UPLOADS_MAX: Final = 2
 _UPLOADS_ANEW_MAX: Final = 1
 
@@ -155,6 +155,20 @@ class ChunkWriter:
                 self._chunks += len(fresh)
                 self._raw_bytes += total
         return total
+
+    def put_blob(
+        self, kind: PackType, payload: Buffer, raw_bytes: int, codec: int, chunks: Sequence[tuple[bytes, int]]
+    ) -> None:
+        """Put a whole blob that is compressed already, whether its chunks are known or not.
+
+        Args:
+            kind: What the chunks are.
+            payload: The blob, compressed.
+            raw_bytes: Its length before.
+            codec: How it was compressed.
+            chunks: Cid and length of each chunk in it, in order.
+        """
+        self._sinks[kind].add(payload, raw_bytes, codec, chunks)
 
     def note_used(self, cids: Iterable[bytes]) -> None:
         """Remember the packs that hold these pages or lists, as far as they are known already."""

@@ -4,7 +4,7 @@ A pack that is not whole may have lost its footer with its end; then the client 
 comes out is verified chunk by chunk, as on every read: never wrong bytes.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -34,12 +34,7 @@ class FoundBlob(NamedTuple):
 
 
 def blobs_of(
-    backend: Backend,
-    keyring: Keyring,
-    environment: Environment,
-    pack: StoredPack,
-    *,
-    wanted: Container[bytes] | None = None,
+    backend: Backend, keyring: Keyring, environment: Environment, pack: StoredPack
 ) -> Iterator[FoundBlob]:
     """Every blob that a pack should have, with what can be read of it; none where the pack is missing.
 
@@ -48,7 +43,6 @@ def blobs_of(
         keyring: Opens it.
         environment: The client index, asked where its footer is gone.
         pack: The pack.
-        wanted: First 16 bytes of cids: blobs with none of these chunks are passed over. None wants all.
     """
     ref = ref_of(pack)
     data = _bytes_of(backend, ref)
@@ -58,9 +52,7 @@ def blobs_of(
     key = keyring.cid_key(ref.type.name.lower())
     places = _places(data, keyring, environment, pack, ref)
     for ordinal, group in groupby(places, key=lambda row: row[1].ordinal):
-        rows = list(group)
-        if wanted is None or any(cid[:CID_PREFIX_BYTES] in wanted for cid, _ in rows):
-            yield FoundBlob(ordinal, _opened(data, opener, key, rows))
+        yield FoundBlob(ordinal, _opened(data, opener, key, list(group)))
 
 
 def _bytes_of(backend: Backend, ref: PackRef) -> memoryview | None:

@@ -19,7 +19,7 @@ from artifactstore.catalog.rows import all_versions, get_version
 from artifactstore.catalog.swept import HeadMoved, Sweeping, SweptState, swept_state
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.locate import Locator
-from artifactstore.content.put import Chunk, ChunkWriter
+from artifactstore.content.put import ChunkWriter
 from artifactstore.errors import (
     ClockSkewed,
     Damaged,
@@ -28,13 +28,13 @@ from artifactstore.errors import (
     PreconditionFailed,
     SweptMeanwhile,
 )
-from artifactstore.format.limits import BLOB_RAW_BYTES_TARGET, CID_PREFIX_BYTES, PACK_BYTES_MAX
-from artifactstore.format.pack import PackType
+from artifactstore.executors import Executors
+from artifactstore.format.limits import PACK_BYTES_MAX
 from artifactstore.format.record import RecordType
 from artifactstore.format.segment import ROW_TAIL
 from artifactstore.ids import parse_artifact_name
 from artifactstore.index.environment import Environment, ReadTransaction
-from artifactstore.index.tables import CHUNKS, PackTable, Position, StoredPack
+from artifactstore.index.tables import CHUNKS, PackTable, Position
 from artifactstore.keyring.keyring import (
     Keyring,
     Member,
@@ -46,8 +46,8 @@ from artifactstore.keyring.keyring import (
 from artifactstore.keyring.objects import current_keys, store_keys
 from artifactstore.log.log import GenerationPassed, Log
 from artifactstore.maintenance.drafts import DraftWriter, PurgedVersion
-from artifactstore.maintenance.examination import blobs_of
 from artifactstore.maintenance.mark import Mark
+from artifactstore.maintenance.survivors import SurvivorParts, Survivors
 from artifactstore.maintenance.sweep_plan import SweepPlan
 from artifactstore.pack.names import pack_name
 from artifactstore.pack.writer import FinishedPack
@@ -89,6 +89,7 @@ class SweepParts(NamedTuple):
     catalog: Catalog
     committer: Committer
     writer: ChunkWriter
+    executors: Executors
     clock: Clock
     randomness: Randomness
     progress: Progress
@@ -203,18 +204,6 @@ class Sweeper:
 
     # --- survivors ------------------------------------------------------------------------------------------------
 
-    def _survivors(
-        self, txn: ReadTransaction, going: frozenset[int], only: set[bytes] | None
-    ) -> dict[int, int]:
-        """By condemned pack: how many chunks have to be stored anew from it; of all that are marked when None."""
-        found: dict[int, int] = {}
-        for prefix, value in txn.scan(CHUNKS) if only is None else txn.get_many(CHUNKS, sorted(only)):
-            if prefix in self._mark.live:
-                pack = _source(value, going)
-                if pack is not None:
-                    found[pack] = found.get(pack, 0) + 1
-        return found
-
     def _going(self, txn: ReadTransaction) -> frozenset[int]:
         """The numbers of the condemned packs."""
         numbers = (self._parts.packs.number_of(txn, name) for name in self._condemned)
@@ -229,40 +218,22 @@ class Sweeper:
         parts = self._parts
         with parts.environment.read() as txn:
             going = self._going(txn)
-            survivors = self._survivors(txn, going, only)
-        for number, count in sorted(survivors.items()):
-            with parts.environment.read() as txn:
-                pack = parts.packs.get(txn, number)
-            assert pack is not None
-            wanted = _Wanted(parts.environment, self._mark.live if only is None else only, going, number)
-            if self._copy_from(pack, wanted) < count:
-                self._condemned.discard(pack.added.name)
-                self._kept += 1
-            parts.progress.advance(files=1)
+        through = SurvivorParts(
+            parts.backend,
+            parts.keyring,
+            parts.environment,
+            parts.packs,
+            parts.writer,
+            parts.executors,
+            parts.progress,
+        )
+        survivors = Survivors(through, self._mark.live if only is None else only, going)
+        for pack in survivors.copy(all_marked=only is None):
+            self._condemned.discard(pack.added.name)
+            self._kept += 1
         packs = parts.writer.drain()
         parts.writer.registered(packs)
         self._added += packs
-
-    def _copy_from(self, pack: StoredPack, wanted: "_Wanted") -> int:
-        """Store chunks of a pack anew, neighbours in one blob; return how many could be read."""
-        parts = self._parts
-        kind = PackType(pack.added.type)
-        run: list[Chunk] = []
-        copied = run_bytes = 0
-        for blob in blobs_of(parts.backend, parts.keyring, parts.environment, pack, wanted=wanted):
-            chunks = [Chunk(cid, data) for cid, data in blob.chunks if cid[:CID_PREFIX_BYTES] in wanted]
-            copied += len(chunks)
-            run += chunks
-            run_bytes += sum(len(chunk.data) for chunk in chunks)
-            if run_bytes >= BLOB_RAW_BYTES_TARGET:
-                self._put(kind, run)
-                run, run_bytes = [], 0
-        self._put(kind, run)
-        return copied
-
-    def _put(self, kind: PackType, run: Sequence[Chunk]) -> None:
-        size = self._parts.writer.put(kind, run)
-        self._parts.progress.advance(bytes=size, new_bytes=size)
 
     def _catch_up(self, position: Position) -> None:
         """Take account of the records since the last look: what they need is kept (invariant 5)."""
@@ -430,29 +401,3 @@ class Sweeper:
             # Of those another record says already when they were seen gone.
             earlier = {name for name, _ in condemned(txn)}
         return sorted((names | self._orphans | set(self._abandoned)) - set(keys) - earlier)
-
-
-def _source(value: bytes, going: frozenset[int]) -> int | None:
-    """The pack that a chunk has to be taken out of, by its locations: the first, if all its packs go."""
-    packs = [pack for pack, *_ in ROW_TAIL.iter_unpack(value)]
-    return packs[0] if all(pack in going for pack in packs) else None
-
-
-class _Wanted:
-    """The chunks that have to be taken out of one pack; asked of the index, so that they are not all in memory."""
-
-    def __init__(
-        self, environment: Environment, marked: set[bytes], going: frozenset[int], pack: int
-    ) -> None:
-        self._environment = environment
-        self._marked = marked
-        self._going = going
-        self._pack = pack
-
-    def __contains__(self, prefix: object) -> bool:
-        if prefix not in self._marked:
-            return False
-        assert isinstance(prefix, bytes)
-        with self._environment.read() as txn:
-            value = txn.get(CHUNKS, prefix)
-        return value is not None and _source(value, self._going) == self._pack

@@ -76,18 +76,31 @@ class BlobOpener:
         Raises:
             Damaged: It was altered, or is not the blob that the index says.
         """
+        payload = self.unseal(sealed, ordinal, codec, raw_length)
+        try:
+            return decompress(codec, payload, raw_length)
+        except CodecError as error:
+            raise self._altered(ordinal) from error
+
+    def unseal(self, sealed: bytes | memoryview, ordinal: int, codec: int, raw_length: int) -> bytes:
+        """Return the bytes of one blob compressed as they were sealed.
+
+        Raises:
+            Damaged: It was altered, or is not the blob that the index says.
+        """
         if raw_length > BLOB_RAW_BYTES_MAX:
             # A writer with the key can seal a bomb: an index row's length is bounded by nothing else.
             name = self._pack.name
             raise Damaged(f"{name}: blob {ordinal} declares {raw_length} bytes", object=name, blob=ordinal)
         aad = blob_aad(self._store_id, self._pack.type, ordinal, codec, raw_length)
         try:
-            return decompress(codec, self._aead.open(counter_nonce(ordinal), sealed, aad), raw_length)
-        except (SealBroken, CodecError) as error:
-            name = self._pack.name
-            raise Damaged(
-                f"{name}: blob {ordinal} was altered or swapped", object=name, blob=ordinal
-            ) from error
+            return self._aead.open(counter_nonce(ordinal), sealed, aad)
+        except SealBroken as error:
+            raise self._altered(ordinal) from error
+
+    def _altered(self, ordinal: int) -> Damaged:
+        name = self._pack.name
+        return Damaged(f"{name}: blob {ordinal} was altered or swapped", object=name, blob=ordinal)
 
 
 def read_contents(backend: Backend, store_id: bytes, pack: PackRef) -> list[PackedChunk]:

@@ -222,6 +222,7 @@ class Collecting(OpenStore):
                 before.catalog,
                 before.committer,
                 self._chunk_writer(executors, anew=True),
+                executors,
                 self._clock,
                 self._randomness,
                 progress or self._progress,
