@@ -1,11 +1,22 @@
-"""Collection: taking half of a history away, beside what restic and borg do for it, and at a million chunks."""
+"""Collection: taking half of a history away, beside what restic and borg do for it, and at a million chunks.
+
+Two histories are taken to every tool: releases of a wheel, of which the first half goes, and many versions of a tree of
+small files, of which every other one goes.
+"""
 
 import argparse
+import json
+import os
+import random
 import shlex
 import shutil
+import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from artifactstore import Store
 from artifactstore.clock import SystemRandomness
@@ -24,6 +35,7 @@ from benchmarks.tools import PEERS, ArtifactStore, Borg, Restic, Tool, artifacts
 
 _ARTIFACT = "bench/data"
 _PUSHES_PER_RECORD = 50
+_WORDS_BYTES_MAX = 8000
 
 
 def main() -> None:
@@ -33,6 +45,7 @@ def main() -> None:
     add_peers(options)
     options.add_argument("--versions", type=int, default=10_000, help="versions of the large store [10000]")
     options.add_argument("--chunks", type=int, default=100, help="chunks that each adds to it [100]")
+    options.add_argument("--many", type=int, default=300, help="versions of the history of small files [300]")
     options.add_argument("--only", choices=["peers", "large"], help="only one of the two")
     arguments = parse(options)
     if not artifactstore_works():
@@ -47,41 +60,102 @@ def main() -> None:
 # --- beside the peers ---------------------------------------------------------------------------------------------
 
 
+class _History(NamedTuple):
+    """Versions of a tree, each to be stored before the next one is asked for, and which of them are to go."""
+
+    name: str
+    versions: Iterable[Path]
+    gone: list[int]
+
+
 def _beside_peers(arguments: argparse.Namespace) -> None:
     names = [name for name in arguments.peers.split(",") if name]
     install_missing(names)
-    tools = [*(PEERS[name] for name in names), ArtifactStore]
     rows = []
-    for name in arguments.corpus or ["wheels", "tables"]:
-        corpus = prepare(name, arguments.work, arguments.scale)
-        for repetition in range(arguments.repeat):
-            rows += [
-                [name, str(repetition + 1), *_forget(kind, corpus.versions, arguments.work)] for kind in tools
-            ]
-    header = ["corpus", "run", "tool", "stored before", "freed", "wall s", "CPU s", "anonymous MiB"]
+    for history in _histories(arguments):
+        work = arguments.work / "collecting" / history.name
+        tools = [kind(work / kind.name) for kind in (*(PEERS[name] for name in names), ArtifactStore)]
+        if not all(_kept(tool).exists() for tool in tools):
+            _store(tools, history.versions, work)
+        rows += [
+            [history.name, str(repetition + 1), tool.name, *_forget(tool, history.gone, work)]
+            for repetition in range(arguments.repeat)
+            for tool in tools
+        ]
+    header = ["history", "run", "tool", "stored before", "freed", "wall s", "CPU s", "anonymous MiB"]
     print_table(header, rows)
     print()
 
 
-def _forget(kind: type[Tool], versions: list[Path], work: Path) -> list[str]:
-    """Push a history, then take the first half of it away, which is what is measured."""
-    tool = kind(work / "collecting" / kind.name)
-    remove(tool.folder)
-    tool.prepare()
-    log = work / "collecting" / f"{kind.name}.log"
-    labels = [f"v{number}" for number in range(len(versions))]
-    for label, source in zip(labels, versions, strict=True):
+def _histories(arguments: argparse.Namespace) -> Iterator[_History]:
+    for name in arguments.corpus or ["wheels"]:
+        versions = prepare(name, arguments.work, arguments.scale).versions
+        yield _History(name, versions, list(range(len(versions) // 2)))
+    if arguments.many:
+        count = arguments.many
+        name = f"many-{count}"
+        folder = arguments.work / "collecting" / name / "tree"
+        yield _History(name, _small_files(folder, count), list(range(0, count - 1, 2)))
+
+
+def _small_files(folder: Path, versions: int) -> Iterator[Path]:
+    """A tree of 3,000 files of words, of which each version has 40 others, half of them always the same ones."""
+    dice = random.Random(1)
+    vocabulary = [dice.randbytes(dice.randint(2, 6)).hex() for _ in range(5000)]
+    files = [folder / f"{at // 100:02}" / f"{at:04}.txt" for at in range(3000)]
+
+    def write(path: Path) -> None:
+        words = " ".join(dice.choices(vocabulary, k=_WORDS_BYTES_MAX // 10))
+        path.write_text(words[: dice.randint(500, _WORDS_BYTES_MAX)])
+
+    remove(folder)
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path)
+    for number in range(versions):
+        for path in [*files[:20], *dice.sample(files, 20)] if number else []:
+            write(path)
+        yield folder
+
+
+def _store(tools: list[Tool], versions: Iterable[Path], work: Path) -> None:
+    """Push a history with every tool, side by side, which is not measured, and keep what each then has."""
+    started_s = time.monotonic()
+    for tool in tools:
+        remove(tool.folder)
+        tool.prepare()
+
+    def push(tool: Tool, source: Path, label: str) -> None:
         step = tool.push(source, label)
-        if measure(step.command, cwd=step.cwd, environment=tool.environment, log=log).returncode:
-            raise RuntimeError(f"{kind.name} failed, see {log}")
+        environment = {**os.environ, **tool.environment}
+        subprocess.run(step.command, cwd=step.cwd, env=environment, check=True, capture_output=True)
+
+    with ThreadPoolExecutor(len(tools)) as pool:
+        for number, source in enumerate(versions):
+            for _ in pool.map(push, tools, [source] * len(tools), [f"v{number}"] * len(tools)):
+                pass
+    for tool in tools:
+        remove(_kept(tool))
+        shutil.copytree(tool.folder, _kept(tool), symlinks=True)
+    print(f"{work.name}: made in {time.monotonic() - started_s:.0f} s", file=sys.stderr)
+
+
+def _kept(tool: Tool) -> Path:
+    return tool.folder.with_name(f"{tool.name}-original")
+
+
+def _forget(tool: Tool, gone: list[int], work: Path) -> list[str]:
+    """Take versions away from what was kept, and measure that."""
+    remove(tool.folder)
+    shutil.copytree(_kept(tool), tool.folder, symlinks=True)
+    log = work / f"{tool.name}.log"
+    command = _forgetting(tool, gone)
     before = stored_bytes(tool.repository)
-    command = _forgetting(tool, labels[: len(labels) // 2], len(labels))
     cost = measure(["sh", "-ec", command], cwd=work, environment=tool.environment, log=log)
     if cost.returncode:
-        raise RuntimeError(f"{kind.name} failed, see {log}")
+        raise RuntimeError(f"{tool.name} failed, see {log}")
     freed = before - stored_bytes(tool.repository)
     return [
-        kind.name,
         f"{before:,}",
         f"{freed:,}",
         f"{cost.wall_s:.2f}",
@@ -90,15 +164,23 @@ def _forget(kind: type[Tool], versions: list[Path], work: Path) -> list[str]:
     ]
 
 
-def _forgetting(tool: Tool, labels: list[str], total: int) -> str:
+def _forgetting(tool: Tool, gone: list[int]) -> str:
+    """The command line that takes these versions away and frees their space."""
     if isinstance(tool, Restic):
-        keep = total - len(labels)
-        return f"restic forget -q --group-by '' --keep-last {keep} --prune --max-unused 0"
+        listed = subprocess.run(
+            ["restic", "snapshots", "--json"],
+            env={**os.environ, **tool.environment},
+            check=True,
+            capture_output=True,
+        )
+        ids = {snapshot["tags"][0]: snapshot["id"] for snapshot in json.loads(listed.stdout)}
+        return f"restic forget -q {' '.join(ids[f'v{number}'] for number in gone)} --prune --max-unused 0"
     if isinstance(tool, Borg):
-        return f"borg delete {' '.join(f'::{label}' for label in labels[:1])} {' '.join(labels[1:])} && borg compact"
+        first, *others = (f"v{number}" for number in gone)
+        return f"borg delete ::{first} {' '.join(others)} && borg compact"
     assert isinstance(tool, ArtifactStore)
     command = shlex.join(tool.command)
-    references = " ".join(f"{_ARTIFACT}:{label}" for label in labels)
+    references = " ".join(f"{_ARTIFACT}:v{number}" for number in gone)
     return f"{command} delete {references} --yes --now --force -q && {command} gc --yes -q"
 
 
