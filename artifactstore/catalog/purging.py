@@ -1,9 +1,8 @@
-"""Purging: taking versions and packs out of the catalog, as the state after a sweep lacks them."""
+"""Purging: taking versions out of the catalog, as the state after a sweep lacks them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from artifactstore.catalog.generation import Purged, note_purged, purged_prefix
-from artifactstore.catalog.pending import drop_pending
 from artifactstore.catalog.rows import (
     aliases,
     drop_alias,
@@ -13,7 +12,6 @@ from artifactstore.catalog.rows import (
 )
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import WriteTransaction
-from artifactstore.index.tables import PackTable
 
 
 def purge_versions(
@@ -30,15 +28,3 @@ def purge_versions(
             for alias, _ in list(aliases(txn, artifact)):
                 drop_alias(txn, artifact, alias)
             drop_artifact(txn, artifact)
-
-
-def drop_packs(txn: WriteTransaction, packs: PackTable, names: Iterable[bytes]) -> None:
-    """Remove condemned packs, their keys with them."""
-    for name in names:
-        packs.remove(txn, name)
-
-
-def drop_pushes(txn: WriteTransaction, pushes: Sequence[bytes]) -> None:
-    """Forget pushes that expired."""
-    for push in pushes:
-        drop_pending(txn, push)

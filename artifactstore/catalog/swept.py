@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from artifactstore.backend.base import Backend
 from artifactstore.catalog.generation import Purged
-from artifactstore.catalog.purging import drop_packs, drop_pushes, purge_versions
+from artifactstore.catalog.pending import drop_pending
+from artifactstore.catalog.purging import purge_versions
 from artifactstore.catalog.receipts import FinishedDraft, put_receipts
 from artifactstore.catalog.rows import move_slot
 from artifactstore.catalog.state import state_parts, tail_segments
@@ -157,8 +158,10 @@ def _take_out(
     txn: WriteTransaction, packs: PackTable, keyring: Keyring, sweeping: Sweeping, slot: int
 ) -> None:
     purge_versions(txn, sweeping.purged, keyring.name_key(), Purged(slot, sweeping.time_ms))
-    drop_packs(txn, packs, sweeping.condemned)
-    drop_pushes(txn, sweeping.expired)
+    for name in sweeping.condemned:
+        packs.remove(txn, name)
+    for push in sweeping.expired:
+        drop_pending(txn, push)
     put_receipts(txn, slot, sweeping.drafts)
     for old, new in sweeping.moved.items():
         move_slot(txn, old, new)

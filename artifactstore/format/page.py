@@ -131,9 +131,14 @@ def chunks_root(cids: bytes, below: Sequence[tuple[bytes, bytes]] = ()) -> bytes
         cids: Cids of its data chunks in order, concatenated.
         below: Cid and `chunks_root` of each node below it, in order.
     """
-    prefixes = [cids[at : at + CID_PREFIX_BYTES] for at in range(0, len(cids), CID_BYTES)]
+    prefixes = cid_prefixes(cids)
     nodes = [cid[:CID_PREFIX_BYTES] + root for cid, root in below]
     return sha256(_CHUNKS + len(prefixes).to_bytes(4, "big") + b"".join(prefixes + nodes)).digest()
+
+
+def cid_prefixes(joined: bytes) -> list[bytes]:
+    """The first 16 bytes of each of some concatenated cids."""
+    return [joined[at : at + CID_PREFIX_BYTES] for at in range(0, len(joined), CID_BYTES)]
 
 
 def page_chunks(contents: Sequence[Content]) -> bytes:

@@ -13,9 +13,9 @@ from artifactstore.clock import Randomness
 from artifactstore.content.packs import pack_up
 from artifactstore.errors import Damaged
 from artifactstore.format.commitment import SALT_BYTES, commitment_of
-from artifactstore.format.limits import CID_BYTES, CID_PREFIX_BYTES
+from artifactstore.format.limits import CID_PREFIX_BYTES
 from artifactstore.format.pack import PackType
-from artifactstore.format.page import Content, chunks_root, decode_list
+from artifactstore.format.page import Content, chunks_root, cid_prefixes, decode_list
 from artifactstore.format.receipt import (
     EVIDENCE_CHUNK_BYTES,
     RECEIPT_ID_BYTES,
@@ -150,7 +150,7 @@ class DraftWriter:
                 lists = [self._list_of(content) for content in page.contents if content.depth]
             except Damaged:
                 return None
-            return Opened(_prefixes(plain), lists)
+            return Opened(cid_prefixes(plain), lists)
 
         return Below(node.cid[:CID_PREFIX_BYTES], node.chunks, opened)
 
@@ -162,7 +162,7 @@ class DraftWriter:
             try:
                 node = decode_list(self._getter.read(PackType.LIST, cid), level, size, "a chunk list")
                 if level == 1:
-                    return Opened(_prefixes(node.cids), [])
+                    return Opened(cid_prefixes(node.cids), [])
                 below = zip(split_cids(node.cids), node.sizes, strict=True)
                 return Opened(
                     [],
@@ -183,10 +183,6 @@ class DraftWriter:
             return chunks_root(node.cids)
         below = zip(split_cids(node.cids), node.sizes, strict=True)
         return chunks_root(b"", [(one, self._root_of(one, level - 1, length)) for one, length in below])
-
-
-def _prefixes(joined: bytes) -> list[bytes]:
-    return [joined[at : at + CID_PREFIX_BYTES] for at in range(0, len(joined), CID_BYTES)]
 
 
 def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -5,8 +5,8 @@ Pages and lists are read, data never. Each page and list is read once, however m
 
 from collections.abc import Iterator
 
-from artifactstore.format.limits import CID_BYTES, CID_PREFIX_BYTES
 from artifactstore.format.operations import Manifest
+from artifactstore.format.page import cid_prefixes
 from artifactstore.manifest.reach import reach
 from artifactstore.manifest.read import Getter
 
@@ -64,4 +64,4 @@ class Mark:
 
 def _prefixes(getter: Getter, manifest: Manifest, seen: set[bytes]) -> Iterator[set[bytes]]:
     for _, cids in reach(getter, manifest, seen):
-        yield {cids[at : at + CID_PREFIX_BYTES] for at in range(0, len(cids), CID_BYTES)}
+        yield set(cid_prefixes(cids))

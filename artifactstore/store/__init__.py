@@ -7,10 +7,11 @@ from artifactstore.maintenance.findings import BrokenPack, CheckReport, Names, O
 from artifactstore.maintenance.repair import RepairSummary
 from artifactstore.maintenance.repair_plan import RepairPlan
 from artifactstore.maintenance.sweep_plan import SweepPlan
+from artifactstore.maintenance.usage import UsageRow
 from artifactstore.store.auditing import audit
 from artifactstore.store.collecting import GcSummary, PreparedSweep
 from artifactstore.store.keeping import ArtifactRetention, RetentionPlan, RetentionPolicy, RetentionVerdict
-from artifactstore.store.measuring import Garbage, UsageRow
+from artifactstore.store.measuring import Garbage
 from artifactstore.store.receipts import ReceiptDetails, ReceiptFacts, ReceiptInfo, verify_receipt
 from artifactstore.store.results import (
     ArtifactInfo,

@@ -9,35 +9,13 @@ from artifactstore.catalog.rows import all_versions
 from artifactstore.errors import InvalidReference
 from artifactstore.ids import ALL
 from artifactstore.maintenance.sweep_plan import Survey, plan_sweep
-from artifactstore.maintenance.usage import Group, Usage, UsageParts, usage_of
+from artifactstore.maintenance.usage import Group, UsageParts, UsageRow, usage_of
 from artifactstore.progress import Progress
 from artifactstore.store.collecting import Collecting
 from artifactstore.store.deleting import Deleting
 
 TOTAL: Final = "total"
 _NS_PER_MS: Final = 1_000_000
-
-
-class UsageRow(msgspec.Struct, frozen=True):
-    """What one of the things that were asked for takes.
-
-    Attributes:
-        name: As it was asked for; an artifact where nothing was; `total` for all of them together.
-        versions: How many versions it is.
-        logical_bytes: Bytes of their files.
-        stored_bytes: Bytes that their chunks take, compressed, each chunk once; pages and chunk lists among them.
-        unique_bytes: Of those, the bytes that nothing else needs.
-        shared_bytes: The others.
-        frees_bytes: What the next sweep would free more if they were deleted with `now`.
-    """
-
-    name: str
-    versions: int
-    logical_bytes: int
-    stored_bytes: int
-    unique_bytes: int
-    shared_bytes: int
-    frees_bytes: int
 
 
 class Garbage(msgspec.Struct, frozen=True):
@@ -86,11 +64,9 @@ class Measuring(Deleting, Collecting):
         """
         watcher = progress or self._progress
         groups = self._groups(list(refs))
-        found = self._surveyed(watcher).survey
-        rows = self._rows(groups, found, watcher)
         if len(groups) > 1:
-            everything = frozenset[tuple[str, int]]().union(*(group for _, group in groups))
-            rows += self._rows([(TOTAL, everything)], found, watcher)
+            groups.append((TOTAL, frozenset[tuple[str, int]]().union(*(group for _, group in groups))))
+        rows = self._rows(groups, self._surveyed(watcher).survey, watcher)
         watcher.finish()
         return rows
 
@@ -123,21 +99,9 @@ class Measuring(Deleting, Collecting):
         )
 
     def _rows(self, groups: list[tuple[str, Group]], found: Survey, progress: Progress) -> list[UsageRow]:
-        """Work groups out together as far as they don't overlap."""
-        parts = UsageParts(self._parts.environment, self._parts.packs, self._parts.reader, progress)
-        usages: dict[str, Usage] = {}
-        left = list(groups)
-        while left:
-            together: list[tuple[str, Group]] = []
-            taken: set[tuple[str, int]] = set()
-            for name, group in left:
-                if taken.isdisjoint(group):
-                    together.append((name, group))
-                    taken |= group
-            left = [one for one in left if one not in together]
-            worked_out = usage_of(parts, found, [group for _, group in together])
-            usages |= {name: usage for (name, _), usage in zip(together, worked_out, strict=True)}
-        return [UsageRow(name, *msgspec.structs.astuple(usages[name])) for name, _ in groups]
+        parts = self._parts
+        through = UsageParts(parts.environment, parts.packs, parts.reader, progress)
+        return usage_of(through, found, groups)
 
     def _groups(self, refs: list[str]) -> list[tuple[str, Group]]:
         """The versions that are meant by each of some references."""
