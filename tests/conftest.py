@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.servers import BUCKET, Server, served
+from tests.servers import BUCKET, OWNER, Server, served
 
 # No test is timed, so neither are examples: a busy machine must not fail a property.
 _UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -28,6 +29,8 @@ _XDG_FOLDERS = {
     "XDG_CACHE_HOME": ".cache",
     "XDG_STATE_HOME": ".local/state",
 }
+# One of so many tests that are marked to run on S3 too does so whenever the tests run, all of them with --deep.
+_S3_SAMPLED = 4
 _home_numbers = itertools.count()
 _prefix_numbers = itertools.count()
 
@@ -47,14 +50,35 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or chosen)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that is marked with places at each of them."""
+    marker = metafunc.definition.get_closest_marker("places")
+    if marker:
+        metafunc.parametrize("stores_in", marker.args, indirect=True)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what is marked deep unless it was asked for."""
+    """Unless the long version was asked for, leave most tests on S3 out, and skip what is marked deep."""
     if config.getoption("--deep"):
         return
+    sampled = [item for item in items if _is_sampled(item)]
+    config.hook.pytest_deselected(items=[item for item in items if not _is_sampled(item)])
+    items[:] = sampled
     skip = pytest.mark.skip(reason="the long version; run with --deep")
     for item in items:
         if item.get_closest_marker("deep"):
             item.add_marker(skip)
+
+
+def _is_sampled(item: pytest.Item) -> bool:
+    """Whether a test belongs to what always runs: of those on S3 some, chosen by their names."""
+    on_s3 = isinstance(item, pytest.Function) and _param(item, "stores_in") == "s3"
+    return not on_s3 or zlib.crc32(item.nodeid.encode()) % _S3_SAMPLED == 0
+
+
+def _param(item: pytest.Function, name: str) -> object:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get(name) if callspec else None
 
 
 @pytest.fixture
@@ -110,10 +134,33 @@ def rclone_server(servers: Path) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def stores_in(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where `make_store` makes stores: in memory, or what the marker `places` names, one after the other."""
+    kind: str = getattr(request, "param", "memory")
+    # Of its own: a test may undo what it has patched itself.
+    with pytest.MonkeyPatch.context() as patch:
+        if kind == "folder":
+            patch.setattr("tests.stores.new_url", lambda: str(tmp_path_factory.mktemp("store")))
+        elif kind == "s3":
+            server: Server = request.getfixturevalue("s3_server")
+            patch.setattr("tests.stores.new_url", _s3_prefix)
+            patch.setenv("AWS_ENDPOINT_URL", server.endpoint)
+            patch.setenv("AWS_ACCESS_KEY_ID", OWNER[0])
+            patch.setenv("AWS_SECRET_ACCESS_KEY", OWNER[1])
+            # It passes there, in tests of its own; each store's would cost seconds.
+            patch.setattr("artifactstore.store.opening.probe", lambda *_: None)
+        yield kind
+
+
+def _s3_prefix() -> str:
+    return f"s3://{BUCKET}/{os.getpid()}-{next(_prefix_numbers)}"
+
+
 @pytest.fixture
 def s3_url() -> str:
     """A prefix of the servers' one bucket that nothing else uses."""
-    return f"s3://{BUCKET}/{os.getpid()}-{next(_prefix_numbers)}"
+    return _s3_prefix()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Stores for tests: made in a folder or in memory, the trees that go into them, and a writer without manners."""
+"""Stores for tests: made where a test wants them, the trees that go into them, and a writer without manners."""
 
 import itertools
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from artifactstore import Store
+from artifactstore.backend.base import Backend
 from artifactstore.clock import SystemRandomness
 from artifactstore.content.put import ChunkWriter
 from artifactstore.executors import inline
@@ -46,9 +47,14 @@ def memory_url() -> str:
     return f"memory://test-{os.getpid()}-{next(_numbers)}"
 
 
+def new_url() -> str:
+    """Where `make_store` makes a store that is given no place; the fixture `stores_in` replaces it."""
+    return memory_url()
+
+
 def make_store(folder: Path, url: str | Path | None = None, **options: Any) -> Store:
-    """A new store, in memory unless `url` is given, with its key and cache in `folder`."""
-    return Store.create(url or memory_url(), key_file=folder / "key", cache_dir=folder / "cache", **options)
+    """A new store with its key and cache in `folder`: at `url`, or in memory, or where the test is run on."""
+    return Store.create(url or new_url(), key_file=folder / "key", cache_dir=folder / "cache", **options)
 
 
 def reopened(folder: Path, store: Store | str | Path, *, cache: str = "cache", **options: Any) -> Store:
@@ -103,14 +109,19 @@ def noise(size: int, seed: int = 0) -> bytes:
     return blake3(seed.to_bytes(8, "big")).digest(length=size)
 
 
+def objects_of(store: Store) -> dict[str, bytes]:
+    """Every object of a store, by name."""
+    return all_objects(store._parts.backend)
+
+
+def all_objects(backend: Backend) -> dict[str, bytes]:
+    """Every object of a backend, by name."""
+    return {info.name: backend.get(info.name, limit_bytes=1 << 30) for info in backend.list("")}
+
+
 def state_of(store: Store) -> dict[str, bytes]:
     """Every object of the log and of the keys, by name: what a refused operation must leave as it was."""
-    backend = store._parts.backend
-    return {
-        info.name: backend.get(info.name, limit_bytes=1 << 30)
-        for info in backend.list("")
-        if info.name.startswith(("log/", "keys/"))
-    }
+    return {name: data for name, data in objects_of(store).items() if name.startswith(("log/", "keys/"))}
 
 
 class RudeWriter:

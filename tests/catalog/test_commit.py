@@ -9,6 +9,8 @@ import pytest
 from artifactstore import Store
 from tests.stores import make_store, reopened, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 
 @pytest.fixture
 def store(tmp_path: Path):

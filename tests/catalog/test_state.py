@@ -11,6 +11,8 @@ from artifactstore.format.pack import PackType
 from artifactstore.index.tables import ALIASES, ARTIFACTS, CHUNKS, PENDING, VERSIONS
 from tests.stores import make_store, noise, read_tree, reopened, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 
 @pytest.fixture(autouse=True)
 def small_tails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from artifactstore.backend.base import Backend
+from artifactstore.backend.opening import open_backend
 from artifactstore.cli.main import main
+from tests import stores
 from tests.cli import fake_store
 
 
@@ -55,6 +58,20 @@ def run(data: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
         return Finished(code, *capfd.readouterr())
 
     return runner
+
+
+@pytest.fixture
+def place(stores_in: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where no store is yet, in what a test is run on; commands without `--store` go there."""
+    url = stores.new_url()
+    monkeypatch.setenv("ARTIFACTSTORE_STORE", url)
+    return url
+
+
+@pytest.fixture
+def objects(place: str) -> Backend:
+    """What lies there."""
+    return open_backend(place)
 
 
 @pytest.fixture

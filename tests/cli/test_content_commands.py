@@ -8,10 +8,13 @@ from blake3 import blake3
 from artifactstore.cli.content_lines import numbers_text
 from tests.cli.conftest import Run
 
+pytestmark = pytest.mark.places("folder", "s3")
+
 
 @pytest.fixture(autouse=True)
-def pushed(run: Run, data: Path) -> None:
+def pushed(run: Run, place: str, data: Path) -> None:
     """`a.txt` in v0 and v1 of `team/x`, of which v0 is deleted."""
+    assert run("init").code == 0
     assert run("push", "data", "team/x", "-q").code == 0
     (data / "b.csv").write_text("5,6\n")
     assert run("push", "data", "team/x", "-q").code == 0

@@ -4,10 +4,13 @@ import pytest
 
 from tests.cli.conftest import Run
 
+pytestmark = pytest.mark.places("folder", "s3")
+
 
 @pytest.fixture(autouse=True)
-def pushed(run: Run) -> None:
+def pushed(run: Run, place: str) -> None:
     """Version v0 of `team/x`, with an alias, and v1."""
+    assert run("init").code == 0
     assert run("push", "data", "team/x", "--alias", "prod", "-q").code == 0
     assert run("push", "data", "team/x", "--exclude", "a.txt", "-q").code == 0
 

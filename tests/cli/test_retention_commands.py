@@ -7,10 +7,13 @@ import pytest
 
 from tests.cli.conftest import Run
 
+pytestmark = pytest.mark.places("folder", "s3")
+
 
 @pytest.fixture(autouse=True)
-def pushed(run: Run, data) -> None:
+def pushed(run: Run, place: str, data) -> None:
     """Three versions of `team/x`."""
+    assert run("init").code == 0
     for number in range(3):
         (data / "b.csv").write_text(f"{number}\n")
         assert run("push", "data", "team/x", "-q").code == 0

@@ -12,6 +12,8 @@ from artifactstore.progress import Progress, Quiet
 from artifactstore.store import Store
 from tests.stores import make_store, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 
 class Told(Quiet):
     """Remembers the totals, and lets a test wait for them."""

@@ -7,10 +7,13 @@ from artifactstore.errors import PermissionRefused
 from artifactstore.store import Garbage, Store
 from tests.cli.conftest import Run
 
+pytestmark = pytest.mark.places("folder", "s3")
+
 
 @pytest.fixture(autouse=True)
-def pushed(run: Run, data) -> None:
+def pushed(run: Run, place: str, data) -> None:
     """Two versions of `team/x`, one of `team/y`."""
+    assert run("init").code == 0
     assert run("push", "data", "team/x", "-q").code == 0
     (data / "b.csv").write_text("5,6\n")
     assert run("push", "data", "team/x", "-q").code == 0

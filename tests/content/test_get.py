@@ -15,6 +15,8 @@ from artifactstore.pack.ranges import Range
 from artifactstore.testing import MeteredBackend
 from tests.stores import RudeWriter, make_store, noise, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 DATA = [noise(3000, seed) for seed in range(10)]
 
 

@@ -21,6 +21,8 @@ from artifactstore.pack.names import pack_name
 from artifactstore.testing import FaultyBackend, MeteredBackend
 from tests.stores import RudeWriter, make_store, noise, read_tree, reopened, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 PUSHES = 12
 FILES = 30
 

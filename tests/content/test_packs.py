@@ -21,6 +21,8 @@ from artifactstore.format.segment import ROW, decode_segment, encode_segment
 from artifactstore.pack.reader import PackRef
 from tests.stores import make_store, noise
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 PACKS = [bytes([number]) * 32 for number in range(3)]
 
 

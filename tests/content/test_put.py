@@ -16,6 +16,8 @@ from artifactstore.pack.reader import PackRef, read_contents
 from artifactstore.testing import FaultyBackend
 from tests.stores import make_store, noise
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 
 @pytest.fixture
 def store(tmp_path: Path):

@@ -24,6 +24,8 @@ from artifactstore.log.records import make_record
 from artifactstore.testing import FaultyBackend
 from tests.stores import FakeClock, make_store, reopened, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 
 @pytest.fixture
 def store(tmp_path):

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from artifactstore import AuditReport, Store, audit
-from artifactstore.backend.memory import MemoryBackend
 from artifactstore.backend.wrapping import WrapperBackend
 from artifactstore.clock import SystemClock
 from artifactstore.errors import InvalidEvidence, NoSuchStore, PermissionRefused, RolledBack
@@ -16,6 +15,8 @@ from artifactstore.maintenance import audit_packs
 from artifactstore.maintenance.audit import Auditor
 from artifactstore.progress import Quiet
 from tests.stores import make_store, noise, state_of, write_tree
+
+pytestmark = pytest.mark.places("memory", "s3")
 
 
 @pytest.fixture
@@ -272,7 +273,6 @@ def test_a_pack_that_is_missing_and_not_condemned_is_found_beside_a_sweep(store:
 
 def test_how_many_requests_an_audit_takes(store: Store) -> None:
     """One for each record and each pack, one listing, and a few around the head: nothing grows with the data."""
-    assert isinstance(store._parts.backend, MemoryBackend)
     counting = _Counting(store._parts.backend)
     report = Auditor(counting, bytes.fromhex(store.id), SystemClock(), Quiet()).run()
     assert counting.gets_of("packs/") == report.packs

@@ -20,6 +20,8 @@ from artifactstore.maintenance.findings import CheckReport
 from artifactstore.pack.reader import PackRef
 from tests.stores import RudeWriter, make_store, noise, reopened, state_of, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 
 @pytest.fixture
 def store(tmp_path: Path):

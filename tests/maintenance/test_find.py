@@ -20,16 +20,17 @@ from artifactstore.testing.metered import MeteredBackend
 from artifactstore.testing.simulation import World
 from tests.stores import make_store, noise, reopened, write_tree
 
+pytestmark = pytest.mark.places("memory", "folder", "s3")
+
 LARGE = noise(6_000_000)
 EDITED = LARGE[:2_000_000] + noise(50_000, 1) + LARGE[2_000_000:4_000_000]
 SMALL = b"name,mail\nada,a@b.c\n"
 
 
-@pytest.fixture(params=["memory", "folder"])
-def store(request: pytest.FixtureRequest, tmp_path: Path):
+@pytest.fixture
+def store(tmp_path: Path):
     """`p/n` v0 to v2 hold the file, v1 at two paths and v2 deleted; `q/m` an edited copy; `q/other` nothing of it."""
-    url = tmp_path / "store" if request.param == "folder" else None
-    with make_store(tmp_path, url) as store:
+    with make_store(tmp_path) as store:
         for number, tree in enumerate(
             [
                 {"large": LARGE, "a/small": SMALL},

@@ -11,6 +11,8 @@ from artifactstore.content.packs import INDEXED_TYPES
 from artifactstore.errors import Deleted, InvalidReference, NoSuchArtifact, NoSuchVersion
 from tests.stores import make_store, noise, write_tree
 
+pytestmark = pytest.mark.places("memory", "folder", "s3")
+
 KIB = 1024
 # Of an object that a sweep writes anew: header, sealed footer, trailer.
 PER_PACK = 2 * KIB
@@ -29,12 +31,11 @@ def packs_bytes(store: Store) -> int:
     return sum(info.size_bytes for info in backend.list("packs/") if info.name in known)
 
 
-@pytest.fixture(params=["memory", "folder"])
-def store(request: pytest.FixtureRequest, tmp_path: Path):
+@pytest.fixture
+def store(tmp_path: Path):
     """`p/a` v0 and v1 share 200 kB, v1 has 100 kB of its own; `p/b` has 100 kB, 50 of which `p/a` v0 has too."""
-    url = tmp_path / "store" if request.param == "folder" else None
     common, other = noise(200 * KIB, 1), noise(50 * KIB, 2)
-    with make_store(tmp_path, url) as store:
+    with make_store(tmp_path) as store:
         store.push([write_tree(tmp_path / "a0", {"common": common, "other": other})], "p/a")
         store.push([write_tree(tmp_path / "a1", {"common": common, "mine": noise(100 * KIB, 3)})], "p/a")
         store.push([write_tree(tmp_path / "b", {"other": other, "own": noise(50 * KIB, 4)})], "p/b")

@@ -29,13 +29,15 @@ from artifactstore.format.record import slot_name
 from tests.scenarios.as_somebody import as_nobody, nobodys_folder
 from tests.stores import make_store, noise, read_tree, reopened, state_of, write_tree
 
+pytestmark = pytest.mark.places("folder", "s3")
+
 OLD = {"kept": b"what was pushed before"}
 
 
 @pytest.fixture
 def store(tmp_path: Path):
     """A store with one version, which must survive everything."""
-    with make_store(tmp_path, tmp_path / "store") as made:
+    with make_store(tmp_path) as made:
         made.push([write_tree(tmp_path / "old", OLD)], "p/old")
         yield made
 
@@ -69,6 +71,7 @@ def test_no_such_path(tmp_path: Path, store: Store, name: str) -> None:
     refused(store, NoSuchPath, lambda: store.push([tmp_path / name], "p/n"), name)
 
 
+@pytest.mark.places("folder")
 def test_an_unreadable_file_and_folder() -> None:
     """A file, or folder, that this user may not read: refused and named, also for its reader's own push."""
     with nobodys_folder() as folder:
@@ -221,6 +224,7 @@ def test_a_planted_symlink_in_an_overwritten_destination(tmp_path: Path, store: 
     assert read_tree(outside) == {"kept": b"theirs"}
 
 
+@pytest.mark.places("folder")
 def test_a_destination_that_can_not_be_written() -> None:
     """A folder of somebody else's."""
     with nobodys_folder() as folder:
@@ -237,6 +241,7 @@ def test_a_destination_that_can_not_be_written() -> None:
 # --- stores and keys ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.places("folder")
 def test_a_store_that_can_not_be_written() -> None:
     """Reading goes on, writing is refused."""
     with nobodys_folder() as folder:
@@ -268,7 +273,7 @@ def test_a_wrong_key(tmp_path: Path, store: Store) -> None:
     refused(
         store,
         WrongKey,
-        lambda: Store.open(tmp_path / "store", key_file=tmp_path / "other/key", cache_dir=tmp_path / "fresh"),
+        lambda: Store.open(store.url, key_file=tmp_path / "other/key", cache_dir=tmp_path / "fresh"),
     )
 
 
@@ -316,13 +321,12 @@ def test_a_foreign_folder(tmp_path: Path, store: Store) -> None:
 
 def test_a_newer_store(tmp_path: Path, store: Store) -> None:
     """A store of a format that comes later."""
-    path = tmp_path / "store" / slot_name(0)
-    data = path.read_bytes()
-    path.chmod(0o600)
-    path.write_bytes(data[:4] + b"\0\x09" + data[6:])
+    backend = store._parts.backend
+    data = backend.get(slot_name(0), limit_bytes=1 << 20)
+    backend.put(slot_name(0), data[:4] + b"\0\x09" + data[6:])
     with pytest.raises(NewerStore) as caught:
         reopened(tmp_path, store)
     assert caught.value.exit_code == 4
     assert "upgrade" in caught.value.next_step
-    path.write_bytes(data)
+    backend.put(slot_name(0), data)
     assert store.check(read_data=True).ok

@@ -16,6 +16,8 @@ from artifactstore.format.page import EMPTY, Content, Kind, path_order
 from artifactstore.pack.writer import OpenPack
 from tests.stores import RudeWriter, make_store, read_tree, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 DATA = b"0123456789"
 FILE, SYMLINK, FOLDER = int(Kind.FILE), int(Kind.SYMLINK), int(Kind.FOLDER)
 

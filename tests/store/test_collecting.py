@@ -16,7 +16,10 @@ from artifactstore.pack.names import pack_name
 from artifactstore.store.store import Store
 from artifactstore.testing.invariants import assert_numbered
 from artifactstore.testing.simulation import World
+from tests import stores
 from tests.stores import noise, read_tree, settle, write_tree
+
+pytestmark = pytest.mark.places("memory", "s3")
 
 SHARED = noise(60_000, 1)
 TREES = {
@@ -29,7 +32,7 @@ MORE = {"fresh": {"new": noise(70_000, 9)}, "stream": {"a": TREES["p/n:v0"]["a"]
 
 @pytest.fixture
 def world(tmp_path: Path):
-    made = World(tmp_path, seed=5)
+    made = World(tmp_path, seed=5, url=stores.new_url())
     with made.create() as store:
         for reference in TREES:
             push(store, tmp_path, reference)

@@ -14,6 +14,8 @@ from artifactstore.format.record import decode_frame, slot_name
 from artifactstore.manifest.build import split_cids
 from tests.stores import make_store, noise, reopened, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 
 def committed(store: Store, slot: int) -> list[bytes]:
     data = store._parts.backend.get(slot_name(slot), limit_bytes=1 << 24)

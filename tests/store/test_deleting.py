@@ -18,6 +18,8 @@ from artifactstore.format.operations import Operation
 from artifactstore.store.version import Version
 from tests.stores import make_store, read_tree, reopened, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 
 @pytest.fixture
 def store(tmp_path: Path):

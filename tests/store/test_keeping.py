@@ -6,7 +6,9 @@ import pytest
 
 from artifactstore import RetentionPolicy, Store
 from artifactstore.errors import InvalidName, NoSuchArtifact, NoSuchVersion, PreconditionFailed, UsageError
-from tests.stores import FakeClock, make_store, memory_url, reopened, state_of, write_tree
+from tests.stores import FakeClock, make_store, reopened, state_of, write_tree
+
+pytestmark = pytest.mark.places("memory", "folder", "s3")
 
 DAY_S = 86_400
 NS = 10**9
@@ -17,11 +19,10 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "folder"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock):
+@pytest.fixture
+def store(tmp_path: Path, clock: FakeClock):
     """Five versions of `p/n`, a day apart, and one of `q/m`."""
-    url = tmp_path / "store" if request.param == "folder" else memory_url()
-    with make_store(tmp_path, url, clock=clock) as store:
+    with make_store(tmp_path, clock=clock) as store:
         for number in range(5):
             store.push([write_tree(tmp_path / f"n{number}", {"file": b"%d" % number})], "p/n")
             clock.time_ns += DAY_S * NS

@@ -31,16 +31,18 @@ from artifactstore.format.record import (
 from artifactstore.keyring.keyfile import create_key_file
 from artifactstore.keyring.keyring import Member, create_secrets, make_keys_object
 from artifactstore.keyring.request import KeyRequest, request_line
-from tests.stores import make_store, read_tree, reopened, state_of, write_tree
+from tests.stores import make_store, objects_of, read_tree, reopened, state_of, write_tree
+
+pytestmark = pytest.mark.places("folder", "s3")
 
 WORDS = "correct horse battery staple"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A store in a folder, with one version."""
+    """A store with one version."""
     write_tree(tmp_path / "in", {"a": b"data"})
-    made = make_store(tmp_path, tmp_path / "store")
+    made = make_store(tmp_path)
     made.push([tmp_path / "in"], "p/n", aliases=["prod"])
     return made
 
@@ -51,9 +53,9 @@ def asked(folder: Path, name: str) -> str:
     return request_line(KeyRequest(name, pair.public))
 
 
-def client(tmp_path: Path, name: str) -> Store:
+def client(tmp_path: Path, store: Store, name: str) -> Store:
     """The store as somebody else opens it, on a machine of their own."""
-    return Store.open(tmp_path / "store", key_file=tmp_path / name, cache_dir=tmp_path / f"cache-{name}")
+    return Store.open(store.url, key_file=tmp_path / name, cache_dir=tmp_path / f"cache-{name}")
 
 
 def add_passphrase(store: Store, name: str = "typist", words: str = WORDS) -> None:
@@ -67,16 +69,16 @@ def test_a_colleague_is_added_and_reads_and_writes(tmp_path: Path, store: Store)
     """A version pushed before is readable; what the colleague pushes, all see."""
     line = asked(tmp_path, "ana")
     with pytest.raises(WrongKey):
-        client(tmp_path, "ana")
+        client(tmp_path, store, "ana")
     slot = store.members.add(line)
     assert (slot.name, slot.kind, slot.read_only) == ("ana", "public-key", False)
-    with client(tmp_path, "ana") as ana:
+    with client(tmp_path, store, "ana") as ana:
         ana.pull("p/n", tmp_path / "out")
         assert read_tree(tmp_path / "out") == {"a": b"data"}
         write_tree(tmp_path / "more", {"b": b"of ana"})
         assert ana.push([tmp_path / "more"], "p/n").number == 1
         ana.members.add(asked(tmp_path, "ben"))
-    with client(tmp_path, "ben") as ben:
+    with client(tmp_path, store, "ben") as ben:
         assert ben.version("p/n").number == 1
         assert ben.check(read_data=True).ok
     assert store.version("p/n").number == 1
@@ -110,11 +112,9 @@ def test_no_name_lies_open(tmp_path: Path, store: Store) -> None:
     """Invariant 8: no object of the store holds the name of a member."""
     store.members.add(asked(tmp_path, "wilhelmina"))
     add_passphrase(store, "bartholomew")
-    for path in (tmp_path / "store").rglob("*"):
-        if path.is_file():
-            data = path.read_bytes().lower()
-            assert b"wilhelmina" not in data
-            assert b"bartholomew" not in data
+    for data in objects_of(store).values():
+        assert b"wilhelmina" not in data.lower()
+        assert b"bartholomew" not in data.lower()
 
 
 def test_a_key_is_added_once(tmp_path: Path, store: Store) -> None:
@@ -161,7 +161,7 @@ def test_two_who_add_at_once_both_stay(tmp_path: Path, store: Store) -> None:
     assert len(raced) == 1
     assert [slot.name for slot in store.members.slots()] == ["", "ben", "ana"]
     for name in ("ana", "ben"):
-        with client(tmp_path, name) as member:
+        with client(tmp_path, store, name) as member:
             assert member.version("p/n").number == 0
 
 
@@ -171,9 +171,9 @@ def test_two_who_add_at_once_both_stay(tmp_path: Path, store: Store) -> None:
 def test_who_may_only_read_uploads_nothing(tmp_path: Path, store: Store) -> None:
     """Every way of writing is refused before a byte is written; every way of reading works."""
     store.members.add(asked(tmp_path, "ana"), read_only=True)
-    before = read_tree(tmp_path / "store")
+    before = objects_of(store)
     write_tree(tmp_path / "more", {"b": b"new"})
-    with client(tmp_path, "ana") as ana:
+    with client(tmp_path, store, "ana") as ana:
         for write in (
             lambda: ana.push([tmp_path / "more"], "p/n"),
             lambda: ana.add_aliases("p/n", ["mine"]),
@@ -193,13 +193,13 @@ def test_who_may_only_read_uploads_nothing(tmp_path: Path, store: Store) -> None
         assert ana.check(read_data=True).ok
         assert len(ana.members.slots()) == 2
         assert [entry.kind for entry in ana.log()] == ["commit", "commit", "create"]
-    assert read_tree(tmp_path / "store") == before
+    assert objects_of(store) == before
 
 
 def test_a_record_of_who_may_only_read_is_void(tmp_path: Path, store: Store) -> None:
     """They can seal a record, and write it to the bucket; without the signing key it counts for nothing."""
     store.members.add(asked(tmp_path, "ana"), read_only=True)
-    with client(tmp_path, "ana") as ana:
+    with client(tmp_path, store, "ana") as ana:
         ana.version("p/n")
         parts = ana._parts
         assert parts.keyring.signing_key is None
@@ -216,7 +216,7 @@ def test_a_record_of_who_may_only_read_is_void(tmp_path: Path, store: Store) -> 
             head = encode_associated(clear, 32 + len(plain) + 16)
             signed = head + parts.keyring.seal_generation("record", plain, head, SystemRandomness())
             record = signed + own.sign(SIGNING_CONTEXT + signed)
-            (tmp_path / "store" / slot_name(clear.slot)).write_bytes(record)
+            store._parts.backend.put(slot_name(clear.slot), record)
             assert "prod" in ana.version("p/n").aliases
     assert "prod" in store.version("p/n").aliases
     assert [entry.kind for entry in store.log(limit=2)] == ["void", "void"]
@@ -233,9 +233,9 @@ def test_an_object_put_into_keys_by_hand_counts_for_nothing(tmp_path: Path, stor
     data = make_keys_object(
         bytes.fromhex(store.id), 0, create_secrets(SystemRandomness()), [Member(pair.public)]
     )
-    (tmp_path / "store" / keys_object_name(data)).write_bytes(data)
+    store._parts.backend.put(keys_object_name(data), data)
     with pytest.raises(WrongKey):
-        client(tmp_path, "eve")
+        client(tmp_path, store, "eve")
     with reopened(tmp_path, store, cache="fresh") as other:
         assert [slot.kind for slot in other.members.slots()] == ["key-file"]
         assert other.check().ok
@@ -243,26 +243,27 @@ def test_an_object_put_into_keys_by_hand_counts_for_nothing(tmp_path: Path, stor
 
 def test_a_keys_object_that_is_gone(tmp_path: Path, store: Store) -> None:
     """Who is in an older one still gets in; who is only in the one that is gone is told what is damaged."""
-    first = {path.name for path in (tmp_path / "store/keys").iterdir()}
+    backend = store._parts.backend
+    first = {info.name for info in backend.list("keys/")}
     store.members.add(asked(tmp_path, "ana"))
-    (current,) = [path for path in (tmp_path / "store/keys").iterdir() if path.name not in first]
-    current.unlink()
+    (current,) = [info.name for info in backend.list("keys/") if info.name not in first]
+    backend.delete(current)
     with pytest.raises((WrongKey, Damaged)):
-        client(tmp_path, "ana")
+        client(tmp_path, store, "ana")
     with reopened(tmp_path, store, cache="fresh") as other:
         assert other.version("p/n").number == 0
-        assert [problem.object for problem in other.check().problems] == [f"keys/{current.name}"]
+        assert [problem.object for problem in other.check().problems] == [current]
         with pytest.raises(Damaged, match="keys/"):
             other.members.add(asked(tmp_path, "ben"))
 
 
 def test_the_first_keys_object_gone_is_no_loss(tmp_path: Path, store: Store) -> None:
     """The current one, which the last valid record names, holds every slot."""
-    (first,) = (tmp_path / "store/keys").iterdir()
+    (first,) = store._parts.backend.list("keys/")
     store.members.add(asked(tmp_path, "ana"))
-    first.unlink()
+    store._parts.backend.delete(first.name)
     for name in ("key", "ana"):
-        with client(tmp_path, name) as member:
+        with client(tmp_path, store, name) as member:
             assert member.version("p/n").number == 0
 
 
@@ -274,7 +275,7 @@ def test_passphrase_and_recovery_phrase_open_the_store(tmp_path: Path, store: St
     add_passphrase(store)
     _, phrase = store.members.add_recovery()
     (tmp_path / "key").unlink()
-    place, cache = tmp_path / "store", tmp_path / "fresh"
+    place, cache = store.url, tmp_path / "fresh"
     for words in (WORDS, phrase, phrase.lower()):
         with Store.open(place, passphrase=words, cache_dir=cache) as opened:
             assert opened.version("p/n:v0").number == 0
@@ -289,12 +290,12 @@ def test_passphrase_and_recovery_phrase_open_the_store(tmp_path: Path, store: St
 def test_a_store_without_a_passphrase_says_so(tmp_path: Path, store: Store) -> None:
     """Nothing is derived for nothing."""
     with pytest.raises(WrongKey, match="takes a passphrase"):
-        Store.open(tmp_path / "store", passphrase=WORDS, cache_dir=tmp_path / "fresh")
+        Store.open(store.url, passphrase=WORDS, cache_dir=tmp_path / "fresh")
 
 
 def test_the_prompt_comes_last(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked is only when nothing is named, the default key file opens nothing, and a passphrase could help."""
-    place, cache = tmp_path / "store", tmp_path / "fresh"
+    place, cache = store.url, tmp_path / "fresh"
     answers = ["first slip of the hand", WORDS]
     with pytest.raises(KeyMissing):
         Store.open(place, cache_dir=cache, ask=lambda: pytest.fail("no passphrase could help"))
@@ -317,7 +318,7 @@ def test_the_prompt_comes_last(tmp_path: Path, store: Store, monkeypatch: pytest
 def test_a_password_command(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its first line is the passphrase, from an argument or the environment; a failing one is an error of its own."""
     add_passphrase(store)
-    place, cache = tmp_path / "store", tmp_path / "fresh"
+    place, cache = store.url, tmp_path / "fresh"
     (tmp_path / "words").write_text(f"{WORDS}\nand a note\n")
     command = f"cat {tmp_path / 'words'}"
     Store.open(place, cache_dir=cache, password_command=command).close()
@@ -343,13 +344,13 @@ def test_a_password_command(tmp_path: Path, store: Store, monkeypatch: pytest.Mo
 def test_one_way_is_named(tmp_path: Path, store: Store) -> None:
     """Two at once could mean two things."""
     with pytest.raises(UsageError, match="more than one"):
-        Store.open(tmp_path / "store", key_file=tmp_path / "key", passphrase=WORDS)
+        Store.open(store.url, key_file=tmp_path / "key", passphrase=WORDS)
 
 
 def test_a_pickled_store_asks_nobody(tmp_path: Path, store: Store) -> None:
     """A spawned process opens it with the slot's key; neither the passphrase nor the key is shown."""
     add_passphrase(store)
-    with Store.open(tmp_path / "store", passphrase=WORDS, cache_dir=tmp_path / "fresh") as opened:
+    with Store.open(store.url, passphrase=WORDS, cache_dir=tmp_path / "fresh") as opened:
         packed = pickle.dumps(opened)
         assert WORDS.encode() not in packed
         assert WORDS not in repr(opened._access)
@@ -364,7 +365,7 @@ def test_who_is_removed_opens_nothing_any_more(tmp_path: Path, store: Store) -> 
     """Not what is written later, nor what lies in the bucket now; the others go on, and find the list shorter."""
     for name in ("ana", "ben"):
         store.members.add(asked(tmp_path, name))
-    with client(tmp_path, "ana") as ana, client(tmp_path, "ben") as ben:
+    with client(tmp_path, store, "ana") as ana, client(tmp_path, store, "ben") as ben:
         assert ana.version("p/n").number == ben.version("p/n").number == 0
         gone = store.members.remove(next(slot.id for slot in store.members.slots() if slot.name == "ana")[:8])
         assert gone.name == "ana"
@@ -377,10 +378,10 @@ def test_who_is_removed_opens_nothing_any_more(tmp_path: Path, store: Store) -> 
         with pytest.raises(WrongKey):
             ana.push([tmp_path / "in"], "p/n")
     with pytest.raises(WrongKey):
-        client(tmp_path, "ana")
-    stored = {path.name: path.read_bytes() for path in (tmp_path / "store" / "keys").iterdir()}
+        client(tmp_path, store, "ana")
+    stored = [data for name, data in objects_of(store).items() if name.startswith("keys/")]
     assert len(stored) == 2
-    assert not any(bytes.fromhex(gone.id) in data for data in stored.values())
+    assert not any(bytes.fromhex(gone.id) in data for data in stored)
 
 
 def test_the_slot_that_one_unlocks_with_stays(store: Store) -> None:
@@ -396,14 +397,14 @@ def test_the_slot_that_one_unlocks_with_stays(store: Store) -> None:
 def test_keys_are_rotated_for_the_same_slots(tmp_path: Path, store: Store) -> None:
     """Everybody goes on, with a generation of new keys; the objects of the one before are gone."""
     store.members.add(asked(tmp_path, "ana"), read_only=True)
-    with client(tmp_path, "ana") as ana:
+    with client(tmp_path, store, "ana") as ana:
         assert store.members.rotate() == 1
         assert ana.version("p/n").number == 0
         assert ana.members.generation == 1
         with pytest.raises(PermissionRefused):
             ana.members.rotate()
     assert store.members.rotate() == 2
-    with client(tmp_path, "ana") as ana:
+    with client(tmp_path, store, "ana") as ana:
         ana.pull("p/n", tmp_path / "out")
     assert read_tree(tmp_path / "out") == {"a": b"data"}
 
@@ -411,15 +412,13 @@ def test_keys_are_rotated_for_the_same_slots(tmp_path: Path, store: Store) -> No
 def test_a_passphrase_is_changed_by_its_owner(tmp_path: Path, store: Store) -> None:
     """The old one opens nothing; the client that changed it goes on, and the name stays with the slot."""
     add_passphrase(store)
-    with Store.open(tmp_path / "store", passphrase=WORDS, cache_dir=tmp_path / "typing") as typing:
+    with Store.open(store.url, passphrase=WORDS, cache_dir=tmp_path / "typing") as typing:
         changed = typing.members.change_passphrase("another one altogether", memory_kib=ARGON_MEMORY_KIB_MIN)
         assert (changed.name, changed.kind) == ("typist", "passphrase")
         typing.push([tmp_path / "in"], "p/n", tags=["changed"])
     with pytest.raises(WrongKey):
-        Store.open(tmp_path / "store", passphrase=WORDS, cache_dir=tmp_path / "later")
-    with Store.open(
-        tmp_path / "store", passphrase="another one altogether", cache_dir=tmp_path / "later"
-    ) as later:
+        Store.open(store.url, passphrase=WORDS, cache_dir=tmp_path / "later")
+    with Store.open(store.url, passphrase="another one altogether", cache_dir=tmp_path / "later") as later:
         assert later.version("p/n").tags == ("changed",)
     assert store.version("p/n").number == 0
 
@@ -428,7 +427,7 @@ def test_two_who_change_keys_at_once_both_succeed(tmp_path: Path, store: Store) 
     """One sweep is on top of the other."""
     store.members.add(asked(tmp_path, "ana"))
     store.members.add(asked(tmp_path, "ben"))
-    with client(tmp_path, "ana") as ana:
+    with client(tmp_path, store, "ana") as ana:
         ben = next(slot.id for slot in store.members.slots() if slot.name == "ben")
         before = ana.members.generation
         store.members.rotate()

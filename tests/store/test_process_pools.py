@@ -10,14 +10,16 @@ from artifactstore import Store
 from artifactstore.errors import NoSuchVersion
 from tests.stores import make_store, noise, read_tree, write_tree
 
+pytestmark = pytest.mark.places("folder", "s3")
+
 METHODS = ["fork", "spawn"]
 
 
 @pytest.fixture
 def store(tmp_path: Path):
-    """In a folder: what is in memory is in one process's memory."""
+    """Not in memory, which is one process's."""
     write_tree(tmp_path / "in", {"a": noise(200_000), "b": b"text"})
-    with make_store(tmp_path, tmp_path / "store") as made:
+    with make_store(tmp_path) as made:
         made.push([tmp_path / "in"], "p/n")
         yield made
 

@@ -1,7 +1,5 @@
 """The front door: versions and names, digests that don't depend on the store, and what a store says of itself."""
 
-import itertools
-import os
 import subprocess
 from pathlib import Path
 
@@ -17,26 +15,11 @@ from artifactstore.errors import (
     NoSuchProject,
     NoSuchVersion,
 )
-from tests.servers import BUCKET, OWNER, Server
 from tests.stores import make_store, noise, read_tree, reopened, write_tree
 
-_numbers = itertools.count()
+pytestmark = pytest.mark.places("memory", "s3")
+
 TREE = {"a.bin": noise(300_000), "sub/b.txt": b"text", "link": "a.bin", "empty": None, "nothing": b""}
-
-
-@pytest.fixture(autouse=True, params=["memory", "s3"])
-def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test of this file runs on a real S3 server too, found by the environment."""
-    if request.param == "memory":
-        return
-    server: Server = request.getfixturevalue("s3_server")
-    urls = (f"s3://{BUCKET}/store-{os.getpid()}-{number}" for number in _numbers)
-    monkeypatch.setattr("tests.stores.memory_url", lambda: next(urls))
-    monkeypatch.setenv("ARTIFACTSTORE_ENDPOINT", server.endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", OWNER[0])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", OWNER[1])
-    # It passes there, in a test of its own; each store's would cost seconds.
-    monkeypatch.setattr("artifactstore.store.opening.probe", lambda *_: None)
 
 
 @pytest.fixture
@@ -55,14 +38,14 @@ def store(tmp_path: Path):
 # --- digests ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("in_folder", [False, True])
-def test_the_same_tree_has_the_same_digest_in_every_store(tmp_path: Path, in_folder: bool) -> None:
+@pytest.mark.places("memory", "folder", "s3")
+def test_the_same_tree_has_the_same_digest_in_every_store(tmp_path: Path) -> None:
     """Keys, chunk names and places differ; the digest does not."""
     write_tree(tmp_path / "in", TREE)
     digests = set()
     for name in "12":
         (tmp_path / name).mkdir()
-        with make_store(tmp_path / name, tmp_path / name / "store" if in_folder else None) as store:
+        with make_store(tmp_path / name) as store:
             digests.add(store.push([tmp_path / "in"], f"p{name}/n", metadata={"n": name}).digest)
     assert len(digests) == 1
 
@@ -254,6 +237,7 @@ def test_no_object_holds_a_name_or_text_in_clear(tmp_path: Path) -> None:
             assert [needle for needle in needles if needle in data] == []
 
 
+@pytest.mark.places("folder")
 def test_sha256sum_is_a_scrubber(tmp_path: Path) -> None:
     """A pack's name is the SHA-256 of its bytes, so that plain tools can look after a store."""
     write_tree(tmp_path / "in", TREE)
@@ -265,6 +249,7 @@ def test_sha256sum_is_a_scrubber(tmp_path: Path) -> None:
             assert printed.split()[0] == path.name
 
 
+@pytest.mark.places("folder")
 def test_a_store_does_not_push_itself(tmp_path: Path) -> None:
     """A folder may hold the store and its index: neither goes into the version, and a repetition changes nothing."""
     write_tree(tmp_path / "home", {"a": b"data"})

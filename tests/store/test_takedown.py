@@ -26,16 +26,17 @@ from artifactstore.testing.simulation import World
 from tests.faults.interrupted import Interrupted
 from tests.stores import make_store, noise, read_tree, reopened, state_of, write_tree
 
+pytestmark = pytest.mark.places("memory", "folder", "s3")
+
 BAD = b"name,mail\nada,a@b.c\n" * 20
 DIGEST = blake3(BAD).hexdigest()
 LARGE = noise(3_000_000, 3)
 
 
-@pytest.fixture(params=["memory", "folder"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
     """The file is in `p/n` v0, v1 (deleted) and v3, of which `latest` is on v3, and alone in `q/only`."""
-    url = tmp_path / "store" if request.param == "folder" else None
-    with make_store(tmp_path, url) as store:
+    with make_store(tmp_path) as store:
         for number in range(4):
             tree = {"keep": b"%d" % number} | ({"bad": BAD} if number != 2 else {})
             store.push([write_tree(tmp_path / f"n{number}", tree)], "p/n", aliases=[f"a{number}"], tags=["t"])

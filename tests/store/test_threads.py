@@ -9,6 +9,8 @@ from artifactstore import Store
 from artifactstore.errors import ArtifactStoreError
 from tests.stores import make_store, noise, read_tree, write_tree
 
+pytestmark = pytest.mark.places("memory", "folder", "s3")
+
 THREADS = 8
 SHARED = {f"shared/{number}": noise(20_000, number) for number in range(20)}
 
@@ -31,10 +33,9 @@ def worked(store: Store, folder: Path, thread: int) -> None:
         store.add_tags(version.qualified_name, [f"by{thread}"])
 
 
-@pytest.mark.parametrize("in_folder", [False, True])
-def test_eight_threads_push_and_pull_through_one_store(tmp_path: Path, in_folder: bool) -> None:
+def test_eight_threads_push_and_pull_through_one_store(tmp_path: Path) -> None:
     """Each gets its own versions, whole; shared content is not stored once a thread for ever."""
-    with make_store(tmp_path, tmp_path / "store" if in_folder else None) as store:
+    with make_store(tmp_path) as store:
         store.push([write_tree(tmp_path / "seed", SHARED)], "p0/seed")
         with ThreadPoolExecutor(THREADS) as pool:
             for done in [pool.submit(worked, store, tmp_path, thread) for thread in range(THREADS)]:

@@ -7,6 +7,8 @@ import pytest
 from artifactstore import Store
 from tests.stores import make_store, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 
 @pytest.fixture
 def store(tmp_path: Path):

@@ -16,6 +16,8 @@ from artifactstore.transfer.fingerprint import ChunkSample, Fingerprint, fingerp
 from artifactstore.transfer.ingest import SMALL_BYTES_MAX
 from tests.stores import make_store, noise, state_of
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 
 def known(store: Store, path: Path) -> Fingerprint:
     return fingerprint(str(path), store._parts.keyring, store._the_chunker(), inline(), Quiet())

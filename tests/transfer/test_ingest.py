@@ -12,6 +12,8 @@ from artifactstore.errors import InvalidSource, PermissionRefused, SourceChanged
 from artifactstore.transfer import ingest, segments
 from tests.stores import make_store, noise, settle, state_of, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 SMALL = 5000
 LARGE = ingest.SMALL_BYTES_MAX + 5000
 

@@ -9,6 +9,8 @@ from artifactstore import Store
 from artifactstore.errors import DestinationExists, NoSuchPath
 from tests.stores import make_store, noise, read_tree, state_of, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

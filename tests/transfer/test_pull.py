@@ -13,6 +13,8 @@ from artifactstore.transfer import pull as pull_module
 from artifactstore.transfer.staging import staging_of
 from tests.stores import Tree, make_store, noise, read_tree, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 BIG = noise(3 << 20, seed=7)
 TREE: Tree = {
     "a.txt": b"small",

@@ -19,6 +19,8 @@ from artifactstore.testing import FaultyBackend
 from artifactstore.transfer import push as push_module
 from tests.stores import make_store, noise, read_tree, reopened, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 MIB = 1 << 20
 HUGE_BYTES = 2048 * MIB
 
