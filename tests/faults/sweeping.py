@@ -132,6 +132,7 @@ def work(store: Store, client: Client, until_s: float) -> None:
                     continue
                 found = {path.name: path.read_bytes() for path in out.iterdir()}
                 assert found == content(known[reference]), reference
+                note(pulled=reference)
 
 
 if __name__ == "__main__":

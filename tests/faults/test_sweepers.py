@@ -5,6 +5,8 @@ import os
 import random
 import signal
 import time
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,16 @@ import pytest
 import s3fs
 
 from artifactstore import Store, audit
-from artifactstore.crypto.hashing import keyed_blake3
+from artifactstore.content.packs import ref_of
+from artifactstore.crypto.hashing import blake3
 from artifactstore.errors import Deleted
-from artifactstore.format.pack import PackType, decode_trailer, trailer_length
+from artifactstore.format.pack import PackType
+from artifactstore.pack.reader import BlobOpener, read_whole
 from artifactstore.testing.invariants import assert_numbered, assert_receipts_hold
-from tests.faults.sweeping import COMMON, Client, content, start
+from tests.faults.sweeping import Client, content, start
 from tests.servers import Server
+
+DIGEST_BYTES = 32
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -59,8 +65,10 @@ def test_sweeps_run_beside_everything(
         assert (report.problems, report.unerased.names.total, report.unnamed.names.total) == ((), 0, 0)
         assert_numbered(store, undeleted=True)
         assert assert_receipts_hold(store, most=5, storage_options=options, cache_dir=tmp_path / "auditor")
-        assert_all_restores(store, journal, tmp_path / "restored")
-        assert_all_gone(store, journal)
+        restored = assert_all_restores(store, journal, tmp_path / "restored")
+        gone = assert_all_gone(store, journal)
+        slots = sum(1 for _ in store.parts.backend.list("log/"))
+        tell(killed, journal, slots=slots, restored=restored, gone=gone)
     if options is not None:
         assert_no_old_versions(url, options)
 
@@ -99,8 +107,8 @@ def noted(one: Client) -> list[str]:
     return text[: text.rfind("\n") + 1].splitlines()
 
 
-def assert_all_restores(store: Store, journal: list[dict[str, str]], out: Path) -> None:
-    """Everything that was pushed and that nobody began to delete."""
+def assert_all_restores(store: Store, journal: list[dict[str, str]], out: Path) -> int:
+    """Everything that was pushed and that nobody began to delete; return how many versions that are."""
     given_up = {line["deleting"] for line in journal if "deleting" in line}
     kept = {line["pushed"]: line["key"] for line in journal if "pushed" in line}
     assert kept.keys() - given_up
@@ -114,23 +122,46 @@ def assert_all_restores(store: Store, journal: list[dict[str, str]], out: Path) 
         if "deleted" in line:
             with pytest.raises(Deleted):
                 store.version(line["deleted"])
+    return len(kept.keys() - given_up)
 
 
-def assert_all_gone(store: Store, journal: list[dict[str, str]]) -> None:
-    """No pack holds what only deleted versions did: found by the names that members alone can make."""
-    keys = {line["pushed"]: line["key"] for line in journal if "pushed" in line}
-    backend = store.parts.backend
-    held: set[bytes] = set()
-    for info in backend.list("packs/"):
-        data = backend.get(info.name, limit_bytes=info.size_bytes)
-        length, _ = trailer_length(data[-12:], info.name)
-        held.update(decode_trailer(data[-length:], info.name).prefixes)
-    data_key = store.parts.keyring.cid_key(PackType.DATA.name.lower())
-    gone = [line["deleted"] for line in journal if "deleted" in line and line["deleted"] in keys]
-    for reference in gone:
-        own = content(keys[reference])["own"]
-        assert own not in COMMON
-        assert keyed_blake3(data_key, own)[:16] not in held, reference
+def assert_all_gone(store: Store, journal: list[dict[str, str]]) -> int:
+    """No pack holds bytes that only deleted versions held, nor a page that names them; return how many are gone.
+
+    Every pack is opened with the store's keys. A file of these versions is one chunk.
+    """
+    kept = {
+        entry.digest
+        for artifact in store.artifacts("p")
+        for version in store.versions(artifact.artifact)
+        for entry in version.files()
+    }
+    pushed = {blake3(data) for line in journal if "pushed" in line for data in content(line["key"]).values()}
+    gone = pushed - {bytes.fromhex(digest) for digest in kept}
+    assert gone
+    for kind, chunk in opened(store):
+        if kind is PackType.DATA:
+            assert blake3(chunk) not in gone
+        elif kind in {PackType.PAGE, PackType.LIST}:
+            named = {chunk[at : at + DIGEST_BYTES] for at in range(len(chunk) - DIGEST_BYTES + 1)}
+            assert named.isdisjoint(gone)
+    return len(gone)
+
+
+def opened(store: Store) -> Iterator[tuple[PackType, bytes]]:
+    """Every chunk in the bucket, as its pack's key opens it; of a store that has no pack without a record."""
+    parts = store.parts
+    with parts.environment.read() as txn:
+        known = {ref.name: ref for ref in map(ref_of, parts.packs.all(txn))}
+    assert {info.name for info in parts.backend.list("packs/")} == set(known)
+    for ref in known.values():
+        data, chunks = read_whole(parts.backend, parts.keyring.store_id, ref)
+        opener = BlobOpener(parts.keyring.store_id, ref)
+        for chunk in chunks:
+            blob = chunk.blob
+            sealed = data[blob.offset : blob.offset + blob.length]
+            raw = opener.open(sealed, chunk.ordinal, blob.codec, blob.raw_length)
+            yield ref.type, raw[chunk.start : chunk.start + chunk.length]
 
 
 def owner_of(options: dict[str, Any]) -> s3fs.S3FileSystem:
@@ -147,11 +178,27 @@ def assert_no_old_versions(url: str, options: dict[str, Any]) -> None:
     """Of each pack and keys object there is one version, which is there, and no marker."""
     bucket, _, key = url.removeprefix("s3://").partition("/")
     for folder in ("packs/", "keys/"):
-        page = owner_of(options).call_s3("list_object_versions", Bucket=bucket, Prefix=f"{key}/{folder}")
-        assert not page.get("IsTruncated")
-        assert not page.get("DeleteMarkers")
-        found = [one["Key"] for one in page["Versions"]]
+        found: list[str] = []
+        after: dict[str, str] = {}
+        while True:
+            page = owner_of(options).call_s3(
+                "list_object_versions", Bucket=bucket, Prefix=f"{key}/{folder}", **after
+            )
+            assert not page.get("DeleteMarkers")
+            found += [one["Key"] for one in page["Versions"]]
+            if not page.get("IsTruncated"):
+                break
+            after = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
         assert sorted(set(found)) == sorted(found)
+
+
+def tell(killed: int, journal: list[dict[str, Any]], **counts: int) -> None:
+    """Print what a run did."""
+    did = Counter(next(iter(line)) for line in journal)
+    size = sum(
+        map(len, (data for line in journal if "pushed" in line for data in content(line["key"]).values()))
+    )
+    print(json.dumps({"killed": killed, **did, "bytes pushed": size, **counts}))
 
 
 def logs(lives: list[Client]) -> str:
