@@ -12,7 +12,8 @@ import stat as stat_bits
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import BinaryIO, Final, NamedTuple
+from threading import Semaphore
+from typing import Any, BinaryIO, Final, NamedTuple, ParamSpec, TypeVar
 
 from blake3 import blake3
 
@@ -30,12 +31,17 @@ from artifactstore.progress import Progress
 from artifactstore.transfer.scan import Found, unreadable
 from artifactstore.transfer.segments import Segment, segments
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 # A file up to this size is read whole, and compressed with its neighbours.
 SMALL_BYTES_MAX: Final = 1 << 20
 # Each hand-over to a worker costs the reader its turn at the interpreter: 50,000 files took 1.8 s in batches of 128 and
 # 2 MiB, 1.7 s in these.
 BATCH_BYTES: Final = 8 << 20
 BATCH_FILES: Final = 1024
+# Tasks that wait for a worker while each has one.
+_WAITING_MAX: Final = 2
 
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _EXECUTABLE_BITS: Final = 0o100
@@ -75,12 +81,12 @@ class Ingest:
         self._executors = executors
         self._clock = clock
         self._spare: deque[bytearray] = deque()
-        self._in_flight_max = executors.width + 2
+        self._room = Semaphore(executors.width + _WAITING_MAX)
 
     def submit_batch(self, batch: Sequence[Found]) -> "Future[list[Read]]":
         """Read small files, and have a worker put their chunks; the entries come back in order."""
         reads, chunks = self._read_batch(batch)
-        return self._executors.cpu.submit(self._put_batch, reads, chunks)
+        return self._submit(self._put_batch, reads, chunks)
 
     def read_large(self, found: Found, between: Callable[[], None], progress: Progress) -> "LargeRead":
         """Read one large file or stream; its last segments may still be with the workers on return.
@@ -103,6 +109,16 @@ class Ingest:
             self._read_stream(read, file, between)
             refuse_changed(found, before, os.fstat(file.fileno()))
         return read
+
+    def _submit(self, task: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """Hand a task to the workers, once few enough are under way: what they hold is most of a push's memory."""
+        self._room.acquire()
+        future = self._executors.cpu.submit(task, *args, **kwargs)
+        future.add_done_callback(self._made_room)
+        return future
+
+    def _made_room(self, _: "Future[Any]") -> None:
+        self._room.release()
 
     def _put_batch(self, reads: list[Read], chunks: list[Chunk]) -> list[Read]:
         reads[0] = reads[0]._replace(new_bytes=self._writer.put(PackType.DATA, chunks))
@@ -155,8 +171,8 @@ class Ingest:
             if stat is not None and read.size > stat.st_size:
                 # Whoever writes it may be faster than this reader.
                 raise changed(found)
-            read.in_flight.append(self._executors.cpu.submit(self._put_segment, segment))
-            read.settle(self._in_flight_max)
+            read.in_flight.append(self._submit(self._put_segment, segment))
+            read.take_in()
             between()
         if stat is not None and read.size != stat.st_size:
             raise changed(found)
@@ -202,13 +218,16 @@ class LargeRead:
         self.size = 0
         self.in_flight: deque[Future[tuple[list[tuple[bytes, int]], int]]] = deque()
 
-    def settle(self, allowed: int) -> None:
-        """Take in finished segments until at most `allowed` are with the workers."""
-        while len(self.in_flight) > allowed:
-            references, new = self.in_flight.popleft().result()
-            self._builder.extend(references)
-            self._new_bytes += new
-            self._progress.advance(bytes=sum(length for _, length in references), new_bytes=new)
+    def take_in(self) -> None:
+        """Take in the segments that are finished by now, in order."""
+        while self.in_flight and self.in_flight[0].done():
+            self._take_first()
+
+    def _take_first(self) -> None:
+        references, new = self.in_flight.popleft().result()
+        self._builder.extend(references)
+        self._new_bytes += new
+        self._progress.advance(bytes=sum(length for _, length in references), new_bytes=new)
 
     def done(self) -> bool:
         """Whether `result` returns at once."""
@@ -216,7 +235,8 @@ class LargeRead:
 
     def result(self) -> list[Read]:
         """Its entry, once all segments are in."""
-        self.settle(0)
+        while self.in_flight:
+            self._take_first()
         content, stat, digest = self._builder.finish(), self.stat, self.digest.digest()
         row = None
         if stat is not None:

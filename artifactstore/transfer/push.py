@@ -57,6 +57,8 @@ _PACKS_NAMED_MAX: Final = 1024
 _PAGE_PACKS_NAMED_MAX: Final = 64
 _STAT_ROWS_MAX: Final = 8192
 _LOOKUPS_PER_TRANSACTION: Final = 512
+# Entries that are ready may wait for one before them that is not.
+_WINDOW_MAX: Final = 4096
 _PUSH_ID_BYTES: Final = 16
 # What is being uploaded when a push is cut short may still be worth a moment.
 _RESCUE_S: Final = 2.0
@@ -170,8 +172,6 @@ class Pusher:
         self._ingest = Ingest(pipeline.writer, pipeline.chunker, pipeline.executors, pipeline.clock)
         self._builder = ManifestBuilder(pipeline.writer)
         self._window: deque[Read | _Outstanding] = deque()
-        self._outstanding = 0
-        self._outstanding_max = pipeline.executors.width + 2
         self._batch: list[Found] = []
         self._batch_bytes = 0
         self._stat_rows: list[tuple[bytes, bytes]] = []
@@ -329,6 +329,7 @@ class Pusher:
             self._flush_batch()
         if self._window:
             self._window.append(read)
+            self._settle(_WINDOW_MAX)
         else:
             self._add(read)
 
@@ -342,30 +343,28 @@ class Pusher:
     def _flush_batch(self) -> None:
         if self._batch:
             batch, self._batch, self._batch_bytes = self._batch, [], 0
-            self._await(self._ingest.submit_batch(batch), self._outstanding_max)
+            self._await(self._ingest.submit_batch(batch))
 
     def _read_large(self, item: Found) -> None:
         self._flush_batch()
-        # Its last segments are compressed while the next file is read; two such files are enough memory.
-        self._await(self._ingest.read_large(item, self._pending_if_due, self._parts.progress), 1)
+        # Its last segments are compressed while the next file is read.
+        self._await(self._ingest.read_large(item, self._pending_if_due, self._parts.progress))
 
-    def _await(self, files: _Outstanding, allowed: int) -> None:
+    def _await(self, files: _Outstanding) -> None:
         self._window.append(files)
-        self._outstanding += 1
-        self._settle(allowed)
+        self._settle(_WINDOW_MAX)
         self._pending_if_due()
 
-    def _settle(self, allowed: int) -> None:
-        """Enter finished results in order, until at most `allowed` are with the workers."""
+    def _settle(self, waiting_max: int) -> None:
+        """Enter what is finished, in order; wait for what is not only while more than `waiting_max` stand behind it."""
         while self._window:
             head = self._window[0]
             if isinstance(head, Read):
                 self._add(head)
             else:
-                if self._outstanding <= allowed and not head.done():
+                if len(self._window) <= waiting_max and not head.done():
                     return
                 reads = head.result()
-                self._outstanding -= 1
                 self._count(reads, told=isinstance(head, LargeRead))
                 for read in reads:
                     self._add(read)

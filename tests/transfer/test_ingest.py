@@ -2,6 +2,8 @@
 
 import io
 import os
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from blake3 import blake3
 
 from artifactstore import Store
 from artifactstore.errors import InvalidSource, PermissionRefused, SourceChanged
+from artifactstore.executors import threads
 from artifactstore.transfer import ingest, segments
 from tests.stores import make_store, noise, settle, state_of, write_tree
 
@@ -294,3 +297,48 @@ def test_a_fresh_file_is_not_remembered(tmp_path: Path, store: Store) -> None:
     folder = write_tree(tmp_path / "in", {"file": noise(SMALL)})
     store.push([folder], "p/n")
     assert store.push([folder], "p/n").push.files_read == 1
+
+
+def test_few_tasks_are_under_way_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    """Whatever the files are, no more segments and batches are in memory than the workers and two more."""
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 1 << 20)
+    monkeypatch.setattr("artifactstore.transfer.push.BATCH_FILES", 2)
+    counted = {"now": 0, "most": 0}
+    lock, submit = threading.Lock(), ThreadPoolExecutor.submit
+
+    def submitting(pool: ThreadPoolExecutor, task, *args) -> Future:
+        future = submit(pool, task, *args)
+        if task.__name__ in {"_put_batch", "_put_segment"}:
+            with lock:
+                counted["now"] += 1
+                counted["most"] = max(counted["most"], counted["now"])
+            future.add_done_callback(lambda _: ended())
+        return future
+
+    def ended() -> None:
+        with lock:
+            counted["now"] -= 1
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", submitting)
+    write_tree(tmp_path / "tree", {f"{n:02}": noise(LARGE * (n % 3) + n, n) for n in range(40)})
+    store._make_executors = lambda: threads(width=2)
+    store.push([tmp_path / "tree"], "p/n")
+    assert 2 < counted["most"] <= 4
+
+
+@pytest.mark.parametrize("waiting", [0, 1])
+def test_entries_keep_their_order_however_few_may_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store, waiting: int
+) -> None:
+    """What needs no reading stands behind a file that is still with the workers."""
+    monkeypatch.setattr("artifactstore.transfer.push._WINDOW_MAX", waiting)
+    tree = tmp_path / "tree"
+    write_tree(tree, {f"{n:02}/file": noise(LARGE if n % 4 else SMALL, n) for n in range(12)})
+    for n in range(12):
+        (tree / f"{n:02}" / "link").symlink_to("file")
+    version = store.push([tree], "p/n")
+    assert [entry.path for entry in version.files()] == [
+        f"{n:02}/{name}" for n in range(12) for name in ("file", "link")
+    ]
