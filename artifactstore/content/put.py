@@ -29,6 +29,7 @@ from artifactstore.pack.writer import FinishedPack, PackSink
 # Packs waiting for the backend; each holds its 32 MiB. Who stores anew holds what it reads too, and the marks.
 _UPLOADS_MAX: Final = 2
 _UPLOADS_ANEW_MAX: Final = 1
+_LARGE_PACK_BYTES_MIN: Final = PACK_BYTES_TARGET // 4
 
 
 class Chunk(NamedTuple):
@@ -258,7 +259,9 @@ class ChunkWriter:
         with self._lock:
             self._pack_bytes += pack.added.size
             self._packs += 1
-        self._settle((_UPLOADS_ANEW_MAX if self._anew else _UPLOADS_MAX) - 1)
+        # Only a flush closes small packs, one a type: they wait for nobody.
+        if pack.added.size >= _LARGE_PACK_BYTES_MIN:
+            self._settle((_UPLOADS_ANEW_MAX if self._anew else _UPLOADS_MAX) - 1)
         future = self._executors.io.submit(self._store, pack)
         with self._lock:
             self._uploads.append(future)

@@ -5,6 +5,7 @@ backend; no data is read. Age decides politeness and never safety: what is conde
 before it can commit, and stored again.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -21,7 +22,7 @@ from artifactstore.format.pack import PackType
 from artifactstore.format.record import slot_name
 from artifactstore.format.segment import ROW_TAIL
 from artifactstore.index.environment import Environment, ReadTransaction
-from artifactstore.index.tables import CHUNKS, PackTable, Position, damaged_packs, read_position
+from artifactstore.index.tables import CHUNKS, PackTable, Position, damaged_packs, packs_of, read_position
 from artifactstore.log.log import Log
 from artifactstore.maintenance.mark import Mark
 from artifactstore.maintenance.sweep_plan import PackUse, Purge, Survey, Waiting
@@ -192,29 +193,29 @@ def _marked(parts: SurveyParts, units: tuple[tuple[Purge, ...], ...]) -> tuple[M
 def _keep_pinned(txn: ReadTransaction, mark: Mark, pinned: set[int]) -> None:
     """What running pushes have registered is needed, whoever else had it before (invariant 5)."""
     for prefix, value in txn.scan(CHUNKS):
-        if any(pack in pinned for pack, *_ in ROW_TAIL.iter_unpack(value)):
-            mark.live.add(bytes(prefix))
-            mark.dead.pop(bytes(prefix), None)
+        if not pinned.isdisjoint(packs_of(value)):
+            mark.live.add(prefix)
+            mark.dead.pop(prefix, None)
 
 
 def _by_pack(
     txn: ReadTransaction, mark: Mark
 ) -> tuple[dict[int, float], dict[int, float], dict[int, dict[int, float]]]:
     """By pack number: stored bytes of all chunks, of needed ones, and of those that go with each unit of purge."""
-    every: dict[int, float] = {}
-    live: dict[int, float] = {}
-    dead: dict[int, dict[int, float]] = {}
+    every: dict[int, float] = defaultdict(float)
+    live: dict[int, float] = defaultdict(float)
+    dead: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
+    needed, going = mark.live, mark.dead
     for prefix, value in txn.scan(CHUNKS):
-        needed = prefix in mark.live
-        unit = None if needed else mark.dead.get(bytes(prefix))
+        # -1: garbage whatever is purged.
+        unit = None if prefix in needed else going.get(prefix, -1)
         for pack, _, _, length, raw_length, _, _, span in ROW_TAIL.iter_unpack(value):
             size = length * span / raw_length
-            every[pack] = every.get(pack, 0.0) + size
-            if needed:
-                live[pack] = live.get(pack, 0.0) + size
-            elif unit is not None:
-                units = dead.setdefault(pack, {})
-                units[unit] = units.get(unit, 0.0) + size
+            every[pack] += size
+            if unit is None:
+                live[pack] += size
+            elif unit >= 0:
+                dead[pack][unit] += size
     return every, live, dead
 
 

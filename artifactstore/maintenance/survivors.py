@@ -21,9 +21,8 @@ from artifactstore.errors import ArtifactStoreError, Damaged, ObjectMissing, Tru
 from artifactstore.executors import Executors
 from artifactstore.format.limits import BLOB_RAW_BYTES_TARGET, CID_PREFIX_BYTES
 from artifactstore.format.pack import PackedChunk, PackType
-from artifactstore.format.segment import ROW_TAIL
 from artifactstore.index.environment import Environment, ReadTransaction
-from artifactstore.index.tables import CHUNKS, PackTable, StoredPack
+from artifactstore.index.tables import CHUNKS, PackTable, StoredPack, packs_of
 from artifactstore.keyring.keyring import Keyring
 from artifactstore.maintenance.examination import blobs_of
 from artifactstore.pack.ranges import coalesce
@@ -36,6 +35,8 @@ _READS_MAX: Final = 2
 # Smaller blobs are joined with their neighbours, which takes fewer bytes; larger ones go over as they are.
 _WHOLE_RAW_BYTES_MIN: Final = BLOB_RAW_BYTES_TARGET // 4
 _TASKS_PER_THREAD: Final = 2
+# Every call gives the interpreter's lock up: two threads that open blobs of 2 KiB take twice the time of one.
+_HANDED_OVER_BYTES_MIN: Final = 16 << 10
 
 
 class SurvivorParts(NamedTuple):
@@ -186,6 +187,9 @@ class Survivors:
         while len(self._reads) > allowed:
             spans, read = self._reads.popleft()
             for span, fetched in zip(spans, read.result(), strict=True):
+                if span.asked.length < _HANDED_OVER_BYTES_MIN * len(span.blobs):
+                    self._take(self._open(span, fetched))
+                    continue
                 self._settle(self._tasks_max - 1)
                 self._opening.append(self._parts.executors.cpu.submit(self._open, span, fetched))
 
@@ -252,11 +256,8 @@ def _tail_of(pack: StoredPack) -> ByteRange:
 
 def _source_of(value: bytes, going: frozenset[int]) -> int | None:
     """The pack that a chunk has to be taken out of, by its locations: the first, if all its packs go."""
-    if len(value) == ROW_TAIL.size:
-        pack = int(ROW_TAIL.unpack(value)[0])
-        return pack if pack in going else None
-    packs = [pack for pack, *_ in ROW_TAIL.iter_unpack(value)]
-    return packs[0] if all(pack in going for pack in packs) else None
+    packs = packs_of(value)
+    return packs[0] if going.issuperset(packs) else None
 
 
 def _planned(source: _Source, chunks: Iterable[PackedChunk], wanted: set[bytes]) -> Iterator[_Span]:

@@ -31,10 +31,9 @@ from artifactstore.errors import (
 from artifactstore.executors import Executors
 from artifactstore.format.limits import PACK_BYTES_MAX
 from artifactstore.format.record import RecordType
-from artifactstore.format.segment import ROW_TAIL
 from artifactstore.ids import parse_artifact_name
 from artifactstore.index.environment import Environment, ReadTransaction
-from artifactstore.index.tables import CHUNKS, PackTable, Position
+from artifactstore.index.tables import CHUNKS, PackTable, Position, packs_of
 from artifactstore.keyring.keyring import (
     Keyring,
     Member,
@@ -265,10 +264,11 @@ class Sweeper:
     def _claim(self, position: Position, claims: int) -> Swept | None:
         """Make keys and state for the next slot and try for it; None when it was lost."""
         parts = self._parts
-        keyring, keys = self._next_keys(position)
+        making = parts.executors.io.submit(self._next_keys, position)
+        drafts, packs = self._drafts()
+        keyring, keys = making.result()
         if claims == 1:
             self._check_clock(keys[0])
-        drafts, packs = self._drafts()
         sweeping = Sweeping(
             [(parse_artifact_name(artifact), number) for artifact, number in self._purge],
             frozenset(self._condemned),
@@ -312,13 +312,13 @@ class Sweeper:
     def _stuck(self) -> set[bytes]:
         """Chunks that nobody needs, in packs that stay all the same: no receipt may call them gone (invariant 13)."""
         parts = self._parts
+        live = self._mark.live
         with parts.environment.read() as txn:
             going = self._going(txn)
             return {
-                bytes(prefix)
+                prefix
                 for prefix, value in txn.scan(CHUNKS)
-                if prefix not in self._mark.live
-                and any(pack not in going for pack, *_ in ROW_TAIL.iter_unpack(value))
+                if prefix not in live and not going.issuperset(packs_of(value))
             }
 
     def _drafts(self) -> tuple[list[FinishedDraft], list[FinishedPack]]:

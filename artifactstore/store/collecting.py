@@ -235,11 +235,15 @@ class Collecting(OpenStore):
 
     def _erased(self, returned: tuple[str, ...], swept: Swept | None, progress: Progress | None) -> GcSummary:
         watcher = progress or self._progress
-        came_back = erase(self._parts.backend, returned, watcher) if returned else []
+        came_back: list[Left] = []
+        if returned:
+            with self._make_executors() as executors:
+                came_back = erase(self._parts.backend, returned, executors, watcher)
 
         def act() -> GcSummary:
             parts = self._parts
-            done = erase_condemned(parts.backend, parts.environment, parts.committer, watcher)
+            with self._make_executors() as executors:
+                done = erase_condemned(parts.backend, parts.environment, parts.committer, executors, watcher)
             summary = GcSummary(
                 slot=None,
                 generation=parts.keyring.generation,
