@@ -110,7 +110,17 @@ _DIGEST_OF_NOTHING: Final = blake3(b"").digest()
 
 _CHUNKS: Final = b"artifactstore chunks v1\0"
 
+
+class _Contents(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """A page of which the identities are passed over."""
+
+    level: _Level
+    identities: msgspec.Raw
+    contents: list[Content]
+
+
 _decode_page = decoder_of(Page, "a manifest page")
+_decode_contents = decoder_of(_Contents, "a manifest page")
 _decode_list = decoder_of(ListNode, "a chunk list")
 
 
@@ -180,10 +190,27 @@ def glance_page(data: bytes, level: int, where: str) -> Page:
         Damaged: It is malformed, or of another level than `level`.
     """
     page = _decode_page(data, where)
-    lonely = page.level and any(len(content.cids) != CID_BYTES for content in page.contents)
-    if page.level != level or lonely or len(page.contents) != len(page.identities):
+    _refuse_other_level(page.level, page.contents, level, where)
+    if len(page.contents) != len(page.identities):
         raise Damaged(f"{where}: a page contradicts what stands above it", object=where)
     return page
+
+
+def glance_contents(data: bytes, level: int, where: str) -> list[Content]:
+    """What the entries of a page are made of, at two thirds of the cost of `glance_page`.
+
+    Raises:
+        Damaged: It is malformed, or of another level than `level`.
+    """
+    page = _decode_contents(data, where)
+    _refuse_other_level(page.level, page.contents, level, where)
+    return page.contents
+
+
+def _refuse_other_level(found: int, contents: Sequence[Content], level: int, where: str) -> None:
+    lonely = found and any(len(content.cids) != CID_BYTES for content in contents)
+    if found != level or lonely:
+        raise Damaged(f"{where}: a page contradicts what stands above it", object=where)
 
 
 def _check_entry(identity: Identity, content: Content, level: int, where: str) -> None:

@@ -6,7 +6,7 @@ has committed; so the list is complete, as far as it goes. What lies below a sha
 """
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Annotated, Final, NamedTuple, Protocol
 
@@ -162,15 +162,15 @@ class EvidenceReader(Protocol):
         ...
 
 
-def evidence_of(node: Below, is_gone: Callable[[bytes], bool], reader: EvidenceReader) -> Iterator[bytes]:
+def evidence_of(node: Below, kept: Container[bytes], reader: EvidenceReader) -> Iterator[bytes]:
     """The evidence of a version in pieces, its root page first.
 
     Args:
         node: The root page.
-        is_gone: Whether only purged versions need a chunk, by the first 16 bytes of its cid.
+        kept: Chunks that not only purged versions need, by the first 16 bytes of their cids.
         reader: Told what is listed.
     """
-    if not is_gone(node.prefix):
+    if node.prefix in kept:
         reader.shared(1)
         yield node.prefix + bytes([SHARED]) + node.chunks
         return
@@ -179,14 +179,14 @@ def evidence_of(node: Below, is_gone: Callable[[bytes], bool], reader: EvidenceR
         reader.unread()
         yield node.prefix + bytes([UNREAD]) + node.chunks
         return
-    gone = [is_gone(prefix) for prefix in opened.prefixes]
-    marks = sum(1 << at for at, marked in enumerate(gone) if marked)
+    gone = [prefix not in kept for prefix in opened.prefixes]
+    marks = int("".join(["01"[marked] for marked in reversed(gone)]) or "0", 2)
     reader.gone([node.prefix, *(one for one, marked in zip(opened.prefixes, gone, strict=True) if marked)])
     reader.shared(gone.count(False))
     yield node.prefix + bytes([GONE]) + _COUNT.pack(len(gone)) + b"".join(opened.prefixes)
     yield marks.to_bytes(-(-len(gone) // 8), "little") + _COUNT.pack(len(opened.below))
     for one in opened.below:
-        yield from evidence_of(one, is_gone, reader)
+        yield from evidence_of(one, kept, reader)
 
 
 def read_evidence(data: bytes | memoryview, reader: EvidenceReader) -> bytes:

@@ -3,7 +3,7 @@
 Only pages and chunk lists are read, and of those only what is gone: memory is that of one pack and a few pages.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -13,9 +13,16 @@ from artifactstore.clock import Randomness
 from artifactstore.content.packs import pack_up
 from artifactstore.errors import Damaged
 from artifactstore.format.commitment import SALT_BYTES, commitment_of
-from artifactstore.format.limits import CID_PREFIX_BYTES
+from artifactstore.format.limits import CID_BYTES, CID_PREFIX_BYTES, DIGEST_BYTES
 from artifactstore.format.pack import PackType
-from artifactstore.format.page import Content, chunks_root, cid_prefixes, decode_list
+from artifactstore.format.page import (
+    Content,
+    chunks_root,
+    cid_prefixes,
+    decode_list,
+    glance_contents,
+    page_chunks,
+)
 from artifactstore.format.receipt import (
     EVIDENCE_CHUNK_BYTES,
     RECEIPT_ID_BYTES,
@@ -29,7 +36,7 @@ from artifactstore.format.receipt import (
 from artifactstore.ids import ArtifactName
 from artifactstore.keyring.keyring import Keyring
 from artifactstore.manifest.build import split_cids
-from artifactstore.manifest.read import Getter, Node, child_node, read_page, root_node
+from artifactstore.manifest.read import Getter, root_node
 from artifactstore.pack.writer import FinishedPack
 
 
@@ -71,7 +78,7 @@ class DraftWriter:
     Args:
         getter: Reads pages and lists.
         keyring: Gives store id and keys.
-        is_gone: Whether only purged versions need a chunk, by the first 16 bytes of its cid.
+        kept: Chunks that are not gone with the versions, by the first 16 bytes of their cids.
         randomness: Makes ids, salts and pack keys.
 
     Attributes:
@@ -79,11 +86,11 @@ class DraftWriter:
     """
 
     def __init__(
-        self, getter: Getter, keyring: Keyring, is_gone: Callable[[bytes], bool], randomness: Randomness
+        self, getter: Getter, keyring: Keyring, kept: Container[bytes], randomness: Randomness
     ) -> None:
         self._getter = getter
         self._keyring = keyring
-        self._is_gone = is_gone
+        self._kept = kept
         self._randomness = randomness
         self._begun: list[tuple[FinishedDraft, int, int]] = []
         self.drafts: list[FinishedDraft] = []
@@ -107,8 +114,9 @@ class DraftWriter:
             yield encode_draft(draft)
             made += 1
             hashing, counts = sha256(), Counts()
-            root = self._page(root_node(version.row.manifest))
-            for chunk in _joined(evidence_of(root, self._is_gone, counts)):
+            root = root_node(version.row.manifest)
+            evidence = evidence_of(self._page(root.cid, root.level, root.chunks), self._kept, counts)
+            for chunk in _joined(evidence):
                 hashing.update(chunk)
                 yield chunk
                 made += 1
@@ -139,23 +147,36 @@ class DraftWriter:
             requested_by=row.deleted.requested_by,
         )
 
-    def _page(self, node: Node) -> Below:
+    def _page(self, cid: bytes, level: int, chunks: bytes) -> Below:
         def opened() -> Opened | None:
             try:
-                page = read_page(self._getter, node)
-                if page.level:
-                    entries = zip(page.identities, page.contents, strict=True)
-                    return Opened([], [self._page(child_node(page, *entry)) for entry in entries])
-                plain = b"".join(content.cids for content in page.contents if not content.depth)
-                lists = [self._list_of(content) for content in page.contents if content.depth]
+                plain, nodes = self._contents(cid, level, chunks)
             except Damaged:
                 return None
+            if level:
+                return Opened(
+                    cid_prefixes(plain), [self._page(one.cids, level - 1, one.chunks) for one in nodes]
+                )
+            lists = [self._list(one.cids, one.depth, one.sizes[0], one.chunks) for one in nodes]
             return Opened(cid_prefixes(plain), lists)
 
-        return Below(node.cid[:CID_PREFIX_BYTES], node.chunks, opened)
+        return Below(cid[:CID_PREFIX_BYTES], chunks, opened)
 
-    def _list_of(self, content: Content) -> Below:
-        return self._list(content.cids, content.depth, content.sizes[0], content.chunks)
+    def _contents(self, cid: bytes, level: int, chunks: bytes) -> tuple[bytes, list[Content]]:
+        """The data chunks that a page names, and the nodes, held against what its parent says of them.
+
+        No more of it goes into evidence.
+        """
+        where = f"page {cid.hex()[:16]}…"
+        contents = glance_contents(self._getter.read(PackType.PAGE, cid), level, where)
+        plain = b"".join([one.cids for one in contents if not one.chunks])
+        nodes = [one for one in contents if one.chunks]
+        fits = len(plain) % CID_BYTES == 0 and all(
+            (len(one.cids), len(one.chunks), len(one.sizes)) == (CID_BYTES, DIGEST_BYTES, 1) for one in nodes
+        )
+        if not fits or page_chunks(contents) != chunks:
+            raise Damaged(f"{where} contradicts what stands above it", object=where)
+        return plain, nodes
 
     def _list(self, cid: bytes, level: int, size: int, chunks: bytes) -> Below:
         def opened() -> Opened | None:

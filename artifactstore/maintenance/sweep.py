@@ -333,12 +333,8 @@ class Sweeper:
                 if (row := get_version(txn, name, number)) is not None
             ]
         live, stuck = self._mark.live, self._stuck()
-        writer = DraftWriter(
-            self._mark.getter,
-            parts.keyring,
-            lambda prefix: prefix not in live and prefix not in stuck,
-            parts.randomness,
-        )
+        kept = _Either(live, stuck) if stuck else live
+        writer = DraftWriter(self._mark.getter, parts.keyring, kept, parts.randomness)
         packs: list[FinishedPack] = []
         for pack in writer.packs(rows):
             self._store([pack])
@@ -401,3 +397,14 @@ class Sweeper:
             # Of those another record says already when they were seen gone.
             earlier = {name for name, _ in condemned(txn)}
         return sorted((names | self._orphans | set(self._abandoned)) - set(keys) - earlier)
+
+
+class _Either:
+    """Whatever is in one of two sets, which are too large to be joined."""
+
+    def __init__(self, one: set[bytes], other: set[bytes]) -> None:
+        self._one = one
+        self._other = other
+
+    def __contains__(self, prefix: object) -> bool:
+        return prefix in self._one or prefix in self._other

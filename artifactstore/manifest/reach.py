@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from artifactstore.format.limits import CID_BYTES, CID_PREFIX_BYTES
 from artifactstore.format.operations import Manifest
 from artifactstore.format.pack import PackType
-from artifactstore.format.page import decode_list, glance_page
+from artifactstore.format.page import decode_list, glance_contents
 from artifactstore.manifest.read import Getter
 
 _TOGETHER_MAX: Final = 64
@@ -76,13 +76,13 @@ def _below(node: _Node, data: bytes) -> Iterator[_Node | Reached]:
         found = decode_list(data, node.level, node.size, where)
         yield from _named(node.level - 1, found.cids, found.sizes)
         return
-    page = glance_page(data, node.level, where)
-    if page.level:
-        for content in page.contents:
-            yield _Node(PackType.PAGE, content.cids, page.level - 1, 0)
+    contents = glance_contents(data, node.level, where)
+    if node.level:
+        for content in contents:
+            yield _Node(PackType.PAGE, content.cids, node.level - 1, 0)
         return
-    yield from _named(0, b"".join([content.cids for content in page.contents if not content.depth]), [])
-    for content in page.contents:
+    yield from _named(0, b"".join([content.cids for content in contents if not content.depth]), [])
+    for content in contents:
         if content.depth:
             yield from _named(content.depth, content.cids, content.sizes)
 

@@ -58,16 +58,12 @@ def node(number: int, prefixes: list[int], *below: Below, read: bool = True) -> 
 
 LISTS = node(10, [11, 12, 13, 14, 15, 16, 17, 18, 19])
 TREE = node(1, [], node(2, [3, 4], LISTS), node(5, [6]), node(7, [8], read=False))
-KEPT = {4, 5, 14, 18}
-
-
-def is_gone(prefix: bytes) -> bool:
-    return prefix[0] not in KEPT
+KEPT = {cid(number)[:16] for number in (4, 5, 14, 18)}
 
 
 def made() -> tuple[bytes, Listed]:
     listed = Listed()
-    return b"".join(evidence_of(TREE, is_gone, listed)), listed
+    return b"".join(evidence_of(TREE, KEPT, listed)), listed
 
 
 def test_evidence_reads_back() -> None:

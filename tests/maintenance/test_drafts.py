@@ -1,6 +1,6 @@
 """Drafts of receipts: they list all that a version held, give its chunks root, and lie where their rows say."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Container, Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -88,11 +88,20 @@ def draft_of(store: Store, packs: list[FinishedPack], draft: FinishedDraft) -> t
     return decode_draft(chunks[0], "draft"), b"".join(chunks[1:])
 
 
+class _Everything:
+    def __contains__(self, prefix: object) -> bool:
+        return True
+
+
+EVERYTHING = _Everything()
+NOTHING: frozenset[bytes] = frozenset()
+
+
 def drafted(
-    store: Store, versions: list[PurgedVersion], is_gone: Callable[[bytes], bool]
+    store: Store, versions: list[PurgedVersion], kept: Container[bytes]
 ) -> list[tuple[FinishedDraft, Draft, bytes]]:
     parts = store._parts
-    writer = DraftWriter(parts.reader, parts.keyring, is_gone, SystemRandomness())
+    writer = DraftWriter(parts.reader, parts.keyring, kept, SystemRandomness())
     packs = list(writer.packs(versions))
     assert {pack.added.type for pack in packs} <= {PackType.RECEIPT}
     return [(draft, *draft_of(store, packs, draft)) for draft in writer.drafts]
@@ -102,9 +111,7 @@ def test_all_that_a_version_held_is_listed(store: Store, monkeypatch: pytest.Mon
     """Where nothing is shared every chunk of it is gone, and what it gives is what the push has committed to."""
     monkeypatch.setattr(drafts_module, "EVIDENCE_CHUNK_BYTES", 1000)
     versions = purged(store, 0, 1)
-    for version, (finished, draft, evidence) in zip(
-        versions, drafted(store, versions, lambda _: True), strict=True
-    ):
+    for version, (finished, draft, evidence) in zip(versions, drafted(store, versions, NOTHING), strict=True):
         found = Gathered()
         manifest = version.row.manifest
         assert read_evidence(evidence, found) == manifest.cid[:16] + manifest.chunks
@@ -122,9 +129,9 @@ def test_what_others_need_is_shared_and_not_looked_into(store: Store) -> None:
     """Of the second version only what differs from the first is gone; what is below a shared page is not listed."""
     first, second = purged(store, 0, 1)
     kept = Gathered()
-    ((_, _, evidence),) = drafted(store, [first], lambda _: True)
+    ((_, _, evidence),) = drafted(store, [first], NOTHING)
     read_evidence(evidence, kept)
-    ((finished, _, evidence),) = drafted(store, [second], lambda prefix: prefix not in kept.of_gone)
+    ((finished, _, evidence),) = drafted(store, [second], kept.of_gone)
     found = Gathered()
     manifest = second.row.manifest
     assert read_evidence(evidence, found) == manifest.cid[:16] + manifest.chunks
@@ -132,7 +139,7 @@ def test_what_others_need_is_shared_and_not_looked_into(store: Store) -> None:
     assert 4 <= len(found.of_gone) <= 8
     assert found.of_gone == (held(store, second) | found.of_gone) - kept.of_gone
     assert found.of_shared == finished.counts[1] > 50
-    ((finished, _, evidence),) = drafted(store, [first], lambda _: False)
+    ((finished, _, evidence),) = drafted(store, [first], EVERYTHING)
     assert finished.counts == (0, 1, 0)
     assert read_evidence(evidence, Gathered()) == first.row.manifest.cid[:16] + first.row.manifest.chunks
 
@@ -149,7 +156,7 @@ def test_what_can_not_be_read_is_told(store: Store, monkeypatch: pytest.MonkeyPa
         return original(self, kind, cid)
 
     monkeypatch.setattr(reader, "read", failing)
-    ((finished, _, evidence),) = drafted(store, [version], lambda _: True)
+    ((finished, _, evidence),) = drafted(store, [version], NOTHING)
     found = Gathered()
     assert read_evidence(evidence, found) == version.row.manifest.cid[:16] + version.row.manifest.chunks
     assert found.of_unread == finished.counts[2] == 1
@@ -157,7 +164,7 @@ def test_what_can_not_be_read_is_told(store: Store, monkeypatch: pytest.MonkeyPa
 
 def test_rows_of_receipts(tmp_path: Path, store: Store) -> None:
     """They are found by the beginning of their id."""
-    finished = [draft for draft, _, _ in drafted(store, purged(store, 0, 1), lambda _: False)]
+    finished = [draft for draft, _, _ in drafted(store, purged(store, 0, 1), EVERYTHING)]
     with Environment.open(tmp_path / "index", tables=TABLES) as environment:
         with environment.write() as txn:
             put_receipts(txn, 9, finished)
