@@ -9,6 +9,8 @@ store, and nothing of how files were cut, goes into it.
 from collections.abc import Sequence
 from enum import IntEnum
 from hashlib import sha256
+from itertools import chain
+from struct import Struct
 from typing import Annotated, Final
 
 import msgspec
@@ -109,6 +111,7 @@ _KINDS: Final = frozenset(Kind)
 _DIGEST_OF_NOTHING: Final = blake3(b"").digest()
 
 _CHUNKS: Final = b"artifactstore chunks v1\0"
+_PREFIXES: Final = Struct(f"{CID_PREFIX_BYTES}s{CID_BYTES - CID_PREFIX_BYTES}x" * 64)
 
 
 class _Contents(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -148,7 +151,11 @@ def chunks_root(cids: bytes, below: Sequence[tuple[bytes, bytes]] = ()) -> bytes
 
 def cid_prefixes(joined: bytes) -> list[bytes]:
     """The first 16 bytes of each of some concatenated cids."""
-    return [joined[at : at + CID_PREFIX_BYTES] for at in range(0, len(joined), CID_BYTES)]
+    # 64 at a time: a third of the time of slices.
+    whole = len(joined) - len(joined) % _PREFIXES.size
+    found = list(chain.from_iterable(_PREFIXES.iter_unpack(joined[:whole])))
+    found += [joined[at : at + CID_PREFIX_BYTES] for at in range(whole, len(joined), CID_BYTES)]
+    return found
 
 
 def page_chunks(contents: Sequence[Content]) -> bytes:
