@@ -9,7 +9,6 @@ in none.
 """
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -225,6 +224,8 @@ def _read(path: Path, allowed: Mapping[str, type]) -> ConfigFile | None:
 
 
 def _parsed(path: Path, raw: bytes) -> dict[str, object]:
+    import tomllib  # noqa: PLC0415 - most users have no such file
+
     try:
         return tomllib.loads(raw.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -6,7 +6,6 @@ environment, the user's configuration file.
 """
 
 import shlex
-import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -157,6 +156,8 @@ def _takes_passphrases(known: _Remembered) -> bool:
 
 def _printed_by(command: str) -> str:
     """The first line that a command prints; it runs without a shell, and may ask its user on the terminal."""
+    import subprocess  # noqa: PLC0415 - who has a key file never needs it
+
     failed = f"the password command {command!r}"
     step = "run it by itself: it must print the passphrase on its first line and end with 0"
     try:
