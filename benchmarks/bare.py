@@ -2,8 +2,8 @@
 
 Push is measured in two halves that a good pipeline overlaps, so that the slower of them is the mark:
 
-- the pipeline without a disk: read, FastCDC, BLAKE3 twice (file digest and chunk id), and, for chunks not
-  seen before, zstd in frames of 256 KiB, AES-256-GCM and SHA-256, on two threads;
+- the pipeline without a disk: find the files, and on two threads read, FastCDC, BLAKE3 twice (file digest and chunk
+  id), and, for chunks not seen before, zstd in frames of 256 KiB, AES-256-GCM and SHA-256;
 - writing packs of 32 MiB of as many bytes, fsync on each, on two threads.
 
 Pull is creating the same files with as many bytes out of memory, on two threads.
@@ -48,13 +48,15 @@ class PipelineCost(NamedTuple):
 
 def run_pipeline(folder: Path, seen: set[bytes]) -> PipelineCost:
     """Push every file below `folder` through the components; `seen` grows by the chunks that were new."""
-    jobs: queue.SimpleQueue[list[Span]] = queue.SimpleQueue()
-    for job in _jobs(folder):
-        jobs.put(job)
+    jobs: queue.SimpleQueue[list[Span] | None] = queue.SimpleQueue()
     workers = [_Worker(jobs, seen) for _ in range(THREADS)]
     started, cpu_started = time.perf_counter(), time.process_time()
     for worker in workers:
         worker.start()
+    for job in _jobs(folder):
+        jobs.put(job)
+    for _ in workers:
+        jobs.put(None)
     for worker in workers:
         worker.join()
     wall_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
@@ -66,7 +68,7 @@ def _jobs(folder: Path) -> Iterator[list[Span]]:
     """Yield spans of files, about `_JOB_BYTES` together and never more."""
     job: list[Span] = []
     room = _JOB_BYTES
-    for path in sorted(walk_files(folder)):
+    for path in walk_files(folder):
         size = os.stat(path).st_size  # noqa: PTH116
         for offset in range(0, size, _JOB_BYTES):
             length = min(_JOB_BYTES, size - offset)
@@ -79,7 +81,7 @@ def _jobs(folder: Path) -> Iterator[list[Span]]:
 
 
 class _Worker(threading.Thread):
-    def __init__(self, jobs: queue.SimpleQueue[list[Span]], seen: set[bytes]) -> None:
+    def __init__(self, jobs: queue.SimpleQueue[list[Span] | None], seen: set[bytes]) -> None:
         super().__init__()
         import blake3
         import zstandard
@@ -103,11 +105,7 @@ class _Worker(threading.Thread):
         self.stored_bytes = 0
 
     def run(self) -> None:
-        while True:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return
+        while (job := self._jobs.get()) is not None:
             at = 0
             for path, offset, length in job:
                 self._take_span(path, offset, self._buffer[at : at + length])
