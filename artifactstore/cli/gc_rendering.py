@@ -29,6 +29,8 @@ def gc_plan_lines(plan: SweepPlan) -> Iterator[str]:
             f"  rewrites {size_text(plan.rewritten_bytes)} that other versions need"
             f" out of {count_text(len(plan.rewrite), 'pack')}"
         )
+    if plan.stale:
+        yield f"  gives up {count_text(len(plan.stale), 'object')} of states and index that were replaced"
     if plan.orphans:
         yield f"  gives up {count_text(len(plan.orphans), 'object')} of pushes that died"
     if plan.expired:
@@ -79,6 +81,7 @@ def gc_plan_shape(plan: SweepPlan) -> Shape:
         ],
         "packs_given_up": len(plan.condemn),
         "packs_rewritten": len(plan.rewrite),
+        "replaced": len(plan.stale),
         "orphans": len(plan.orphans),
         "returned": list(plan.returned),
         "pushes_given_up": len(plan.expired),

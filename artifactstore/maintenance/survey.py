@@ -99,7 +99,8 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
     stale = tuple(
         (pack_name(pack.added.name), pack.added.size)
         for pack in stored
-        if pack.added.type == PackType.STATE
+        # A sweep replaces the last state too, but frees nothing by it: it writes the next one.
+        if (pack.added.type == PackType.STATE and pack.slot != position.state_slot)
         or (pack.added.type == PackType.INDEX and pack.added.name not in current)
     )
     registered = {pack_name(pack.added.name) for pack in stored}

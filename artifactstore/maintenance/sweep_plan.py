@@ -78,7 +78,8 @@ class Survey(msgspec.Struct, frozen=True):
         units: What may be purged, unit by unit, the oldest first.
         waiting: Deleted versions within their grace.
         packs: Packs of pages, lists and data.
-        stale: Names and sizes of other registered objects that nothing needs any more: states, merged index packs.
+        stale: Names and sizes of other registered objects that nothing needs any more: states and index packs that
+            were replaced.
         orphans: Names and sizes of objects that no record names, old enough that nobody is about to.
         returned: Names of objects that were condemned before and lie there again.
         expired: Ids of pushes that are given up.
@@ -140,9 +141,14 @@ class SweepPlan(msgspec.Struct, frozen=True):
     refused: str = ""
 
     @property
+    def sweeps(self) -> bool:
+        """Whether there is something that only a sweep's record can give up."""
+        return bool(self.purge or self.condemn or self.stale or self.orphans or self.expired)
+
+    @property
     def is_empty(self) -> bool:
-        """Whether a sweep would change nothing that anybody could want gone; a state by itself is no reason."""
-        return not (self.purge or self.condemn or self.orphans or self.expired or self.left or self.returned)
+        """Whether there is nothing to take away."""
+        return not (self.sweeps or self.left or self.returned)
 
 
 def plan_sweep(

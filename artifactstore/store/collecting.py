@@ -153,7 +153,7 @@ class Collecting(OpenStore):
             raise PreconditionFailed(plan.refused, next_step="artifactstore check, then artifactstore repair")
         self.before_writing()
         swept = None
-        if plan.purge or plan.condemn or plan.orphans or plan.expired:
+        if plan.sweeps:
             swept = self._sweep(prepared, progress=progress, trust_clock=trust_clock)
         return self._erased(plan.returned, swept, progress)
 

@@ -280,6 +280,28 @@ def test_a_sweep_gets_through_beside_writers_that_never_pause(tmp_path: Path, wo
     whole(world, tmp_path, "p/n:v0")
 
 
+def test_what_replaced_states_take_is_garbage_and_freed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`garbage` counts replaced states and index packs, a collection frees so much, and nothing is left to be freed."""
+    with world.client() as store:
+        assert store.garbage().freed_bytes == 0
+        monkeypatch.setattr("artifactstore.catalog.state._TAIL_BYTES_MIN", 1)
+        for turn in range(10):
+            store.add_tags("p/n:v1", [f"t{turn}"])
+        monkeypatch.undo()
+        plan = store.plan_gc().plan
+        assert plan.stale
+        assert not plan.is_empty
+        assert store.garbage().freed_bytes == plan.freed_bytes > 0
+        done = sweep(store)
+        assert done.slot is not None
+        assert store.garbage().freed_bytes == 0
+        assert store.plan_gc().plan.is_empty
+        for name in plan.stale:
+            assert not world.objects.exists(name)
+
+
 def test_of_two_sweeps_the_slower_plans_anew(tmp_path: Path, world: World) -> None:
     """It has given up nothing, and what it stored is taken by a later one."""
     with world.client() as store, world.client("other") as other:
