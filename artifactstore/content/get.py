@@ -16,15 +16,18 @@ from artifactstore.crypto.hashing import keyed_blake3
 from artifactstore.errors import ArtifactStoreError, Damaged, ObjectMissing, TruncatedRead
 from artifactstore.forks import renewed_in_children
 from artifactstore.format.limits import BLOB_RAW_BYTES_MAX, TAG_BYTES
-from artifactstore.format.pack import PackType
+from artifactstore.format.pack import PackedChunk, PackType
 from artifactstore.format.segment import Location
 from artifactstore.index.environment import Environment
-from artifactstore.index.tables import PackTable
+from artifactstore.index.tables import PackTable, StoredPack
 from artifactstore.pack.ranges import Range, coalesce
-from artifactstore.pack.reader import BlobOpener, PackRef
+from artifactstore.pack.reader import BlobOpener, PackRef, open_whole
 
 _BLOB_CACHE_BYTES: Final = 16 << 20
 _OPENERS_MAX: Final = 256
+# Of packs of pages and lists that are fetched whole, because somebody is about to need most of what is in them.
+_WHOLE_BYTES_MAX: Final = 6 << 20
+_WHOLE_PACKS_MAX: Final = 16
 # Sealing adds a tag and compression never more than it saves: an index row that says more is not an honest one.
 _SEALED_BYTES_MAX: Final = BLOB_RAW_BYTES_MAX + TAG_BYTES
 
@@ -127,6 +130,38 @@ class ChunkReader:
             self.open_range(kind, pack, span, data, held, sink, keep=True)
         return [found[cid] for cid in cids]
 
+    def small_packs(self, names: Sequence[bytes]) -> list[StoredPack]:
+        """Those of these packs that hold pages and lists, are small enough to be fetched whole, and are not cached."""
+        with self._environment.read() as txn:
+            # A version names those of pages and lists first.
+            numbers = [self._packs.number_of(txn, name) for name in names[:_OPENERS_MAX]]
+            stored = [self._packs.get(txn, number) for number in numbers if number is not None]
+        found: list[StoredPack] = []
+        room = _WHOLE_BYTES_MAX
+        for pack in stored:
+            if pack is None or pack.added.type not in {PackType.PAGE, PackType.LIST}:
+                continue
+            with self._lock:
+                cached = (pack.number, 0) in self._blobs
+            if not cached and pack.added.size <= room and len(found) < _WHOLE_PACKS_MAX:
+                found.append(pack)
+                room -= pack.added.size
+        return found
+
+    def keep_whole(self, pack: StoredPack, fetched: bytes | ArtifactStoreError) -> list[PackedChunk]:
+        """Keep every blob of a pack that was fetched whole, and return the pack's chunks.
+
+        Raises:
+            Damaged: The pack is missing, cut or altered.
+        """
+        ref, opener = self._opener(pack.number)
+        data, chunks = open_whole(fetched, self._store_id, ref)
+        blobs = {chunk.ordinal: chunk.blob for chunk in chunks}
+        for ordinal, (offset, length, raw_length, codec) in blobs.items():
+            raw = opener.open(data[offset : offset + length], ordinal, codec, raw_length)
+            self._remember((pack.number, ordinal), raw)
+        return chunks
+
     def matches(self, kind: PackType, cid: bytes, data: bytes) -> bool:
         """Whether these bytes are the chunk of that cid."""
         return keyed_blake3(self._cid_keys[kind], data) == cid
@@ -181,7 +216,7 @@ class ChunkReader:
                     blob = opener.open(sealed, at.ordinal, at.codec, at.raw_length)
                     raw, ordinal = memoryview(blob), at.ordinal
                     if keep:
-                        self._remember(at, blob)
+                        self._remember((at.pack, at.ordinal), blob)
                 chunk = raw[at.start : at.start + at.span]
                 if keyed_blake3(key, chunk) != cid:
                     raise _wrong(ref, at)
@@ -208,7 +243,7 @@ class ChunkReader:
             except (ObjectMissing, TruncatedRead) as error:
                 raise Damaged(f"{ref.name} is missing or was cut short", object=ref.name) from error
             raw = opener.open(sealed, at.ordinal, at.codec, at.raw_length)
-            self._remember(at, raw)
+            self._remember((at.pack, at.ordinal), raw)
         chunk = raw[at.start : at.start + at.span]
         if keyed_blake3(self._cid_keys[kind], chunk) != cid:
             raise _wrong(ref, at)
@@ -241,10 +276,10 @@ class ChunkReader:
                 self._blobs.move_to_end((at.pack, at.ordinal))
             return raw
 
-    def _remember(self, at: Location, raw: bytes) -> None:
+    def _remember(self, blob: tuple[int, int], raw: bytes) -> None:
         with self._lock:
-            if (at.pack, at.ordinal) not in self._blobs:
-                self._blobs[at.pack, at.ordinal] = raw
+            if blob not in self._blobs:
+                self._blobs[blob] = raw
                 self._blob_bytes += len(raw)
             while self._blob_bytes > _BLOB_CACHE_BYTES:
                 _, dropped = self._blobs.popitem(last=False)

@@ -66,6 +66,22 @@ class _Lookup(NamedTuple):
     place: SegmentPlace
 
 
+class Ends(NamedTuple):
+    """Ends of packs that are asked for together, and the names of packs that are likely too and did not fit."""
+
+    packs: list[StoredPack]
+    later: tuple[bytes, ...]
+
+    def ranges(self) -> list[ByteRange]:
+        """Where they lie."""
+        return [_end_of(pack) for pack in self.packs]
+
+    def cut(self, count: int) -> "Ends":
+        """Only the first so many of them."""
+        left = (pack.added.name for pack in self.packs[count:] if pack.added.type != PackType.INDEX)
+        return Ends(self.packs[:count], (*left, *self.later))
+
+
 class Locator:
     """Finds chunks of one store.
 
@@ -125,16 +141,38 @@ class Locator:
         Args:
             names: Packs, the likeliest first; such as are not registered are passed over.
         """
+        ends = self.ends_of(names)
+        self.keep_ends(ends, self._backend.get_ranges(ends.ranges()))
+
+    def ends_of(self, names: Sequence[bytes]) -> Ends:
+        """What `expect` asks for, for who asks in its place and hands the answers to `keep_ends`."""
         with self._environment.read() as txn:
             expected = [pack for pack in self._stored(txn, names) if pack.added.type != PackType.INDEX]
-            index_packs = [pack for pack in self._index_packs(txn) if not footer_read(txn, pack.added.name)]
+            rest = unloaded(txn)
+            # One that no record registers shows where it is needed.
+            index_packs = [pack for pack in self._stored(txn, rest) if not footer_read(txn, pack.added.name)]
         # Without pages and lists nothing else is asked for.
         expected.sort(key=lambda pack: pack.added.type == PackType.DATA)
         pages = sum(pack.added.type != PackType.DATA for pack in expected[:_PAGE_PACKS_AT_FIRST])
-        first = _lot([*expected[:pages], *index_packs, *expected[pages:]])
-        self._read_ends(first)
-        read = {pack.added.name for pack in first}
-        self._expected = tuple(pack.added.name for pack in expected if pack.added.name not in read)
+        small = len(index_packs) == len(rest) and all(
+            pack.added.size <= _WHOLE_BYTES_MAX for pack in index_packs
+        )
+        # Index packs that come whole leave nothing for the other footers to say.
+        first = _lot([*expected[:pages], *index_packs, *(() if small else expected[pages:])])
+        asked = {pack.added.name for pack in first}
+        return Ends(first, tuple(pack.added.name for pack in expected if pack.added.name not in asked))
+
+    def keep_ends(self, ends: Ends, answers: Sequence[bytes | ArtifactStoreError]) -> None:
+        """Keep what the ends of packs say, where they came."""
+        self._keep_ends(ends.packs, answers)
+        self._expected = ends.later
+
+    def keep_footer(self, pack: StoredPack, chunks: Sequence[PackedChunk]) -> None:
+        """Keep where a pack's chunks lie, as its footer says."""
+        with self._environment.write() as txn:
+            if unloaded(txn):
+                add_locations(txn, b"".join(footer_rows(chunks)), [pack.number])
+                note_footer(txn, pack.added.name)
 
     def complete(self) -> None:
         """Load every row that is not in the index yet.
@@ -204,14 +242,16 @@ class Locator:
 
     def _read_ends(self, packs: Sequence[StoredPack]) -> bool:
         """Read the footers of packs together and keep what they say; return whether all index packs could be read."""
+        return self._keep_ends(packs, self._backend.get_ranges([_end_of(pack) for pack in packs]))
+
+    def _keep_ends(self, packs: Sequence[StoredPack], answers: Sequence[bytes | ArtifactStoreError]) -> bool:
         whole = True
-        answers = self._backend.get_ranges([_end_of(pack) for pack in packs])
         for pack, answer in zip(packs, answers, strict=True):
             ref = ref_of(pack)
             try:
                 if ref.type != PackType.INDEX:
                     _, chunks = open_tail(answer, self._keys.store_id, ref)
-                    self._keep_footer(pack, chunks)
+                    self.keep_footer(pack, chunks)
                 elif ref.size <= _WHOLE_BYTES_MAX:
                     self._load(ref, answer)
                 else:
@@ -221,11 +261,6 @@ class Locator:
                 # What a version names is a hint only.
                 whole = whole and ref.type != PackType.INDEX
         return whole
-
-    def _keep_footer(self, pack: StoredPack, chunks: Sequence[PackedChunk]) -> None:
-        with self._environment.write() as txn:
-            add_locations(txn, b"".join(footer_rows(chunks)), [pack.number])
-            note_footer(txn, pack.added.name)
 
     def _keep_fan_out(self, pack: PackRef, tail: memoryview, chunks: Sequence[PackedChunk]) -> None:
         *segments, last = chunks

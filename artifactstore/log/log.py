@@ -31,7 +31,7 @@ from artifactstore.log.records import Opened, examine, open_slot
 from artifactstore.log.signers import Signers
 from artifactstore.log.slots import Slots
 from artifactstore.log.start import Start, read_start
-from artifactstore.log.tail import Tail
+from artifactstore.log.tail import Beside, Tail
 from artifactstore.log.tiles import Tiles
 
 _BATCH_RECORDS: Final = 256
@@ -96,12 +96,20 @@ class Log:
         self._begun = begun
         self.signers = signers
 
-    def follow(self, applier: Applier, *, from_start: bool = False) -> Position:
+    def follow(
+        self,
+        applier: Applier,
+        *,
+        from_start: bool = False,
+        beside: Beside | None = None,
+    ) -> Position:
         """Apply every record that the applier has not seen; return its position at the head.
 
         Args:
             applier: Where records go.
             from_start: Where nothing is applied yet, begin with record 0 and not with the newest state.
+            beside: Asked, when all that was read is applied, which other requests the next look may make in its round
+                trip; once, or twice where the first look brings news.
 
         Raises:
             Damaged: A record is missing, or the roots don't chain.
@@ -114,7 +122,7 @@ class Log:
         if position.next_slot == 0 and not from_start:
             start = self._start(applier)
             position = applier.position()
-        tail = self._tail(position, start)
+        tail = self._tail(position, start, beside)
         may_jump = start is None and not from_start
         while batch := self._read_batch(position, tail):
             if may_jump and tail.farthest - position.next_slot >= _JUMP_RECORDS_MIN:
@@ -214,8 +222,8 @@ class Log:
             at = frame.clear.sweep_slot
         return names
 
-    def _tail(self, position: Position, start: Start | None) -> Tail:
-        return Tail(self._slots, self._tiles, self.signers, self._clock, position, start)
+    def _tail(self, position: Position, start: Start | None, beside: Beside | None = None) -> Tail:
+        return Tail(self._slots, self._tiles, self.signers, self._clock, position, start, beside)
 
     def _read_batch(self, position: Position, tail: Tail) -> list[Opened]:
         """The next slots, verified; none at the head."""
@@ -235,6 +243,8 @@ class Log:
         signers = Signers(self.signers.store_id, self.signers.certificate, self.signers.rejected)
         while len(batch) < _BATCH_RECORDS and size < _BATCH_BYTES:
             slot = position.next_slot + len(batch)
+            if batch and tail.would_look(slot):
+                break
             data = tail.at(slot)
             if data is None or tail.untrusted(slot):
                 break

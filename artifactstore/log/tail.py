@@ -6,9 +6,9 @@ beyond it are asked about together. One that is behind reads 57 records a round 
 for it: who takes bytes from here asks for that with `vouch`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count, islice
-from typing import Final
+from typing import Final, TypeAlias
 
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX
 from artifactstore.clock import Clock
@@ -23,9 +23,13 @@ from artifactstore.log.slots import Slots
 from artifactstore.log.start import Start
 from artifactstore.log.tiles import Tiles
 
+Beside: TypeAlias = Callable[[], Sequence[Callable[[], object]]]
+
 # Slots looked at beyond those that are read: a hole means a record was taken away.
 _BEYOND: Final = (1, 2, 4, 8, 16, 32, 64)
 _READ_MAX: Final = 57
+# The first look that brings news is followed by another one; who is further behind has other things to wait for.
+_ASKS_MAX: Final = 2
 _TILES_MAX: Final = 64
 # Slots of which tiles speak and no record signs: that many void ones in a row are nobody's log.
 _UNVOUCHED_MAX: Final = 3 * _TILES_MAX * DATA_TILE_WIDTH
@@ -46,6 +50,7 @@ class Tail:
         clock: Waits for a record that shows late.
         position: What is applied; the last slot of it must lie there as it did.
         start: What was read of the log already, where the position is that of a state or the start.
+        beside: Asked at the first looks for other requests, of which they make as many as a round trip has room for.
     """
 
     def __init__(
@@ -56,7 +61,10 @@ class Tail:
         clock: Clock,
         position: Position,
         start: Start | None = None,
+        beside: Beside | None = None,
     ) -> None:
+        self._beside = beside
+        self._asks = 0 if beside is None else _ASKS_MAX
         self._slots = slots
         self._tiles = tiles
         self._signers = signers
@@ -99,6 +107,10 @@ class Tail:
             elif not (self._far and self._fetch_tiles(slot)):
                 self._look(slot)
         return None
+
+    def would_look(self, slot: int) -> bool:
+        """Whether the bytes of a slot come with a look that has other requests beside it."""
+        return self._asks > 0 and slot not in self._bytes
 
     def vouch(self, frontier: Sequence[bytes], slot: int) -> None:
         """Hold what tiles say from a slot on against the next valid record that was read from its own slot.
@@ -163,7 +175,11 @@ class Tail:
         wanted = list(islice((at for at in count(slot) if at not in self._bytes), self._reads))
         room = PARALLEL_REQUESTS_MAX - len(known) - len(wanted)
         asked = [wanted[-1] + distance for distance in _BEYOND[:room]]
-        answers, there = self._slots.look(known + wanted, asked)
+        beside: Sequence[Callable[[], object]] = ()
+        if self._beside is not None and self._asks:
+            self._asks -= 1
+            beside = self._beside()
+        answers, there = self._slots.look(known + wanted, asked, beside[: room - len(asked)])
         if self._remembered is not None:
             self._refuse_other_past(self._remembered, answers.pop(0))
             self._remembered = None

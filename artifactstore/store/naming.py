@@ -1,17 +1,29 @@
 """Versions and their names: asking for them, aliases, tags."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
-from artifactstore.catalog.rows import get_version
+from artifactstore.catalog.rows import get_version, packs_named
+from artifactstore.content.ahead import Ahead
 from artifactstore.content.get import ChunkReader
-from artifactstore.errors import NoSuchArtifact
+from artifactstore.errors import NoSuchArtifact, NotFoundError
 from artifactstore.format.operations import Alias, Manifest, Tag
-from artifactstore.ids import check_name, parse_artifact_name, parse_reference
+from artifactstore.ids import Reference, check_name, parse_artifact_name, parse_reference
+from artifactstore.index.partial import unloaded
 from artifactstore.store import listing
 from artifactstore.store.opened import OpenStore
+from artifactstore.store.opening import Parts
 from artifactstore.store.requests import movable_alias
 from artifactstore.store.results import ArtifactInfo, ProjectInfo
 from artifactstore.store.version import Version
+
+
+class _Guess(NamedTuple):
+    """A version that a reference seems to name, and what is asked for on its behalf."""
+
+    parts: Parts
+    number: int
+    ahead: Ahead
 
 
 class Naming(OpenStore):
@@ -85,12 +97,55 @@ class Naming(OpenStore):
 
     def _resolved(self, ref: str) -> tuple[Version, ChunkReader, Manifest]:
         """The version that a reference names, what reads its pages, and its root."""
-        version = self.version(ref)
-        name = parse_artifact_name(version.artifact)
+        self.refresh()
+        return self._found(parse_reference(ref))
+
+    def _resolved_ahead(self, ref: str) -> tuple[Version, ChunkReader, Manifest]:
+        """The same for a pull of all of it: what that needs first is fetched beside the look at the log."""
+        reference = parse_reference(ref)
+        guess: _Guess | None = None
+
+        def guessed() -> Sequence[Callable[[], object]]:
+            nonlocal guess
+            before = guess
+            if before is not None and before.parts is self._parts:
+                before.ahead.take()
+            guess = self._guess(reference)
+            if guess is None or (before is not None and guess.number == before.number):
+                return ()
+            return guess.ahead.requests
+
+        self.refresh(guessed)
+        if guess is not None and guess.parts is self._parts:
+            guess.ahead.take()
+        now = self._guess(reference)
+        if now is not None and (guess is None or now.number != guess.number):
+            # The look at the log has found another version than was to be expected.
+            now.parts.backend.together(now.ahead.requests)
+            now.ahead.take()
+        return self._found(reference)
+
+    def _found(self, reference: Reference) -> tuple[Version, ChunkReader, Manifest]:
+        name = reference.artifact
         with self._parts.environment.read() as txn:
+            version = listing.resolve(self, txn, reference)
             row = get_version(txn, name, version.number)
         assert row is not None
         return version, self.reader_of(name, version.number), row.manifest
+
+    def _guess(self, reference: Reference) -> "_Guess | None":
+        """What a pull of the version that a reference names as far as is known here would ask for first."""
+        parts = self._parts
+        with parts.environment.read() as txn:
+            try:
+                number = listing.resolve(self, txn, reference).number
+            except NotFoundError:
+                return None
+            row = get_version(txn, reference.artifact, number)
+            likely = packs_named(txn, reference.artifact, number) if unloaded(txn) else ()
+        assert row is not None
+        ahead = Ahead(parts.backend, parts.locator, parts.reader, row.packs, likely)
+        return _Guess(parts, number, ahead)
 
     def _tag(self, ref: str, add: list[str], remove: list[str]) -> Version:
         version = self.version(ref)

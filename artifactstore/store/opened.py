@@ -20,6 +20,7 @@ from artifactstore.ids import ArtifactName, Reference
 from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import META, Position
 from artifactstore.log.log import GenerationPassed
+from artifactstore.log.tail import Beside
 from artifactstore.manifest.read import Getter
 from artifactstore.progress import Progress, Quiet
 from artifactstore.store.listing import resolve
@@ -122,9 +123,9 @@ class OpenStore:
         if text not in self.notices:
             self.notices.append(text)
 
-    def refresh(self) -> Position:
-        """Follow the log to its head."""
-        position = self.across(lambda: self._parts.log.follow(self._parts.catalog))
+    def refresh(self, beside: Beside | None = None) -> Position:
+        """Follow the log to its head, with other requests beside the look at it."""
+        position = self.across(lambda: self._parts.log.follow(self._parts.catalog, beside=beside))
         refuse_other_parameters(position.parameters)
         return position
 

@@ -279,7 +279,9 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep):
             Damaged: A chunk can't be read back whole.
             Deleted: The version was purged while it was pulled.
         """
-        version, reader, manifest = self._resolved(ref)
+        globs = list(paths)
+        # Of a few paths most pages and lists are not needed.
+        version, reader, manifest = self._resolved(ref) if globs else self._resolved_ahead(ref)
         started = self._clock.monotonic_s()
         done, again = None, False
         while done is None:
@@ -287,9 +289,7 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep):
             try:
                 with self._make_executors() as executors:
                     parts = PullParts(reader, executors, progress or self._progress)
-                    done = pull(
-                        parts, manifest, os.fspath(destination), list(paths), overwrite=overwrite or again
-                    )
+                    done = pull(parts, manifest, os.fspath(destination), globs, overwrite=overwrite or again)
             except Damaged:
                 self.refresh()
                 if self._parts is before:

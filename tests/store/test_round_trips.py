@@ -8,9 +8,10 @@ import pytest
 
 from artifactstore import Store
 from artifactstore.backend.base import Backend
+from artifactstore.format.pack import PackType
 from artifactstore.store import opening
 from artifactstore.testing import MeteredBackend
-from tests.stores import make_store, memory_url, write_tree
+from tests.stores import make_store, memory_url, noise, read_tree, write_tree
 
 Open = Callable[[], Store]
 
@@ -88,6 +89,39 @@ def test_a_push_of_nothing_new_takes_two(tmp_path: Path, warm: Open, meters: lis
         (meter,) = meters
         assert meter.round_trips == 2
         assert {"create", "put"} & set(meter.requests) == set()
+
+
+def test_a_pull_asks_for_data_in_the_third(
+    tmp_path: Path, place: tuple[str, dict[str, Any] | None], warm: Open, meters: list[MeteredBackend]
+) -> None:
+    """Pages and chunk lists come with the look at the head, of whatever depth; one more where that brings a version."""
+    large = write_tree(tmp_path / "large", {"large": noise(9 << 20, 1)})
+    colleague = Store.open(
+        place[0], key_file=tmp_path / "key", cache_dir=tmp_path / "other", storage_options=place[1]
+    )
+    with warm() as store, colleague:
+        store.push([large], "p/large")
+        (large / "more").write_bytes(b"more")
+        for number, rounds in enumerate((3, 4)):
+            with warm() as reader:
+                if number:
+                    colleague.push([large], "p/large")
+                meter = meters[-1]
+                reader.pull("p/large", tmp_path / f"out{number}")
+            first = min(asked.round for asked in meter.asked if is_of_data(store, asked.name))
+            assert first == rounds
+            assert read_tree(tmp_path / f"out{number}")["large"] == (large / "large").read_bytes()
+
+
+def is_of_data(store: Store, name: str) -> bool:
+    """Whether an object is a pack of file chunks."""
+    if not name.startswith("packs/"):
+        return False
+    parts = store._parts
+    with parts.environment.read() as txn:
+        number = parts.packs.number_of(txn, bytes.fromhex(name.rpartition("/")[2]))
+        pack = None if number is None else parts.packs.get(txn, number)
+    return pack is not None and pack.added.type == PackType.DATA
 
 
 def test_a_commit_takes_a_look_and_a_create_more(warm: Open, meters: list[MeteredBackend]) -> None:
