@@ -9,7 +9,7 @@ in memory (invariant 18).
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from itertools import groupby, islice
 from typing import Final, NamedTuple
 
@@ -18,7 +18,7 @@ from artifactstore.content.packs import lots, ref_of
 from artifactstore.content.put import Chunk, ChunkWriter
 from artifactstore.crypto.hashing import keyed_blake3
 from artifactstore.errors import ArtifactStoreError, Damaged, ObjectMissing, TruncatedRead
-from artifactstore.executors import Executors
+from artifactstore.executors import Executors, InlineExecutor
 from artifactstore.format.limits import BLOB_RAW_BYTES_TARGET, CID_PREFIX_BYTES
 from artifactstore.format.pack import PackedChunk, PackType
 from artifactstore.index.environment import Environment, ReadTransaction
@@ -30,8 +30,9 @@ from artifactstore.pack.reader import BlobOpener, PackRef, open_tail, tail_range
 from artifactstore.progress import Progress
 
 # Of a condemned pack, in one round trip; one such lot is read while another is worked on.
-_READ_BYTES_MAX: Final = 8 << 20
+_READ_BYTES_MAX: Final = 4 << 20
 _READS_MAX: Final = 2
+_RANGE_BYTES_MAX: Final = 1 << 20
 # Smaller blobs are joined with their neighbours, which takes fewer bytes; larger ones go over as they are.
 _WHOLE_RAW_BYTES_MIN: Final = BLOB_RAW_BYTES_TARGET // 4
 _TASKS_PER_THREAD: Final = 2
@@ -111,6 +112,7 @@ class Survivors:
         self._putting: deque[Future[int]] = deque()
         self._tasks_max = _TASKS_PER_THREAD * parts.executors.width
         self._runs: dict[PackType, _Run] = {}
+        self._here = InlineExecutor()
 
     def copy(self, *, all_marked: bool) -> list[StoredPack]:
         """Hand survivors to the writer; return packs with one that can't be read.
@@ -130,7 +132,7 @@ class Survivors:
         self._open_until(0)
         self._settle(0)
         for kind, run in self._runs.items():
-            self._put(kind, run)
+            self._put(kind, run, self._here)
         self._settle(0)
         return [pack for pack in packs if self._taken.get(pack.number, 0) < counts[pack.number]]
 
@@ -178,7 +180,7 @@ class Survivors:
         for blob in blobs_of(parts.backend, parts.keyring, parts.environment, pack):
             wanted = self._wanted(pack.number, [cid for cid, _ in blob.chunks])
             loose = [Chunk(cid, bytes(data)) for cid, data in blob.chunks if cid[:CID_PREFIX_BYTES] in wanted]
-            self._take(_Opened(pack.number, PackType(pack.added.type), 0, 0, loose))
+            self._take(_Opened(pack.number, PackType(pack.added.type), 0, 0, loose), self._here)
 
     # --- opening and storing ------------------------------------------------------------------------------------------
 
@@ -188,7 +190,7 @@ class Survivors:
             spans, read = self._reads.popleft()
             for span, fetched in zip(spans, read.result(), strict=True):
                 if span.asked.length < _HANDED_OVER_BYTES_MIN * len(span.blobs):
-                    self._take(self._open(span, fetched))
+                    self._take(self._open(span, fetched), self._here)
                     continue
                 self._settle(self._tasks_max - 1)
                 self._opening.append(self._parts.executors.cpu.submit(self._open, span, fetched))
@@ -220,29 +222,29 @@ class Survivors:
                 continue
         return _Opened(source.number, kind, whole, whole_bytes, loose)
 
-    def _take(self, opened: _Opened) -> None:
-        """Count what was got, and put chunks that lay in a blob with garbage, neighbours in one blob."""
+    def _take(self, opened: _Opened, executor: Executor) -> None:
+        """Count what was got, and have chunks that lay in a blob with garbage put, neighbours in one blob."""
         self._taken[opened.pack] = self._taken.get(opened.pack, 0) + opened.whole + len(opened.loose)
         total = opened.whole_bytes
         run = self._runs.setdefault(opened.kind, _Run())
         for chunk in opened.loose:
             size = len(chunk.data)
             if run.chunks and run.size + size > BLOB_RAW_BYTES_TARGET:
-                self._put(opened.kind, run)
+                self._put(opened.kind, run, executor)
                 run = self._runs[opened.kind] = _Run()
             run.chunks.append(chunk)
             run.size += size
             total += size
         self._parts.progress.advance(bytes=total, new_bytes=total)
 
-    def _put(self, kind: PackType, run: _Run) -> None:
+    def _put(self, kind: PackType, run: _Run, executor: Executor) -> None:
         self._wait_for_puts(self._tasks_max - 1)
-        self._putting.append(self._parts.executors.cpu.submit(self._parts.writer.put, kind, run.chunks))
+        self._putting.append(executor.submit(self._parts.writer.put, kind, run.chunks))
 
     def _settle(self, allowed: int) -> None:
         """Wait until at most so many ranges are being opened, and as many runs being put."""
         while len(self._opening) > allowed:
-            self._take(self._opening.popleft().result())
+            self._take(self._opening.popleft().result(), self._parts.executors.cpu)
         self._wait_for_puts(allowed)
 
     def _wait_for_puts(self, allowed: int) -> None:
@@ -275,7 +277,8 @@ def _planned(source: _Source, chunks: Iterable[PackedChunk], wanted: set[bytes])
             large = rows[0].blob.raw_length >= _WHOLE_RAW_BYTES_MIN
             blobs.append(_Blob(found, large and len(found) == len(rows)))
     rest = iter(blobs)
-    for span in coalesce((blob.chunks[0].blob.offset, blob.chunks[0].blob.length) for blob in blobs):
+    places = ((blob.chunks[0].blob.offset, blob.chunks[0].blob.length) for blob in blobs)
+    for span in coalesce(places, range_max=_RANGE_BYTES_MAX):
         asked = ByteRange(source.ref.name, span.start, span.length)
         yield _Span(source, asked, list(islice(rest, len(span.blobs))))
 
