@@ -83,9 +83,9 @@ def index_packs(
 def joined_rows(packs: Sequence[FinishedPack]) -> list[bytes]:
     """The sorted rows of several finished packs, numbered by their position in `packs`."""
     rows = [
-        row[:16] + number.to_bytes(4, "big") + row[20:]
+        pack.rows[at : at + 16] + number.to_bytes(4, "big") + pack.rows[at + 20 : at + ROW.size]
         for number, pack in enumerate(packs)
-        for row in pack.rows
+        for at in range(0, len(pack.rows), ROW.size)
     ]
     rows.sort()
     return rows

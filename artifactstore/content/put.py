@@ -22,6 +22,7 @@ from artifactstore.format.limits import (
     PACK_BYTES_TARGET,
 )
 from artifactstore.format.pack import PackType
+from artifactstore.format.segment import ROW
 from artifactstore.index.environment import Environment
 from artifactstore.index.tables import holders, known_chunks, pack_names
 from artifactstore.pack.writer import FinishedPack, PackSink
@@ -233,7 +234,10 @@ class ChunkWriter:
         """Forget the claims on the chunks of these packs: they are in the index now."""
         with self._lock:
             for pack in packs:
-                self._claimed.difference_update(row[:CID_PREFIX_BYTES] for row in pack.rows)
+                rows = pack.rows
+                self._claimed.difference_update(
+                    rows[at : at + CID_PREFIX_BYTES] for at in range(0, len(rows), ROW.size)
+                )
 
     def _claim(self, chunks: Sequence[Chunk]) -> list[Chunk]:
         if self._anew:

@@ -47,13 +47,13 @@ class FinishedPack(NamedTuple):
         added: Name, type, size, count and trailer hash.
         key: The pack's own key; goes into the sealed part of the record.
         data: The pack's bytes, or None once they are stored.
-        rows: Rows of 45 bytes with pack number 0, sorted by cid.
+        rows: Rows of 45 bytes with pack number 0, sorted by cid, one after another: a sweep keeps a million.
     """
 
     added: PackAdded
     key: bytes
     data: memoryview | None
-    rows: list[bytes]
+    rows: bytes
 
     @property
     def name(self) -> str:
@@ -147,7 +147,7 @@ class OpenPack:
         name = sha256(self._view[:size])
         added = PackAdded(name, self._type, size, len(self._cids), sha256(trailer))
         self._rows.sort()
-        return FinishedPack(added, self._key, self._view[:size], self._rows)
+        return FinishedPack(added, self._key, self._view[:size], b"".join(self._rows))
 
     def _read_back(self, blobs_end: int, footer: bytes, trailer: bytes, plain_length: int) -> None:
         """Decode what was just encoded before it leaves memory (invariant 10)."""

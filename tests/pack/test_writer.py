@@ -61,11 +61,12 @@ def test_every_chunk_comes_back_from_its_row() -> None:
     backend, ref = stored(pack)
     opener = BlobOpener(STORE_ID, ref)
     found = {}
-    for prefix, _, ordinal, offset, length, raw, codec, start, span in map(ROW.unpack, pack.rows):
+    for prefix, _, ordinal, offset, length, raw, codec, start, span in ROW.iter_unpack(pack.rows):
         blob = opener.open(backend.get_range(ref.name, offset, length), ordinal, codec, raw)
         found[prefix] = blob[start : start + span]
     assert found == {cid_of(chunk)[:CID_PREFIX_BYTES]: chunk for chunk in chunks}
-    assert pack.rows == sorted(pack.rows)
+    rows = list(ROW.iter_unpack(pack.rows))
+    assert rows == sorted(rows)
 
 
 def test_footer_and_trailer_agree_with_what_was_put() -> None:
