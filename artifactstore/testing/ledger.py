@@ -5,19 +5,30 @@ client was told must be what the ledger had at some slot between the begin and t
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from artifactstore.catalog.generation import GRACE_MS_DEFAULT
 from artifactstore.errors import (
     ClockSkewed,
     Deleted,
+    Denied,
     NoSuchArtifact,
+    NoSuchEntry,
     NoSuchProject,
     NoSuchVersion,
     PreconditionFailed,
 )
-from artifactstore.format.operations import Alias, Delete, Operation, Push, Undelete
+from artifactstore.format.operations import (
+    Alias,
+    Allow,
+    Delete,
+    Deny,
+    Expire,
+    Operation,
+    Push,
+    Replace,
+    Undelete,
+)
 from artifactstore.format.record import RecordType
 from artifactstore.ids import LATEST
 from artifactstore.testing.model import Contents, ModelArtifact, ModelStore
@@ -27,6 +38,8 @@ from artifactstore.testing.witness import Witnessed
 
 _ABSENT = frozenset({kind.kind for kind in (Deleted, NoSuchArtifact, NoSuchProject, NoSuchVersion)})
 _PASSED_OVER = PreconditionFailed.kind
+# One step of these may be several operations.
+_MANIFOLD = frozenset({Act.TAKEDOWN, Act.APPLY})
 _GRACE_NS = GRACE_MS_DEFAULT * 1_000_000
 
 
@@ -49,6 +62,12 @@ class Collected(NamedTuple):
 
     slot: int | None
     purged: tuple[str, ...]
+
+
+class Checked(NamedTuple):
+    """What a check found."""
+
+    problems: tuple[str, ...]
 
 
 class Deletion(NamedTuple):
@@ -77,7 +96,7 @@ class Outcome(NamedTuple):
     step: Step
     begin: int
     end: int
-    result: Landed | Fetched | Collected | None
+    result: Landed | Fetched | Collected | Checked | None
     error: Exception | None
     died: bool
     struck: bool
@@ -99,6 +118,8 @@ class Ledger:
         records: The log.
         contents_of: Gives the contents that a push by somebody put there.
         purged: By sweep: the versions that a new client calls purged by it.
+        step_of: Which step somebody was in.
+        files_of: The contents that a step pushes, or takes down, or allows again.
     """
 
     def __init__(
@@ -106,8 +127,15 @@ class Ledger:
         records: Sequence[Witnessed],
         contents_of: Callable[[Author | None, Push], Contents],
         purged: Mapping[int, Sequence[tuple[str, int]]],
+        step_of: Callable[[Author], Step],
+        files_of: Callable[[Step], Contents],
     ) -> None:
+        self._contents_of = contents_of
         self._purged = purged
+        self._step_of = step_of
+        self._files_of = files_of
+        self._expiring: set[tuple[str, int]] = set()
+        self._denied: list[frozenset[bytes]] = [frozenset()]
         self._deletions: dict[tuple[str, int], Deletion] = {}
         self._time_ns = 0
         self.sweeps = [slot for slot, one in enumerate(records) if _is_sweep(one)]
@@ -118,10 +146,11 @@ class Ledger:
         for author, opened, self._time_ns in records:
             changed = self._purge(opened.slot)
             for operation in () if opened.sealed is None else opened.sealed.operations:
-                result = self._apply(operation, partial(contents_of, author))
+                result = self._apply(operation, author)
                 if result is not None:
                     changed.add(f"{operation.project}/{operation.name}")  # type: ignore[union-attr]
                     self.entries.setdefault(author, []).append(_Entry(opened.slot, operation, result))
+            self._judge_denied(opened.slot)
             copied = self.model.copy().artifacts if changed else {}
             self.after.append(
                 {**self.after[-1], **{name: copied[name] for name in changed if name in copied}}
@@ -134,7 +163,8 @@ class Ledger:
             Broken: They contradict each other.
         """
         entries = self.entries.get(outcome.author, [])
-        _demand(len(entries) <= 1, outcome, f"it took effect {len(entries)} times (invariant 4)")
+        once = len(entries) <= 1 or outcome.step.act in _MANIFOLD
+        _demand(once, outcome, f"it took effect {len(entries)} times (invariant 4)")
         if outcome.died:
             return
         if outcome.error is not None:
@@ -156,6 +186,13 @@ class Ledger:
                 found = () if slot is None else self._purged.get(slot, ())
                 agrees = sorted(told) == sorted(f"{name}:v{number}" for name, number in found)
                 _demand(agrees, outcome, f"it was told of {told}, and purged {found}")
+            case Act.TAKEDOWN | Act.ALLOW:
+                listed = self._listed(outcome, denied=outcome.step.act is Act.TAKEDOWN)
+                _demand(listed, outcome, "it was acknowledged, and the deny list never said so")
+            case Act.CHECK:
+                assert isinstance(outcome.result, Checked)
+                clean = outcome.struck or not outcome.result.problems
+                _demand(clean, outcome, f"it found {outcome.result.problems}, and nothing had gone wrong")
             case _:
                 pass
 
@@ -164,6 +201,14 @@ class Ledger:
         if isinstance(error, PreconditionFailed) and outcome.step.act in {Act.GC, Act.ROTATE}:
             swept = any(outcome.begin <= slot < outcome.end for slot in self.sweeps)
             _demand(swept, outcome, f"it was refused with {error}, and no sweep had come between")
+        elif kind == Denied.kind:
+            _demand(
+                self._was_denied(outcome), outcome, f"it was refused with {error}, and nothing was denied"
+            )
+        elif kind == NoSuchEntry.kind and outcome.step.act is Act.ALLOW:
+            _demand(
+                self._listed(outcome, denied=False), outcome, f"it failed with {error}, and it was denied"
+            )
         elif kind == ClockSkewed.kind:
             _demand(outcome.skewed, outcome, f"it was refused with {error}, and its clock was right")
         elif kind == _PASSED_OVER and outcome.step.act is not Act.PULL:
@@ -210,6 +255,37 @@ class Ledger:
         """The model at every head that the step may have seen."""
         return self.after[outcome.begin : outcome.end + 1]
 
+    def _listed(self, outcome: Outcome, *, denied: bool) -> bool:
+        """Whether all files of a step were on the deny list at one head that it may have seen, or none was."""
+        files = set(self._files_of(outcome.step).values())
+        between = self._denied[outcome.begin : outcome.end + 1]
+        return any(files <= listed if denied else files.isdisjoint(listed) for listed in between)
+
+    def _was_denied(self, outcome: Outcome) -> bool:
+        """Whether what a step would have shown was on the deny list at a head that it may have seen."""
+        step = outcome.step
+        for slot in range(outcome.begin, outcome.end + 1):
+            state, listed = self.after[slot], self._denied[slot]
+            if step.act is Act.PUSH:
+                wanted = [self._files_of(step)]
+            else:
+                numbers = self._numbers(state, step, deleted=True)
+                wanted = [state[step.artifact].versions[number].contents for number in numbers]
+            if any(not listed.isdisjoint(contents.values()) for contents in wanted):
+                return True
+        return False
+
+    def _judge_denied(self, slot: int) -> None:
+        """After each record nothing is shown that is on the deny list."""
+        denied = self.model.denied
+        for name, artifact in self.model.artifacts.items():
+            for number in artifact.shown() if denied else ():
+                if self.model.refuses(artifact.versions[number].contents):
+                    raise Broken(
+                        f"record {slot} leaves {name}:v{number} in sight, which holds what is denied"
+                    )
+        self._denied.append(frozenset(denied))
+
     def _numbers(self, state: Mapping[str, ModelArtifact], step: Step, *, deleted: bool) -> list[int]:
         """The versions that a step names."""
         artifact = state.get(step.artifact)
@@ -244,25 +320,60 @@ class Ledger:
             self.model.purge(name, number)
         return {name for name, _ in self._purged.get(slot, ())}
 
-    def _apply(self, operation: Operation, contents_of: Callable[[Push], Contents]) -> Landed | bool | None:
-        """Apply one operation; None for one that the model knows nothing of."""
+    def _apply(self, operation: Operation, author: Author | None) -> Landed | bool | None:
+        """Apply one operation; None for one that changes no version."""
         match operation:
             case Push():
-                contents = self._digests.setdefault(operation.manifest.digest, contents_of(operation))
-                if contents != contents_of(operation):
-                    raise Broken("two contents have one digest")
+                contents = self._contents_of(author, operation)
+                self._learn(operation.manifest.digest, contents)
                 name = f"{operation.project}/{operation.name}"
                 return Landed(
                     *self.model.push(name, contents, aliases=operation.aliases, tags=operation.tags)
                 )
+            case Replace():
+                return self._replace(operation, self._files(author))
             case Alias():
                 return self._move(operation)
             case Delete():
+                self._judge_retention(operation, author)
                 return self._delete(operation)
             case Undelete():
                 return self._undelete(operation)
-            case _:
-                return None
+            case Deny():
+                self.model.denied |= self._files(author)
+            case Allow():
+                self.model.denied -= self._files(author)
+            case Expire():
+                self._expiring.add((f"{operation.project}/{operation.name}", operation.number))
+        return None
+
+    def _files(self, author: Author | None) -> set[bytes]:
+        """What somebody is taking down, or allowing again."""
+        assert author is not None
+        return set(self._files_of(self._step_of(author)).values())
+
+    def _learn(self, digest: bytes, contents: Contents) -> None:
+        if self._digests.setdefault(digest, contents) != contents:
+            raise Broken("two contents have one digest")
+
+    def _replace(self, operation: Replace, files: set[bytes]) -> Landed | bool:
+        name, number = f"{operation.project}/{operation.name}", operation.number
+        artifact = self.model.artifacts.get(name)
+        if artifact is None or not _is(artifact, number, deleted=False):
+            return False
+        contents = artifact.versions[number].contents
+        rest = {path: data for path, data in contents.items() if data not in files}
+        self._learn(operation.manifest.digest, rest)
+        self._deletions[name, number] = Deletion(self._time_ns, now=True)
+        return Landed(self.model.replace(name, number, rest), created=True)
+
+    def _judge_retention(self, operation: Delete, author: Author | None) -> None:
+        """Retention deletes what has expired, and nothing else."""
+        if author is not None and self._step_of(author).act is Act.APPLY:
+            name = f"{operation.project}/{operation.name}"
+            early = [number for number in operation.numbers if (name, number) not in self._expiring]
+            if early:
+                raise Broken(f"retention deleted {early} of {name}, which nobody had let expire")
 
     def _move(self, operation: Alias) -> bool:
         name, artifact = self._artifact(operation)

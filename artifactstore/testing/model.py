@@ -163,17 +163,20 @@ class ModelStore:
                     continue
                 rest = {path: data for path, data in version.contents.items() if data != content}
                 if rewrite and rest:
-                    self._replace(artifact, number, rest)
+                    self.replace(name, number, rest)
                 else:
                     self.delete(name, number, now=True)
 
-    def _replace(self, artifact: ModelArtifact, number: int, contents: dict[str, bytes]) -> None:
+    def replace(self, name: str, number: int, contents: Contents) -> int:
+        """Put a successor in the place of a version, which the next sweep purges; return the successor's number."""
+        artifact = self.artifacts[name]
         version = artifact.versions[number]
-        successor = ModelVersion(contents, set(version.tags), place=artifact.place(number))
+        successor = ModelVersion(dict(contents), set(version.tags), place=artifact.place(number))
         artifact.versions.append(successor)
         at = len(artifact.versions) - 1
         artifact.aliases = {alias: at if to == number else to for alias, to in artifact.aliases.items()}
         version.deleted = version.due = True
+        return at
 
     def shown(self) -> "Shown":
         """What the model holds, in the form that `shown_by` gives of a store."""

@@ -38,6 +38,11 @@ class Act(Enum):
     WAIT = "wait"
     FORGE = "forge"
     ROTATE = "key rotate"
+    TAKEDOWN = "takedown"
+    ALLOW = "takedown --allow"
+    EXPIRE = "ttl 0"
+    APPLY = "retention apply"
+    CHECK = "check --read-data"
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -46,10 +51,11 @@ class Step(msgspec.Struct, frozen=True):
     Attributes:
         act: What.
         artifact: To which artifact.
-        what: A tree to push, or which version: `v0`, `*` or an alias.
+        what: A tree to push, a file to take down, or which version: `v0`, `*` or an alias.
         alias: An alias to put on the version; empty for none.
         force: Delete although an alias points there; of a reopening client, whether its index is lost; of a
-            collecting one, whether everything that nobody needs is old enough.
+            collecting one, whether everything that nobody needs is old enough; of one that takes a file down, whether
+            versions with other files get successors.
         now: Delete without a grace period.
     """
 
@@ -70,7 +76,11 @@ class Step(msgspec.Struct, frozen=True):
         return " ".join(word for word in words if word)
 
 
-_FORCED: Final = {Act.REOPEN: "without its index", Act.GC: "whatever the age"}
+_FORCED: Final = {
+    Act.REOPEN: "without its index",
+    Act.GC: "whatever the age",
+    Act.TAKEDOWN: "with successors",
+}
 
 
 class Fate(Enum):
@@ -195,21 +205,30 @@ class Dice:
         return self.below(100) < percent
 
 
-def make_schedule(seed: int, trees: Sequence[str]) -> Schedule:
+def make_schedule(
+    seed: int, trees: Sequence[str], files: Sequence[str] = (), mixes: Sequence[Sequence[Act]] | None = None
+) -> Schedule:
     """The schedule of a seed.
 
     Args:
         seed: The seed.
         trees: Names of the trees that may be pushed.
+        files: Names of the files that may be taken down.
+        mixes: What clients do, one mix for each schedule; `MIXES` when None.
     """
     dice = Dice(seed)
     clients = 2 + dice.below(CLIENTS_MAX - 1)
     # A run in which all do the same to one artifact meets in other places than one of everything.
     artifacts = ARTIFACTS if dice.hits(60) else ARTIFACTS[:1]
     pushed = trees if dice.hits(70) else [dice.one_of(trees), dice.one_of(trees)]
-    acts = dice.one_of(_MIXES)
+    acts = dice.one_of(mixes or MIXES)
+    if files and dice.hits(70):
+        files = [dice.one_of(files), dice.one_of(files)]
     scripts = tuple(
-        tuple(_step(dice, dice.one_of(acts), artifacts, pushed) for _ in range(1 + dice.below(_STEPS_MAX)))
+        tuple(
+            _step(dice, dice.one_of(acts), artifacts, pushed, files)
+            for _ in range(1 + dice.below(_STEPS_MAX))
+        )
         for _ in range(clients)
     )
     return Schedule(
@@ -226,7 +245,7 @@ def make_schedule(seed: int, trees: Sequence[str]) -> Schedule:
     )
 
 
-_MIXES: Final = (
+MIXES: Final = (
     [Act.PUSH],
     [Act.PUSH, Act.PUSH, Act.PULL],
     [Act.PUSH, Act.DELETE, Act.UNDELETE, Act.PULL],
@@ -243,13 +262,28 @@ _MIXES: Final = (
 )
 
 
-def _step(dice: Dice, act: Act, artifacts: Sequence[str], trees: Sequence[str]) -> Step:
+# What takes content away by what it is, and versions by their age, beside all else.
+MIXES_OF_CONTENT: Final = (
+    [Act.PUSH, Act.PUSH, Act.TAKEDOWN],
+    [Act.PUSH, Act.PUSH, Act.TAKEDOWN, Act.GC, Act.UNDELETE],
+    [Act.PUSH, Act.PUSH, Act.TAKEDOWN, Act.TAKEDOWN, Act.ALLOW, Act.GC, Act.PULL, Act.DELETE, Act.UNDELETE],
+    [Act.PUSH, Act.EXPIRE, Act.EXPIRE, Act.APPLY, Act.APPLY, Act.WAIT, Act.GC, Act.UNDELETE, Act.ALIAS],
+    [
+        *(Act.PUSH, Act.PULL, Act.DELETE, Act.UNDELETE, Act.ALIAS, Act.CHECK, Act.CHECK),
+        *(Act.TAKEDOWN, Act.ALLOW, Act.EXPIRE, Act.APPLY, Act.WAIT),
+        *(Act.REOPEN, Act.GC, Act.GC, Act.RESUME, Act.ROTATE),
+    ],
+)
+
+
+def _step(dice: Dice, act: Act, artifacts: Sequence[str], trees: Sequence[str], files: Sequence[str]) -> Step:
     artifact = dice.one_of(artifacts)
     match act:
         case Act.PUSH:
             return Step(act, artifact, dice.one_of(trees), dice.one_of([*ALIASES, "", "", ""]))
-        case Act.ALIAS:
-            return Step(act, artifact, f"v{dice.below(_NUMBERS)}", dice.one_of(ALIASES))
+        case Act.ALIAS | Act.EXPIRE:
+            number = f"v{dice.below(_NUMBERS)}"
+            return Step(act, artifact, number, dice.one_of(ALIASES) if act is Act.ALIAS else "")
         case Act.PULL:
             return Step(
                 act, artifact, dice.one_of(["latest", "latest", *ALIASES, f"v{dice.below(_NUMBERS)}"])
@@ -258,10 +292,10 @@ def _step(dice: Dice, act: Act, artifacts: Sequence[str], trees: Sequence[str]) 
             what = "*" if dice.hits(15) else f"v{dice.below(_NUMBERS)}"
             deletes = act is Act.DELETE
             return Step(act, artifact, what, force=deletes and dice.hits(70), now=deletes and dice.hits(70))
-        case Act.REOPEN | Act.GC:
-            return Step(act, force=dice.hits(50))
-        case Act.RESUME | Act.WAIT | Act.FORGE | Act.ROTATE:
-            return Step(act)
+        case Act.TAKEDOWN | Act.ALLOW:
+            return Step(act, what=dice.one_of(files), force=act is Act.TAKEDOWN and dice.hits(50))
+        case _:
+            return Step(act, force=act in {Act.REOPEN, Act.GC} and dice.hits(50))
 
 
 def _fault(dice: Dice, clients: int, kinds: Sequence[str]) -> Fault:

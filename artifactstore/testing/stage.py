@@ -22,7 +22,7 @@ from artifactstore.store.opening import Parts
 from artifactstore.store.store import Store
 from artifactstore.testing import invariants
 from artifactstore.testing.history import parts_of
-from artifactstore.testing.ledger import Collected, Fetched, Landed, Ledger, Outcome
+from artifactstore.testing.ledger import Checked, Collected, Fetched, Landed, Ledger, Outcome
 from artifactstore.testing.model import Contents, shown_by
 from artifactstore.testing.schedule import ARTIFACTS, CLIENTS_MAX, Act, Dice, Fault, Schedule, Step
 from artifactstore.testing.scheduler import (
@@ -55,6 +55,7 @@ _TREES: Final = {
     "half": {"plaintext-z": "plaintext-g"},
 }
 TREES: Final = tuple(_TREES)
+FILES: Final = tuple(_FILES)
 _BEFORE: Final = (
     *((ARTIFACTS[0], tree) for tree in ("left", "small")),
     *((ARTIFACTS[1], tree) for tree in ("left", "pair", "half")),
@@ -112,6 +113,7 @@ class Stage:
         self._folder = folder
         self._count = 0
         self.trees = {name: _written(folder / "trees" / name, tree) for name, tree in _TREES.items()}
+        _written(folder / "files", {name: name for name in FILES})
         (folder / "prepared").mkdir()
         with _small(SeededRandomness(1), Dice(0)), noted_seals() as seals:
             self._prepared = World(folder / "prepared")
@@ -128,6 +130,16 @@ class Stage:
     def source(self, tree: str) -> Path:
         """The folder that holds a tree."""
         return self._folder / "trees" / tree
+
+    def file(self, name: str) -> Path:
+        """A file that is taken down."""
+        return self._folder / "files" / name
+
+    def contents(self, step: Step) -> Contents:
+        """What a step pushes, takes down, or allows again."""
+        if step.act is Act.PUSH:
+            return self.trees[step.what]
+        return {step.what: self.file(step.what).read_bytes()}
 
     def play(self, schedule: Schedule) -> Played:
         """Play a schedule to its end, and judge it."""
@@ -192,7 +204,13 @@ class _Play:
     def _judge(self) -> None:
         with _named("a new client"), self.world.client("reader") as reader:
             reader.projects()
-            ledger = Ledger(self.witness.records, self._contents, _purged(parts_of(reader), self.witness))
+            ledger = Ledger(
+                self.witness.records,
+                self._contents,
+                _purged(parts_of(reader), self.witness),
+                self._step,
+                self.stage.contents,
+            )
             for outcome in self.outcomes:
                 ledger.judge(outcome)
             self._judge_store(reader, ledger)
@@ -200,7 +218,7 @@ class _Play:
                 with _named(f"client {client.number} afterwards"), self.world.client(client.cache) as other:
                     other.projects()
                     invariants.assert_same_index(parts_of(reader), parts_of(other))
-        if ledger.sweeps:
+        if ledger.sweeps or ledger.model.denied:
             judge_roots(self.witness.records, self._gives_up)
             self._judge_takings(ledger)
             self._collect(ledger)
@@ -224,19 +242,27 @@ class _Play:
 
     def _judge_takings(self, ledger: Ledger) -> None:
         """What sweeps purged must be gone, unless a push that came to nothing may have stored it again."""
+        with _named("a reader of what is left"), self.world.client("reader") as reader:
+            reader.projects()
+            self._judge_purged(reader, ledger)
+
+    def _judge_purged(self, reader: Store, ledger: Ledger) -> None:
+        """No chunk may be left that only purged versions had, but those of pushes that came to nothing."""
         versions = [version for artifact in ledger.model.artifacts.values() for version in artifact.versions]
         needed = [data for version in versions if not version.purged for data in version.contents.values()]
         for outcome in self.outcomes:
             if outcome.step.act is Act.PUSH and outcome.result is None:
                 needed += self.stage.trees[outcome.step.what].values()
         purged = [data for version in versions if version.purged for data in version.contents.values()]
-        with _named("a reader of what is left"), self.world.client("reader") as reader:
-            reader.projects()
-            judge_gone(parts_of(reader), purged, needed)
+        judge_gone(parts_of(reader), purged, needed)
 
     def _gives_up(self, author: Author | None) -> bool:
         """Whether somebody collects whatever the age."""
-        return author is not None and self.schedule.scripts[author.client][author.step].force
+        return author is not None and self._step(author).force
+
+    def _step(self, author: Author) -> Step:
+        """Which step somebody was in."""
+        return self.schedule.scripts[author.client][author.step]
 
     def _collect(self, ledger: Ledger) -> None:
         """Finish what sweeps left, as anybody may: then nothing that was condemned is left, and all else is."""
@@ -255,6 +281,12 @@ class _Play:
                     for name, number in purged[slot]:
                         ledger.model.purge(name, number)
                 self._judge_store(reader, ledger)
+                if ledger.model.denied:
+                    self._judge_purged(reader, ledger)
+                for name, artifact in ledger.model.artifacts.items():
+                    for number, version in enumerate(artifact.versions):
+                        if ledger.model.refuses(version.contents) and not version.purged:
+                            raise Broken(f"{name}:v{number} was taken down, and a collection left it")
 
     def _contents(self, author: Author | None, push: Push) -> Contents:
         """What somebody has pushed."""
@@ -266,7 +298,7 @@ class _Play:
                 == (artifact, _size(self.stage.trees[tree]))
             )
             return self.stage.trees[tree]
-        return self.stage.trees[self.schedule.scripts[author.client][author.step].what]
+        return self.stage.contents(self._step(author))
 
 
 class _Client:
@@ -298,7 +330,7 @@ class _Client:
         play, scheduler = self._play, self._play.scheduler
         author, begin, hit = scheduler.author(self.number), play.witness.head, self._struck()
         began_ns = scheduler.now_ns
-        result: Landed | Fetched | Collected | None = None
+        result: Landed | Fetched | Collected | Checked | None = None
         failure: Exception | None = None
         died = False
         try:
@@ -318,16 +350,13 @@ class _Client:
             Outcome(author, step, begin, play.witness.head, result, failure, died, struck, skewed)
         )
 
-    def _act(self, step: Step) -> Landed | Fetched | Collected | None:
+    def _act(self, step: Step) -> Landed | Fetched | Collected | Checked | None:
         if step.act is Act.REOPEN:
             self.leave()
             if step.force:
                 self._play.world.forget(self.cache)
             return None
         store = self._opened()
-        if step.act is Act.FORGE:
-            self._forge(parts_of(store).backend)
-            return None
         match step.act:
             case Act.PUSH:
                 made = store.push(
@@ -339,17 +368,36 @@ class _Client:
                 return Landed(made.number, made.push.created)
             case Act.PULL:
                 return self._pull(store, step)
+            case Act.GC | Act.RESUME | Act.ROTATE:
+                return self._sweep(store, step)
+            case Act.CHECK:
+                problems = store.check(read_data=True).problems
+                return Checked(tuple(problem.message for problem in problems))
+            case _:
+                self._change(store, step)
+        return None
+
+    def _change(self, store: Store, step: Step) -> None:
+        """Do what returns nothing that could be judged."""
+        match step.act:
             case Act.DELETE:
                 store.delete([f"{step.artifact}:{step.what}"], force=step.force, now=step.now)
             case Act.UNDELETE:
                 store.undelete([f"{step.artifact}:{step.what}"])
-            case Act.GC | Act.RESUME | Act.ROTATE:
-                return self._sweep(store, step)
+            case Act.FORGE:
+                self._forge(parts_of(store).backend)
             case Act.WAIT:
                 self._play.scheduler.pass_time(_WAIT_S)
             case Act.ALIAS:
                 store.add_aliases(f"{step.artifact}:{step.what}", [step.alias])
-        return None
+            case Act.TAKEDOWN:
+                store.takedown([self._play.stage.file(step.what)], rewrite=step.force)
+            case Act.ALLOW:
+                store.allow([self._play.stage.file(step.what)])
+            case Act.EXPIRE:
+                store.set_ttl(f"{step.artifact}:{step.what}", 0)
+            case Act.APPLY:
+                store.apply_retention(store.plan_retention(), everything=True)
 
     def _sweep(self, store: Store, step: Step) -> Collected | None:
         if step.act is Act.GC:

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from artifactstore.testing.ledger import Collected, Outcome
+from artifactstore.testing.ledger import Checked, Collected, Outcome
 from artifactstore.testing.schedule import Fate, Schedule
 from artifactstore.testing.scheduler import Author, Event
 from artifactstore.testing.stage import Played
@@ -151,5 +151,7 @@ def _ending(outcome: Outcome) -> str:
         return (
             "nothing to sweep" if result.slot is None else f"sweep {result.slot} purged {list(result.purged)}"
         )
+    if isinstance(result, Checked):
+        return f"it found {list(result.problems)}"
     made = getattr(result, "created", None)
     return f"v{result.number}" + ("" if made is None else " is new" if made else " was there")

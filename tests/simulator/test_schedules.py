@@ -1,14 +1,17 @@
-"""A thousand schedules of clients that push, pull, delete and undelete at once, fail, die and come back."""
+"""A thousand schedules of clients that push, pull, delete, take down and sweep at once, fail, die and come back."""
 
 import pytest
 
-from artifactstore.testing.schedule import make_schedule
-from artifactstore.testing.stage import TREES, Stage
+from artifactstore.testing.schedule import MIXES_OF_CONTENT, make_schedule
+from artifactstore.testing.stage import FILES, TREES, Stage
 from artifactstore.testing.story import shrink, tell
 
 BLOCKS = 20
 BLOCK_SCHEDULES = 50
 BLOCK_SCHEDULES_DEEP = 500
+CONTENT_BLOCKS = 4
+CONTENT_BLOCK_SCHEDULES = 25
+CONTENT_BLOCK_SCHEDULES_DEEP = 500
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
@@ -17,5 +20,15 @@ def test_every_invariant_holds_after_every_schedule(block: int, stage: Stage, de
     size = BLOCK_SCHEDULES_DEEP if deep else BLOCK_SCHEDULES
     for seed in range(block * size, (block + 1) * size):
         played = stage.play(make_schedule(seed, TREES))
+        if played.broken:
+            pytest.fail(tell(shrink(played.schedule, stage.play)))
+
+
+@pytest.mark.parametrize("block", range(CONTENT_BLOCKS))
+def test_what_is_taken_down_is_gone_and_stays_away(block: int, stage: Stage, deep: bool) -> None:
+    """Likewise where files are taken down and allowed again, versions expire, and checks run, beside all else."""
+    size = CONTENT_BLOCK_SCHEDULES_DEEP if deep else CONTENT_BLOCK_SCHEDULES
+    for seed in range(block * size, (block + 1) * size):
+        played = stage.play(make_schedule(seed, TREES, FILES, MIXES_OF_CONTENT))
         if played.broken:
             pytest.fail(tell(shrink(played.schedule, stage.play)))

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from artifactstore.errors import ObjectExists
+from artifactstore.catalog.denied import DenyList
+from artifactstore.errors import Denied, ObjectExists
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import RecordType
 from artifactstore.log.log import Log
 from artifactstore.testing.schedule import (
     ARTIFACTS,
+    MIXES_OF_CONTENT,
     Act,
     Fate,
     Fault,
@@ -22,13 +24,15 @@ from artifactstore.testing.schedule import (
     Turn,
     make_schedule,
 )
-from artifactstore.testing.stage import TREES, Played, Stage
+from artifactstore.testing.stage import FILES, TREES, Played, Stage
 from artifactstore.testing.story import shrink, tell
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE = ARTIFACTS[0]
 SAME = 12
 REACHED = 150
+REACHED_OF_CONTENT = 60
+OF_CONTENT = {Act.TAKEDOWN, Act.ALLOW, Act.EXPIRE, Act.APPLY, Act.CHECK}
 
 PRINT_DIGESTS = f"""
 import sys, pathlib
@@ -82,9 +86,43 @@ def test_schedules_reach_what_they_are_for(stage: Stage) -> None:
             event.method == "create" and event.said == ObjectExists.kind for event in played.events
         )
     assert set(fates) == set(Fate)
-    assert set(seen) >= {act.value for act in Act}
+    assert set(seen) >= {act.value for act in Act} - {act.value for act in OF_CONTENT}
     few = {what: count for what, count in seen.items() if count < 5}
     assert few == {}
+
+
+def test_schedules_of_content_do_and_are_refused(stage: Stage) -> None:
+    """Files are taken down with and without successors, allowed again, refused; versions expire; checks run."""
+    seen: Counter[str] = Counter()
+    for seed in range(REACHED_OF_CONTENT):
+        for outcome in stage.play(make_schedule(seed, TREES, FILES, MIXES_OF_CONTENT)).outcomes:
+            kind = getattr(outcome.error, "kind", "died" if outcome.died else "")
+            seen[f"{outcome.step.act.value} {kind}".strip()] += 1
+            seen["with successors"] += outcome.step.act is Act.TAKEDOWN and outcome.step.force and not kind
+    assert set(seen) >= {act.value for act in OF_CONTENT} | {"with successors", f"push {Denied.kind}"}
+
+
+def test_a_denied_push_that_counts_is_found(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A push that does not look at the deny list leaves what was taken down in sight, and that is told."""
+    monkeypatch.setattr("artifactstore.transfer.push.deny_list", lambda _, key: DenyList(key, []))
+    steps = (Step(Act.TAKEDOWN, what="plaintext-c"), Step(Act.PUSH, ONE, "right"))
+    assert "holds what is denied" in stage.play(Schedule(1, (steps,))).broken
+
+
+def test_a_takedown_is_judged(stage: Stage) -> None:
+    """Content goes with its versions at the record, the next sweep takes it, and it is refused until it is allowed."""
+    for rewrite in (False, True):
+        steps = (
+            Step(Act.TAKEDOWN, what="plaintext-c", force=rewrite),
+            Step(Act.PUSH, ONE, "right"),
+            Step(Act.GC, force=True),
+            Step(Act.ALLOW, what="plaintext-c"),
+            Step(Act.PUSH, ONE, "right"),
+        )
+        played = stage.play(Schedule(1, (steps,)))
+        assert played.broken == ""
+        kinds = [getattr(outcome.error, "kind", "") for outcome in played.outcomes]
+        assert kinds == ["", Denied.kind, "", "", ""]
 
 
 def test_records_of_every_kind_are_made(stage: Stage) -> None:
