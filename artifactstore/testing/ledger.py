@@ -17,6 +17,7 @@ from artifactstore.errors import (
     NoSuchProject,
     NoSuchVersion,
     PreconditionFailed,
+    UsageError,
 )
 from artifactstore.format.operations import (
     Alias,
@@ -38,6 +39,7 @@ from artifactstore.testing.witness import Witnessed
 
 _ABSENT = frozenset({kind.kind for kind in (Deleted, NoSuchArtifact, NoSuchProject, NoSuchVersion)})
 _PASSED_OVER = PreconditionFailed.kind
+_SWEEPING = frozenset({Act.GC, Act.ROTATE, Act.LEAVE})
 # One step of these may be several operations.
 _MANIFOLD = frozenset({Act.TAKEDOWN, Act.APPLY})
 _GRACE_NS = GRACE_MS_DEFAULT * 1_000_000
@@ -118,6 +120,7 @@ class Ledger:
         records: The log.
         contents_of: Gives the contents that a push by somebody put there.
         purged: By sweep: the versions that a new client calls purged by it.
+        joined: Whether the colleague was a member, at every head from 0 on.
         step_of: Which step somebody was in.
         files_of: The contents that a step pushes, or takes down, or allows again.
     """
@@ -127,11 +130,13 @@ class Ledger:
         records: Sequence[Witnessed],
         contents_of: Callable[[Author | None, Push], Contents],
         purged: Mapping[int, Sequence[tuple[str, int]]],
+        joined: Sequence[bool],
         step_of: Callable[[Author], Step],
         files_of: Callable[[Step], Contents],
     ) -> None:
         self._contents_of = contents_of
         self._purged = purged
+        self._joined = joined
         self._step_of = step_of
         self._files_of = files_of
         self._expiring: set[tuple[str, int]] = set()
@@ -186,6 +191,9 @@ class Ledger:
                 found = () if slot is None else self._purged.get(slot, ())
                 agrees = sorted(told) == sorted(f"{name}:v{number}" for name, number in found)
                 _demand(agrees, outcome, f"it was told of {told}, and purged {found}")
+            case Act.JOIN | Act.LEAVE:
+                was = self._was_member(outcome, member=outcome.step.act is Act.JOIN)
+                _demand(was, outcome, "it was acknowledged, and no record says so (invariant 12)")
             case Act.TAKEDOWN | Act.ALLOW:
                 listed = self._listed(outcome, denied=outcome.step.act is Act.TAKEDOWN)
                 _demand(listed, outcome, "it was acknowledged, and the deny list never said so")
@@ -198,7 +206,14 @@ class Ledger:
 
     def _judge_error(self, outcome: Outcome, error: Exception, entries: list[_Entry]) -> None:
         kind = getattr(error, "kind", "")
-        if isinstance(error, PreconditionFailed) and outcome.step.act in {Act.GC, Act.ROTATE}:
+        refused = isinstance(error, PreconditionFailed | UsageError)
+        if (
+            refused
+            and outcome.step.act in {Act.JOIN, Act.LEAVE}
+            and self._was_member(outcome, member=outcome.step.act is Act.JOIN)
+        ):
+            return  # somebody else was faster
+        if isinstance(error, PreconditionFailed) and outcome.step.act in _SWEEPING:
             swept = any(outcome.begin <= slot < outcome.end for slot in self.sweeps)
             _demand(swept, outcome, f"it was refused with {error}, and no sweep had come between")
         elif kind == Denied.kind:
@@ -260,6 +275,10 @@ class Ledger:
         files = set(self._files_of(outcome.step).values())
         between = self._denied[outcome.begin : outcome.end + 1]
         return any(files <= listed if denied else files.isdisjoint(listed) for listed in between)
+
+    def _was_member(self, outcome: Outcome, *, member: bool) -> bool:
+        """Whether the colleague was a member, or none, at one head that a step may have seen."""
+        return member in self._joined[outcome.begin : outcome.end + 1]
 
     def _was_denied(self, outcome: Outcome) -> bool:
         """Whether what a step would have shown was on the deny list at a head that it may have seen."""

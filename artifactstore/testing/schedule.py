@@ -38,6 +38,8 @@ class Act(Enum):
     WAIT = "wait"
     FORGE = "forge"
     ROTATE = "key rotate"
+    JOIN = "key add"
+    LEAVE = "key remove"
     TAKEDOWN = "takedown"
     ALLOW = "takedown --allow"
     EXPIRE = "ttl 0"
@@ -262,8 +264,8 @@ MIXES: Final = (
 )
 
 
-# What takes content away by what it is, and versions by their age, beside all else.
-MIXES_OF_CONTENT: Final = (
+# What takes content away by what it is, versions by their age, and members, beside all else.
+MORE_MIXES: Final = (
     [Act.PUSH, Act.PUSH, Act.TAKEDOWN],
     [Act.PUSH, Act.PUSH, Act.TAKEDOWN, Act.GC, Act.UNDELETE],
     [Act.PUSH, Act.PUSH, Act.TAKEDOWN, Act.TAKEDOWN, Act.ALLOW, Act.GC, Act.PULL, Act.DELETE, Act.UNDELETE],
@@ -271,8 +273,9 @@ MIXES_OF_CONTENT: Final = (
     [
         *(Act.PUSH, Act.PULL, Act.DELETE, Act.UNDELETE, Act.ALIAS, Act.CHECK, Act.CHECK),
         *(Act.TAKEDOWN, Act.ALLOW, Act.EXPIRE, Act.APPLY, Act.WAIT),
-        *(Act.REOPEN, Act.GC, Act.GC, Act.RESUME, Act.ROTATE),
+        *(Act.REOPEN, Act.GC, Act.GC, Act.RESUME, Act.ROTATE, Act.JOIN, Act.LEAVE),
     ],
+    [Act.PUSH, Act.DELETE, Act.PULL, Act.GC, Act.ROTATE, Act.JOIN, Act.JOIN, Act.LEAVE, Act.LEAVE],
 )
 
 

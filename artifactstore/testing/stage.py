@@ -17,7 +17,8 @@ from artifactstore.catalog.generation import purged_prefix, purged_version
 from artifactstore.errors import ArtifactStoreError, ObjectExists
 from artifactstore.format.operations import Push
 from artifactstore.ids import parse_artifact_name
-from artifactstore.keyring.keyfile import load_key_file
+from artifactstore.keyring.keyfile import load_key_file, pair_of
+from artifactstore.keyring.request import KeyRequest, request_line
 from artifactstore.store.opening import Parts
 from artifactstore.store.store import Store
 from artifactstore.testing import invariants
@@ -69,6 +70,8 @@ _SMALL: Final[Mapping[str, Any]] = {
 }
 _TAIL_BYTES: Final = (1, 2500, 64 << 10)
 _INLINE_BYTES: Final = (200, 64 << 10)
+# Who may become a member.
+_COLLEAGUE: Final = pair_of(bytes(range(32)))
 # Longer than any grace period and than what makes an object old.
 _WAIT_S: Final = 8 * 24 * 3600
 # For so long a collecting client may stand still before it calls its own clock wrong.
@@ -176,7 +179,7 @@ class _Play:
         self.world = world
         self.schedule = schedule
         self.outcomes: list[Outcome] = []
-        self.witness = Witness(world.objects, load_key_file(world.folder / "key"))
+        self.witness = Witness(world.objects, load_key_file(world.folder / "key"), _COLLEAGUE.public)
         self.scheduler = Scheduler(schedule, self.witness)
         # The objects are dated by the time of the simulation.
         self.objects = MemoryBackend(
@@ -208,6 +211,7 @@ class _Play:
                 self.witness.records,
                 self._contents,
                 _purged(parts_of(reader), self.witness),
+                self.witness.joined,
                 self._step,
                 self.stage.contents,
             )
@@ -390,6 +394,10 @@ class _Client:
                 self._play.scheduler.pass_time(_WAIT_S)
             case Act.ALIAS:
                 store.add_aliases(f"{step.artifact}:{step.what}", [step.alias])
+            case Act.JOIN:
+                store.members.add(request_line(KeyRequest("plaintext-colleague", _COLLEAGUE.public)))
+            case Act.LEAVE:
+                store.members.remove(_COLLEAGUE.slot_id.hex())
             case Act.TAKEDOWN:
                 store.takedown([self._play.stage.file(step.what)], rewrite=step.force)
             case Act.ALLOW:

@@ -14,7 +14,7 @@ from artifactstore.errors import ArtifactStoreError
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import Clear, RecordType, decode_frame, slot_name
 from artifactstore.keyring.keyfile import KeyPair
-from artifactstore.keyring.keyring import Keyring, unlock
+from artifactstore.keyring.keyring import Keyring, checked_keys, unlock
 from artifactstore.log.merkle import append, root_of
 from artifactstore.log.records import Opened, open_slot
 from artifactstore.log.signers import Signers
@@ -53,15 +53,19 @@ class Witness:
     Args:
         objects: The store's objects, as they are.
         pair: A slot key of the store.
+        colleague: The public key of somebody who may become a member.
 
     Attributes:
         records: Every record, in its slot.
         condemned: Name of every object that a record has condemned, with the record's slot.
+        joined: Whether the colleague is a member, at every head from 0 on.
     """
 
-    def __init__(self, objects: Backend, pair: KeyPair) -> None:
+    def __init__(self, objects: Backend, pair: KeyPair, colleague: bytes) -> None:
         self._objects = objects
         self._pair = pair
+        self._colleague = colleague
+        self._keys: list[bytes] = []
         self._keyring: Keyring | None = None
         self._signers = Signers(b"")
         self._frontier: list[bytes] = []
@@ -79,6 +83,7 @@ class Witness:
         self._swept: dict[int, int] = {}
         self.records: list[Witnessed] = []
         self.condemned: dict[str, int] = {}
+        self.joined = [False]
         for info in list(objects.list(LOG)):
             self._record(None, objects.get(info.name, limit_bytes=info.size_bytes))
 
@@ -113,10 +118,15 @@ class Witness:
         if name.startswith(PACKS):
             _demand(name.endswith(sha256(data).hex()), 10, f"{name} is not the hash of its bytes")
         if name.startswith(KEYS):
-            sealing = self._keks.setdefault(self._unlocked(name, data).kek, set())
+            kek = self._unlocked(name, data).kek
+            sealing = self._keks.setdefault(kek, set())
             sealing.add(name)
+            # Whoever adds a member seals the key of the generation once more.
+            current = self._keyring is not None and kek == self._keyring.kek
             _demand(
-                len(sealing) <= _COPIES_MAX, 11, f"{len(sealing)} objects seal one key: attempts share it"
+                current or len(sealing) <= _COPIES_MAX,
+                11,
+                f"{len(sealing)} objects seal one key: attempts share it",
             )
 
     def deleting(self, name: str) -> None:
@@ -144,6 +154,7 @@ class Witness:
             _demand(clear is None, 7, f"record {slot} is a stranger's, and counts")
             self._frontier = append(self._frontier, slot, opened.leaf)
             self.records.append(Witnessed(author, opened, time_ns))
+            self.joined.append(self.joined[-1])
             return
         if clear is None or opened.sealed is None:
             raise Broken(f"invariant 4: record {slot} is void, or does not open")
@@ -151,6 +162,7 @@ class Witness:
         self._frontier = append(self._frontier, slot, opened.leaf)
         self._judge(slot, clear, author)
         self.records.append(Witnessed(author, opened, time_ns))
+        self.joined.append(self._is_member(clear))
 
     def _keys_for(self, data: bytes, slot: int) -> Keyring:
         """The keys that open a record: those of the generation that a sweep begins are its own."""
@@ -166,6 +178,15 @@ class Witness:
 
     def _unlocked(self, name: str, data: bytes) -> Keyring:
         return unlock(data, self._signers.store_id, self._pair, name=name)
+
+    def _is_member(self, clear: Clear) -> bool:
+        """Whether the keys that a record names are sealed to the colleague too."""
+        if clear.keys == self._keys:
+            return self.joined[-1]
+        self._keys = clear.keys
+        name = f"{KEYS}{clear.keys[0].hex()}"
+        keys = checked_keys(self._objects.get(name, limit_bytes=_BYTES_MAX), self._signers.store_id, name)
+        return any(slot.public_key == self._colleague for slot in keys.slots)
 
     def _judge(self, slot: int, clear: Clear, author: Author | None) -> None:
         """What a record's clear part says of objects must be so when it takes effect."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from artifactstore.testing.schedule import MIXES_OF_CONTENT, make_schedule
+from artifactstore.testing.schedule import MORE_MIXES, make_schedule
 from artifactstore.testing.stage import FILES, TREES, Stage
 from artifactstore.testing.story import shrink, tell
 
@@ -29,6 +29,6 @@ def test_what_is_taken_down_is_gone_and_stays_away(block: int, stage: Stage, dee
     """Likewise where files are taken down and allowed again, versions expire, and checks run, beside all else."""
     size = CONTENT_BLOCK_SCHEDULES_DEEP if deep else CONTENT_BLOCK_SCHEDULES
     for seed in range(block * size, (block + 1) * size):
-        played = stage.play(make_schedule(seed, TREES, FILES, MIXES_OF_CONTENT))
+        played = stage.play(make_schedule(seed, TREES, FILES, MORE_MIXES))
         if played.broken:
             pytest.fail(tell(shrink(played.schedule, stage.play)))

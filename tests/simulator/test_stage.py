@@ -15,7 +15,7 @@ from artifactstore.format.record import RecordType
 from artifactstore.log.log import Log
 from artifactstore.testing.schedule import (
     ARTIFACTS,
-    MIXES_OF_CONTENT,
+    MORE_MIXES,
     Act,
     Fate,
     Fault,
@@ -31,8 +31,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ONE = ARTIFACTS[0]
 SAME = 12
 REACHED = 150
-REACHED_OF_CONTENT = 60
-OF_CONTENT = {Act.TAKEDOWN, Act.ALLOW, Act.EXPIRE, Act.APPLY, Act.CHECK}
+REACHED_OF_MORE = 60
+OF_MORE = {Act.TAKEDOWN, Act.ALLOW, Act.EXPIRE, Act.APPLY, Act.CHECK, Act.JOIN, Act.LEAVE}
 
 PRINT_DIGESTS = f"""
 import sys, pathlib
@@ -86,7 +86,7 @@ def test_schedules_reach_what_they_are_for(stage: Stage) -> None:
             event.method == "create" and event.said == ObjectExists.kind for event in played.events
         )
     assert set(fates) == set(Fate)
-    assert set(seen) >= {act.value for act in Act} - {act.value for act in OF_CONTENT}
+    assert set(seen) >= {act.value for act in Act} - {act.value for act in OF_MORE}
     few = {what: count for what, count in seen.items() if count < 5}
     assert few == {}
 
@@ -94,12 +94,12 @@ def test_schedules_reach_what_they_are_for(stage: Stage) -> None:
 def test_schedules_of_content_do_and_are_refused(stage: Stage) -> None:
     """Files are taken down with and without successors, allowed again, refused; versions expire; checks run."""
     seen: Counter[str] = Counter()
-    for seed in range(REACHED_OF_CONTENT):
-        for outcome in stage.play(make_schedule(seed, TREES, FILES, MIXES_OF_CONTENT)).outcomes:
+    for seed in range(REACHED_OF_MORE):
+        for outcome in stage.play(make_schedule(seed, TREES, FILES, MORE_MIXES)).outcomes:
             kind = getattr(outcome.error, "kind", "died" if outcome.died else "")
             seen[f"{outcome.step.act.value} {kind}".strip()] += 1
             seen["with successors"] += outcome.step.act is Act.TAKEDOWN and outcome.step.force and not kind
-    assert set(seen) >= {act.value for act in OF_CONTENT} | {"with successors", f"push {Denied.kind}"}
+    assert set(seen) >= {act.value for act in OF_MORE} | {"with successors", f"push {Denied.kind}"}
 
 
 def test_a_denied_push_that_counts_is_found(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
