@@ -53,7 +53,7 @@ from artifactstore.ids import LATEST, ArtifactName
 from artifactstore.index.environment import ReadTransaction, WriteTransaction
 from artifactstore.index.tables import mark_damaged, mark_whole
 
-_NO_VERSION: Final = "there is no such version"
+_NO_VERSION: Final = "there is no such version, or it was deleted"
 _SLOT_KNOWN: Final = "the slot key has a name already"
 
 
@@ -111,7 +111,11 @@ def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome
         case Alias() | Tag() | Expire():
             name, number = ArtifactName(operation.project, operation.name), operation.number
             row = _oldest(txn, name) if number is None else get_version(txn, name, number)
-            return Outcome(number, skipped="" if row is not None and row.slot < slot else _NO_VERSION)
+            # What a later record has deleted was shown until then; to take a name away, it may be deleted.
+            applied = row is not None and row.slot < slot
+            if row is not None and number is not None and row.deleted is not None:
+                applied = applied and row.deleted.slot > slot
+            return Outcome(number, skipped="" if applied else _NO_VERSION)
         case Delete() | Undelete():
             return deletion_at(txn, operation, slot)
         case Replace():

@@ -1,6 +1,8 @@
 """Deleting hides at once and can be taken back; whatever is meant has to be said."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +31,34 @@ def store(tmp_path: Path):
             source = write_tree(tmp_path / f"{name}-{text}", {"file": text.encode() * 100})
             store.push([source], name)
         yield store
+
+
+WRITES: dict[str, Callable[[Store], object]] = {
+    "alias": lambda store: store.add_aliases("p/n:v1", ["mine"]),
+    "tag": lambda store: store.add_tags("p/n:v1", ["mine"]),
+    "ttl": lambda store: store.set_ttl("p/n:v1", 60),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_what_is_deleted_before_it_is_named_is_said_to_be_unchanged(
+    tmp_path: Path, store: Store, write: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody deletes the version after it was looked up: the operation is skipped, and its writer is told so."""
+    commit = store._commit
+
+    def late(*arguments: Any) -> str:
+        with reopened(tmp_path, store, cache="another") as other:
+            other.delete(["p/n:v1"])
+        return commit(*arguments)
+
+    monkeypatch.setattr(store, "_commit", late)
+    with pytest.raises(NoSuchArtifact, match="nothing was changed"):
+        WRITES[write](store)
+    monkeypatch.undo()
+    assert references(store.undelete(["p/n:v1"])) == ["p/n:v1"]
+    shown = store.version("p/n:v1")
+    assert (shown.aliases, shown.tags, shown.expires_ns) == ((), (), None)
 
 
 def references(versions: list[Version]) -> list[str]:
