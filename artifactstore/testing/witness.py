@@ -72,6 +72,8 @@ class Witness:
         self._operations: dict[bytes, int] = {}
         # By key-encryption key: the objects that seal it.
         self._keks: dict[bytes, set[str]] = {}
+        # The keys of the generations so far.
+        self._begun: set[bytes] = set()
         # Names of states and keys that records have named so far.
         self._secret: set[str] = set()
         # When each client saw each object absent last, counted in changes and looks.
@@ -121,10 +123,9 @@ class Witness:
             kek = self._unlocked(name, data).kek
             sealing = self._keks.setdefault(kek, set())
             sealing.add(name)
-            # Whoever adds a member seals the key of the generation once more.
-            current = self._keyring is not None and kek == self._keyring.kek
+            # Whoever adds a member seals the key of the generation once more, and that may arrive after its end.
             _demand(
-                current or len(sealing) <= _COPIES_MAX,
+                kek in self._begun or len(sealing) <= _COPIES_MAX,
                 11,
                 f"{len(sealing)} objects seal one key: attempts share it",
             )
@@ -173,6 +174,7 @@ class Witness:
             name = f"{KEYS}{clear.keys[0].hex()}"
             self._keyring = self._unlocked(name, self._objects.get(name, limit_bytes=_BYTES_MAX))
             self._keks.setdefault(self._keyring.kek, set()).add(name)
+            self._begun.add(self._keyring.kek)
             self._former.append(self._keyring.signer())
         return self._keyring
 

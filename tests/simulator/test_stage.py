@@ -125,6 +125,14 @@ def test_a_takedown_is_judged(stage: Stage) -> None:
         assert kinds == ["", Denied.kind, "", "", ""]
 
 
+def test_keys_for_a_member_may_arrive_after_their_generation(stage: Stage) -> None:
+    """What was sealed to a member in time and arrives late is no attempt that shares a key with another."""
+    steps = (Step(Act.ROTATE), Step(Act.JOIN), Step(Act.ROTATE))
+    played = stage.play(Schedule(1, (steps,), (Fault(0, "keys", 2, Fate.DIES_LATE, delay=1000),)))
+    assert [event.late for event in played.events][-1]
+    assert played.broken == ""
+
+
 def test_records_of_every_kind_are_made(stage: Stage) -> None:
     """Stores are small enough for pending records, index packs and states."""
     pushes = (Step(Act.PUSH, ONE, tree) for tree in ("large", "heavy", "right"))
