@@ -51,8 +51,8 @@ class ModelArtifact(msgspec.Struct):
         return number if place is None else place
 
     def newest(self) -> int | None:
-        """The newest version that is shown; a successor is as old as the version in whose place it stands."""
-        return max(self.shown(), key=self.place, default=None)
+        """The newest version that is shown; a successor comes right after the version in whose place it stands."""
+        return max(self.shown(), key=lambda number: (self.place(number), number), default=None)
 
     def point_latest(self) -> None:
         """`latest` is on the newest version that is shown, and nowhere if there is none."""

@@ -125,6 +125,20 @@ def test_a_takedown_is_judged(stage: Stage) -> None:
         assert kinds == ["", Denied.kind, "", "", ""]
 
 
+def test_a_successor_is_newer_than_what_it_stands_for(stage: Stage) -> None:
+    """Where the version that it replaced comes back, `latest` stays on the successor."""
+    steps = (
+        Step(Act.PUSH, ONE, "right"),
+        Step(Act.TAKEDOWN, what="plaintext-c", force=True),
+        Step(Act.ALLOW, what="plaintext-c"),
+        Step(Act.UNDELETE, ONE, "v2"),
+        Step(Act.PULL, ONE, "latest"),
+    )
+    played = stage.play(Schedule(1, (steps,)))
+    assert played.broken == ""
+    assert getattr(played.outcomes[-1].result, "number", None) == 3
+
+
 def test_keys_for_a_member_may_arrive_after_their_generation(stage: Stage) -> None:
     """What was sealed to a member in time and arrives late is no attempt that shares a key with another."""
     steps = (Step(Act.ROTATE), Step(Act.JOIN), Step(Act.ROTATE))
