@@ -7,7 +7,7 @@ taken back.
 from collections.abc import Callable, Iterable, Sequence
 
 from artifactstore.catalog.denied import deny_list, refuse_denied
-from artifactstore.catalog.rows import artifacts
+from artifactstore.catalog.rows import artifacts, get_version
 from artifactstore.errors import InvalidMetadata, PreconditionFailed
 from artifactstore.format.limits import NUMBERS_PER_OPERATION_MAX, REASON_CHARACTERS_MAX
 from artifactstore.format.operations import Delete, Undelete
@@ -108,7 +108,12 @@ class Deleting(Naming):
 
         def refuse(txn: ReadTransaction) -> None:
             rules = deny_list(txn, self._parts.keyring.deny_key())
-            manifests = [(version.qualified_name, version.manifest) for version in versions]
+            # What a sweep has purged meanwhile can't be read any more, and does not come back.
+            manifests = [
+                (version.qualified_name, version.manifest)
+                for version in versions
+                if get_version(txn, parse_artifact_name(version.artifact), version.number) is not None
+            ]
             refuse_denied(self._parts.reader, rules.beyond(allowed), manifests)
             allowed.update(rules)
 

@@ -1,6 +1,7 @@
 """Collecting: what is deleted is taken away by record, beside whatever others do, and nothing else is."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from artifactstore.backend.base import Backend, Buffer
 from artifactstore.backend.wrapping import WrapperBackend
 from artifactstore.content.packs import INDEXED_TYPES
+from artifactstore.crypto.hashing import blake3
 from artifactstore.errors import ClockSkewed, Deleted, NoSuchVersion, PermissionRefused, PreconditionFailed
 from artifactstore.format.keys import decode_keys, keys_object_name
 from artifactstore.format.pack import PackType, decode_trailer, trailer_length
@@ -300,6 +302,27 @@ def test_what_replaced_states_take_is_garbage_and_freed(
         assert store.plan_gc().plan.is_empty
         for name in plan.stale:
             assert not world.objects.exists(name)
+
+
+def test_undeleting_passes_over_what_a_sweep_purges_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where something is denied, what comes back is searched for it: but not what is gone by then."""
+    with world.client() as store, world.client("other") as other:
+        other.takedown([blake3(TREES["p/other:v0"]["c"]).hex()])
+        store.delete(["p/n:v0"], now=True)
+        store.delete(["p/n:v1"])
+        selected = store._selected
+
+        def select(*args: object, **options: object) -> object:
+            found = selected(*args, **options)
+            assert "p/n:v0" in sweep(other).purged
+            return found
+
+        monkeypatch.setattr(store, "_selected", select)
+        with suppress(Deleted):
+            store.undelete(["p/n:*"])
+        assert [version.number for version in store.versions("p/n")] == [1]
 
 
 def test_of_two_sweeps_the_slower_plans_anew(tmp_path: Path, world: World) -> None:
