@@ -102,8 +102,7 @@ class OpenPack:
         Raises:
             RuntimeError: The pack is the parent's, which gives the same ordinals to other bytes (invariant 14).
         """
-        if os.getpid() != self._process:
-            raise RuntimeError("this process was forked in the middle of a push: begin it anew in the child")
+        self._refuse_child()
         overhead = _FOOTER_BYTES_PER_CHUNK * (len(self._cids) + len(chunks))
         overhead += _FOOTER_BYTES_PER_BLOB * (len(self._blobs) + 1) + END.size + TAG_BYTES
         if self._blobs and (
@@ -132,7 +131,12 @@ class OpenPack:
         self._aead.seal_into(counter_nonce(at.ordinal), payload, aad, room)
 
     def close(self) -> FinishedPack:
-        """Seal the footer, add the trailer, read both back, and name the pack by its hash."""
+        """Seal the footer, add the trailer, read both back, and name the pack by its hash.
+
+        Raises:
+            RuntimeError: The pack is the parent's, which seals another footer under the same nonce (invariant 14).
+        """
+        self._refuse_child()
         plain = encode_footer(self._blobs, self._cids, self._lengths)
         footer = self._aead.seal(
             FOOTER_NONCE, plain, blob_aad(self._store_id, self._type, FOOTER_ORDINAL, 0, len(plain))
@@ -148,6 +152,10 @@ class OpenPack:
         added = PackAdded(name, self._type, size, len(self._cids), sha256(trailer))
         self._rows.sort()
         return FinishedPack(added, self._key, self._view[:size], b"".join(self._rows))
+
+    def _refuse_child(self) -> None:
+        if os.getpid() != self._process:
+            raise RuntimeError("this process was forked in the middle of a push: begin it anew in the child")
 
     def _read_back(self, blobs_end: int, footer: bytes, trailer: bytes, plain_length: int) -> None:
         """Decode what was just encoded before it leaves memory (invariant 10)."""

@@ -81,7 +81,8 @@ class Ingest:
         self._executors = executors
         self._clock = clock
         self._spare: deque[bytearray] = deque()
-        self._room = Semaphore(executors.width + _WAITING_MAX)
+        # One more is under way while its submission waits.
+        self._room = Semaphore(executors.width + _WAITING_MAX - 1)
 
     def submit_batch(self, batch: Sequence[Found]) -> "Future[list[Read]]":
         """Read small files, and have a worker put their chunks; the entries come back in order."""
@@ -111,10 +112,11 @@ class Ingest:
         return read
 
     def _submit(self, task: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
-        """Hand a task to the workers, once few enough are under way: what they hold is most of a push's memory."""
-        self._room.acquire()
+        """Hand a task to the workers and wait until few enough are under way: they hold most of a push's memory."""
+        # First submitted: in a forked child that is refused, and nothing would ever make room there.
         future = self._executors.cpu.submit(task, *args, **kwargs)
         future.add_done_callback(self._made_room)
+        self._room.acquire()
         return future
 
     def _made_room(self, _: "Future[Any]") -> None:

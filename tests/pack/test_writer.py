@@ -149,3 +149,16 @@ def test_no_nonce_is_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Aead, "seal", noting)
     packed([[b"a"], [b"b"], [b"c", b"d"]])
     assert len(used) == len(set(used)) == 4
+
+
+def test_a_forked_child_neither_fills_nor_closes_the_pack_of_its_parent() -> None:
+    """Each would seal other bytes under a nonce that the parent uses too (invariant 14)."""
+    pack = OpenPack(bytes(32), PackType.DATA, bytes(32), 1 << 20)
+    at = pack.reserve(3 + 16, 3, 0, [(cid_of(b"abc"), 3)])
+    assert at is not None
+    pack.seal(at, b"abc", 0, 3)
+    pack._process += 1
+    with pytest.raises(RuntimeError, match="forked"):
+        pack.reserve(3 + 16, 3, 0, [(cid_of(b"def"), 3)])
+    with pytest.raises(RuntimeError, match="forked"):
+        pack.close()

@@ -4,12 +4,14 @@ import io
 import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from blake3 import blake3
 
 from artifactstore import Store
+from artifactstore.clock import SystemClock
 from artifactstore.errors import InvalidSource, PermissionRefused, SourceChanged
 from artifactstore.executors import threads
 from artifactstore.transfer import ingest, segments
@@ -342,3 +344,28 @@ def test_entries_keep_their_order_however_few_may_wait(
     assert [entry.path for entry in version.files()] == [
         f"{n:02}/{name}" for n in range(12) for name in ("file", "link")
     ]
+
+
+def test_a_forked_child_is_refused_while_its_parents_workers_are_busy() -> None:
+    """The tasks of its parent never end in it, so whoever waited there for one of them would wait for ever."""
+    with threads(width=1) as executors, ExitStack() as stack:
+        go_on = threading.Event()
+        stack.callback(go_on.set)
+        reader = ingest.Ingest(None, None, executors, SystemClock())
+        reader._submit(go_on.wait)
+        while reader._room.acquire(blocking=False):
+            pass
+        refused = threading.Event()
+
+        def push_on() -> None:
+            with pytest.raises(RuntimeError, match="forked"):
+                reader._submit(go_on.wait)
+            refused.set()
+
+        child = os.fork()
+        if not child:
+            thread = threading.Thread(target=push_on, daemon=True)
+            thread.start()
+            thread.join(10)
+            os._exit(0 if refused.is_set() else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
