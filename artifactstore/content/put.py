@@ -30,7 +30,6 @@ from artifactstore.pack.writer import FinishedPack, PackSink
 # Packs waiting for the backend; each holds its 32 MiB. Who stores anew holds what it reads too, and the marks.
 _UPLOADS_MAX: Final = 2
 _UPLOADS_ANEW_MAX: Final = 1
-_LARGE_PACK_BYTES_MIN: Final = PACK_BYTES_TARGET // 4
 
 
 class Chunk(NamedTuple):
@@ -98,6 +97,7 @@ class ChunkWriter:
         self._used: set[int] = set()
         self._uploads: deque[Future[FinishedPack]] = deque()
         self._done: list[FinishedPack] = []
+        self._flushing = False
         self._chunks = self._raw_bytes = self._pack_bytes = self._packs = 0
         self._sinks = {
             kind: PackSink(
@@ -185,8 +185,12 @@ class ChunkWriter:
 
     def flush(self) -> None:
         """Close all open packs and have them stored."""
-        for sink in self._sinks.values():
-            sink.flush()
+        self._flushing = True
+        try:
+            for sink in self._sinks.values():
+                sink.flush()
+        finally:
+            self._flushing = False
 
     def drain(self) -> list[FinishedPack]:
         """Close all open packs, wait until every pack is stored, and return those since the last drain."""
@@ -263,8 +267,8 @@ class ChunkWriter:
         with self._lock:
             self._pack_bytes += pack.added.size
             self._packs += 1
-        # Only a flush closes small packs, one a type: they wait for nobody.
-        if pack.added.size >= _LARGE_PACK_BYTES_MIN:
+        # A flush closes one a type: they wait for nobody.
+        if not self._flushing:
             self._settle((_UPLOADS_ANEW_MAX if self._anew else _UPLOADS_MAX) - 1)
         future = self._executors.io.submit(self._store, pack)
         with self._lock:
