@@ -164,7 +164,7 @@ class Locator:
 
     def keep_ends(self, ends: Ends, answers: Sequence[bytes | ArtifactStoreError]) -> None:
         """Keep what the ends of packs say, where they came."""
-        self._keep_ends(ends.packs, answers)
+        self._keep_answers(ends.packs, answers)
         self._expected = ends.later
 
     def keep_footer(self, pack: StoredPack, chunks: Sequence[PackedChunk]) -> None:
@@ -242,9 +242,11 @@ class Locator:
 
     def _read_ends(self, packs: Sequence[StoredPack]) -> bool:
         """Read the footers of packs together and keep what they say; return whether all index packs could be read."""
-        return self._keep_ends(packs, self._backend.get_ranges([_end_of(pack) for pack in packs]))
+        return self._keep_answers(packs, self._backend.get_ranges([_end_of(pack) for pack in packs]))
 
-    def _keep_ends(self, packs: Sequence[StoredPack], answers: Sequence[bytes | ArtifactStoreError]) -> bool:
+    def _keep_answers(
+        self, packs: Sequence[StoredPack], answers: Sequence[bytes | ArtifactStoreError]
+    ) -> bool:
         whole = True
         for pack, answer in zip(packs, answers, strict=True):
             ref = ref_of(pack)

@@ -97,7 +97,6 @@ class ChunkWriter:
         self._used: set[int] = set()
         self._uploads: deque[Future[FinishedPack]] = deque()
         self._done: list[FinishedPack] = []
-        self._flushing = False
         self._chunks = self._raw_bytes = self._pack_bytes = self._packs = 0
         self._sinks = {
             kind: PackSink(
@@ -185,12 +184,11 @@ class ChunkWriter:
 
     def flush(self) -> None:
         """Close all open packs and have them stored."""
-        self._flushing = True
-        try:
-            for sink in self._sinks.values():
-                sink.flush()
-        finally:
-            self._flushing = False
+        for sink in self._sinks.values():
+            pack = sink.flush()
+            if pack is not None:
+                # One a type: they wait for nobody.
+                self._upload(pack, waits=False)
 
     def drain(self) -> list[FinishedPack]:
         """Close all open packs, wait until every pack is stored, and return those since the last drain."""
@@ -263,12 +261,11 @@ class ChunkWriter:
         codec, payload = compress(data, self._level)
         sink.add(payload, raw_bytes, codec, [(chunk.cid, len(chunk.data)) for chunk in run])
 
-    def _upload(self, pack: FinishedPack) -> None:
+    def _upload(self, pack: FinishedPack, *, waits: bool = True) -> None:
         with self._lock:
             self._pack_bytes += pack.added.size
             self._packs += 1
-        # A flush closes one a type: they wait for nobody.
-        if not self._flushing:
+        if waits:
             self._settle((_UPLOADS_ANEW_MAX if self._anew else _UPLOADS_MAX) - 1)
         future = self._executors.io.submit(self._store, pack)
         with self._lock:

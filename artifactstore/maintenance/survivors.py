@@ -13,11 +13,11 @@ from concurrent.futures import Executor, Future
 from itertools import groupby, islice
 from typing import Final, NamedTuple
 
-from artifactstore.backend.base import Backend, ByteRange, answer_of
+from artifactstore.backend.base import Backend, ByteRange
 from artifactstore.content.packs import lots, ref_of
 from artifactstore.content.put import Chunk, ChunkWriter
 from artifactstore.crypto.hashing import keyed_blake3
-from artifactstore.errors import ArtifactStoreError, Damaged, ObjectMissing, TruncatedRead
+from artifactstore.errors import ArtifactStoreError, Damaged
 from artifactstore.executors import Executors, InlineExecutor
 from artifactstore.format.limits import BLOB_RAW_BYTES_TARGET, CID_PREFIX_BYTES
 from artifactstore.format.pack import PackedChunk, PackType
@@ -26,7 +26,7 @@ from artifactstore.index.tables import CHUNKS, PackTable, StoredPack, packs_of
 from artifactstore.keyring.keyring import Keyring
 from artifactstore.maintenance.examination import blobs_of
 from artifactstore.pack.ranges import coalesce
-from artifactstore.pack.reader import BlobOpener, PackRef, open_tail, tail_range
+from artifactstore.pack.reader import BlobOpener, PackRef, arrived, open_tail, tail_range
 from artifactstore.progress import Progress
 
 # Of a condemned pack, in one round trip; one such lot is read while another is worked on.
@@ -200,9 +200,10 @@ class Survivors:
         source, kind = span.source, span.source.ref.type
         whole = whole_bytes = 0
         loose: list[Chunk] = []
-        if isinstance(fetched, ObjectMissing | TruncatedRead):
+        try:
+            data = arrived(fetched, source.ref)
+        except Damaged:
             return _Opened(source.number, kind, 0, 0, loose)
-        data = memoryview(answer_of(fetched))
         key = self._parts.writer.cid_key(kind)
         for blob in span.blobs:
             ordinal, at = blob.chunks[0].ordinal, blob.chunks[0].blob

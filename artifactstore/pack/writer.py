@@ -188,7 +188,7 @@ class PackSink:
         store_id: The store's id.
         pack_type: What the chunks are.
         new_key: Gives a fresh random key for each pack.
-        finished: Called with each closed pack, on the thread that closed it.
+        finished: Called with each pack that is full, on the thread that closed it.
         target_bytes: Size at which a pack is full.
 
     Thread-safe.
@@ -240,13 +240,14 @@ class PackSink:
         if done:
             self._finished(pack.close())
 
-    def flush(self) -> None:
-        """Close the open pack. No other thread may be inside `add`."""
+    def flush(self) -> FinishedPack | None:
+        """Close the open pack, if there is one, and return it. No other thread may be inside `add`."""
         with self._lock:
             pack, self._open = self._open, None
-        if pack is not None:
-            assert pack.sealing == 0
-            self._finished(pack.close())
+        if pack is None:
+            return None
+        assert pack.sealing == 0
+        return pack.close()
 
     def _fresh(self) -> OpenPack:
         self._open = OpenPack(self._store_id, self._type, self._new_key(), self._target)

@@ -118,11 +118,12 @@ class Naming(OpenStore):
         self.refresh(guessed)
         if guess is not None and guess.parts is self._parts:
             guess.ahead.take()
-        now = self._guess(reference)
-        if now is not None and (guess is None or now.number != guess.number):
+        if guess is None or guess.number != self._number(reference):
             # The look at the log has found another version than was to be expected.
-            now.parts.backend.together(now.ahead.requests)
-            now.ahead.take()
+            now = self._guess(reference)
+            if now is not None:
+                now.parts.backend.together(now.ahead.requests)
+                now.ahead.take()
         return self._found(reference)
 
     def _found(self, reference: Reference) -> tuple[Version, ChunkReader, Manifest]:
@@ -133,17 +134,25 @@ class Naming(OpenStore):
         assert row is not None
         return version, self.reader_of(name, version.number), row.manifest
 
-    def _guess(self, reference: Reference) -> "_Guess | None":
-        """What a pull of the version that a reference names as far as is known here would ask for first."""
-        parts = self._parts
-        with parts.environment.read() as txn:
+    def _number(self, reference: Reference) -> int | None:
+        """The version that a reference names as far as is known here."""
+        with self._parts.environment.read() as txn:
             try:
-                number = listing.resolve(self, txn, reference).number
+                return listing.resolve(self, txn, reference).number
             except NotFoundError:
                 return None
+
+    def _guess(self, reference: Reference) -> _Guess | None:
+        """What a pull of that version would ask for first."""
+        parts = self._parts
+        number = self._number(reference)
+        if number is None:
+            return None
+        with parts.environment.read() as txn:
             row = get_version(txn, reference.artifact, number)
             likely = packs_named(txn, reference.artifact, number) if unloaded(txn) else ()
-        assert row is not None
+        if row is None:
+            return None
         ahead = Ahead(parts.backend, parts.locator, parts.reader, row.packs, likely)
         return _Guess(parts, number, ahead)
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from threading import Semaphore
-from typing import Any, BinaryIO, Final, NamedTuple, ParamSpec, TypeVar
+from typing import BinaryIO, Final, NamedTuple, ParamSpec, TypeVar
 
 from blake3 import blake3
 
@@ -115,12 +115,9 @@ class Ingest:
         """Hand a task to the workers and wait until few enough are under way: they hold most of a push's memory."""
         # First submitted: in a forked child that is refused, and nothing would ever make room there.
         future = self._executors.cpu.submit(task, *args, **kwargs)
-        future.add_done_callback(self._made_room)
+        future.add_done_callback(lambda _: self._room.release())
         self._room.acquire()
         return future
-
-    def _made_room(self, _: "Future[Any]") -> None:
-        self._room.release()
 
     def _put_batch(self, reads: list[Read], chunks: list[Chunk]) -> list[Read]:
         reads[0] = reads[0]._replace(new_bytes=self._writer.put(PackType.DATA, chunks))

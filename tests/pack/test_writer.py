@@ -119,7 +119,9 @@ def test_threads_fill_packs_together_and_lose_nothing() -> None:
     chunks = [noise(1500, seed) for seed in range(400)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda chunk: sink.add(chunk, len(chunk), 0, [(cid_of(chunk), len(chunk))]), chunks))
-    sink.flush()
+    last = sink.flush()
+    assert last is not None
+    finished.append(last)
     found = []
     for pack in finished:
         backend, ref = stored(pack)
