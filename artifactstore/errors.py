@@ -6,10 +6,10 @@ and a next step that a person can take. The tree::
     ArtifactStoreError
     ├── UsageError            2   InvalidReference, InvalidName, InvalidMetadata, Unsupported, MissingExtra
     ├── NotFoundError         3   NoSuchPath, NoSuchStore, NoSuchProject, NoSuchArtifact, NoSuchVersion,
-    │                             NoSuchEntry, NoSuchReceipt, Deleted
+    │                             NoSuchEntry, NoSuchReceipt, NoSuchPush, Deleted
     ├── ConflictError         4   DestinationExists, StoreExists, ForeignContents, NewerStore, SourceChanged,
     │                             InvalidSource, PathCollision, PreconditionFailed, Denied, SweptMeanwhile,
-    │                             ClockSkewed, ObjectLocked, UntrustedBackend
+    │                             PushEnded, PartsMissing, PartLost, ClockSkewed, ObjectLocked, UntrustedBackend
     ├── AccessError           5   KeyMissing, WrongKey, KeyExposed, KeyDamaged, CacheShared,
     │                             PermissionRefused
     ├── Damaged               6   RolledBack, HostileManifest, StillThere, InvalidEvidence
@@ -151,6 +151,13 @@ class NoSuchReceipt(NotFoundError):
     advice = "list the receipts with `artifactstore receipt list`"
 
 
+class NoSuchPush(NotFoundError):
+    """A token names no distributed push of this store, or one that ended long ago."""
+
+    kind = "no-such-push"
+    advice = "list those that are open: artifactstore distributed list"
+
+
 class Deleted(NotFoundError):
     """The version was deleted and its content is gone."""
 
@@ -227,6 +234,27 @@ class SweptMeanwhile(PreconditionFailed):
 
     kind = "swept-meanwhile"
     advice = "plan it anew: artifactstore gc"
+
+
+class PushEnded(ConflictError):
+    """A distributed push has ended, so that nothing more goes into it."""
+
+    kind = "push-ended"
+    advice = "begin another one"
+
+
+class PartsMissing(ConflictError):
+    """A distributed push can't commit before all of its parts are finished."""
+
+    kind = "parts-missing"
+    advice = "push those parts, then commit again"
+
+
+class PartLost(ConflictError):
+    """Something that a finished part of a distributed push holds can't be read any more."""
+
+    kind = "part-lost"
+    advice = "push those parts again, then commit again"
 
 
 class ClockSkewed(ConflictError):

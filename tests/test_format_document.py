@@ -10,6 +10,7 @@ import pytest
 from blake3 import blake3
 from pyfastcdc.cy import FastCDC
 
+from artifactstore.catalog.begun import BegunRow, PartRow
 from artifactstore.catalog.denied import DeniedRow
 from artifactstore.catalog.receipts import DraftPlace, ReceiptRow
 from artifactstore.catalog.rows import ArtifactRow, Deletion, SlotRow, VersionRow
@@ -59,6 +60,10 @@ STRUCTS: list[type[msgspec.Struct]] = [
     operations.Configure,
     operations.Pending,
     operations.PendingDone,
+    operations.Begin,
+    operations.Part,
+    operations.PartDropped,
+    operations.Ended,
     operations.Damage,
     operations.Adopt,
     operations.SlotAdded,
@@ -73,6 +78,8 @@ STRUCTS: list[type[msgspec.Struct]] = [
     ArtifactRow,
     VersionRow,
     Deletion,
+    BegunRow,
+    PartRow,
     DeniedRow,
     SlotRow,
     ReceiptRow,
@@ -329,6 +336,9 @@ def test_operations() -> None:
         operations.Undelete("demo", "docs", [0]),
         operations.Pending(push_id),
         operations.PendingDone(push_id),
+        operations.Begin(push_id, "demo", "docs", "dataset", 8, None, None, ["prod"], []),
+        operations.PartDropped(push_id, [3]),
+        operations.Ended(push_id, True),
         operations.Damage([bytes.fromhex(example("pack-name").strip().rpartition("/")[2])], []),
         operations.Adopt(3, bytes.fromhex(named("merkle")["root-3"])),
         operations.SlotAdded(bytes.fromhex("aaa8fff703b50b2297f4f6e13508f724"), "ana"),

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from artifactstore.catalog.begun import apply_distributed, distributed_at
 from artifactstore.catalog.deletion import apply_deletion, deletion_at
 from artifactstore.catalog.denied import apply_denial
 from artifactstore.catalog.generation import number_after_purged, purged_prefix, put_grace_ms
@@ -34,12 +35,16 @@ from artifactstore.catalog.succession import apply_replacement, replacement_at
 from artifactstore.format.operations import (
     Alias,
     Allow,
+    Begin,
     Configure,
     Damage,
     Delete,
     Deny,
+    Ended,
     Expire,
     Operation,
+    Part,
+    PartDropped,
     Pending,
     PendingDone,
     Push,
@@ -86,6 +91,8 @@ def _apply_other(txn: WriteTransaction, operation: Operation, cause: Cause) -> O
             put_pending(txn, push, cause)
         case PendingDone(push=push):
             drop_pending(txn, push)
+        case Begin() | Part() | PartDropped() | Ended():
+            outcome = apply_distributed(txn, operation, cause)
         case Configure(grace_ms=grace_ms):
             put_grace_ms(txn, grace_ms)
         case Damage(damaged=damaged, whole=whole):
@@ -120,6 +127,15 @@ def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome
             return deletion_at(txn, operation, slot)
         case Replace():
             return replacement_at(txn, operation, slot)
+        case _:
+            return _other_at(txn, operation, slot)
+
+
+def _other_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome:
+    """The same of one that is rarer."""
+    match operation:
+        case Begin() | Part() | PartDropped() | Ended():
+            return distributed_at(txn, operation, slot)
         case SlotAdded():
             known = get_slot(txn, operation.id)
             return Outcome(None, skipped="" if known is not None and known.slot == slot else _SLOT_KNOWN)

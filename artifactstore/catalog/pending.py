@@ -37,9 +37,9 @@ def drop_pending(txn: WriteTransaction, push: bytes) -> None:
     txn.delete_many(PENDING, [bytes(key) for key, _ in list(txn.scan(PENDING, push))])
 
 
-def pending(txn: ReadTransaction) -> Iterator[PendingRow]:
-    """Every record of a push that is still running, push by push, in the order of the log."""
-    for key, time_ms in txn.scan(PENDING):
+def pending(txn: ReadTransaction, push: bytes = b"") -> Iterator[PendingRow]:
+    """Every record of a push that is still running, or of that one push, push by push, in the order of the log."""
+    for key, time_ms in txn.scan(PENDING, push):
         yield PendingRow(
             bytes(key[:_PUSH_BYTES]), int.from_bytes(key[_PUSH_BYTES:], "big"), int.from_bytes(time_ms, "big")
         )

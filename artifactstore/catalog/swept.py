@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from artifactstore.backend.base import Backend
+from artifactstore.catalog.begun import drop_begun, forget_ended
 from artifactstore.catalog.generation import Purged
 from artifactstore.catalog.pending import drop_pending
 from artifactstore.catalog.purging import purge_versions
@@ -162,6 +163,8 @@ def _take_out(
         packs.remove(txn, name)
     for push in sweeping.expired:
         drop_pending(txn, push)
+        drop_begun(txn, push)
+    forget_ended(txn, sweeping.time_ms)
     put_receipts(txn, slot, sweeping.drafts)
     for old, new in sweeping.moved.items():
         move_slot(txn, old, new)

@@ -59,6 +59,8 @@ METADATA_DEPTH_MAX: Final = 64
 DESCRIPTION_BYTES_MAX: Final = 64 << 10
 REASON_CHARACTERS_MAX: Final = 4096
 RETENTION_TAGS_MAX: Final = 64
+# Whoever commits a distributed push reads a page of each part at a time.
+PARTS_MAX: Final = 1024
 NUMBERS_PER_OPERATION_MAX: Final = 65_536
 
 SEGMENT_ROWS_MAX: Final = 4096

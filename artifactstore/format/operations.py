@@ -28,6 +28,7 @@ from artifactstore.format.limits import (
     METADATA_DEPTH_MAX,
     NUMBERS_PER_OPERATION_MAX,
     PAGE_LEVEL_MAX,
+    PARTS_MAX,
     REASON_CHARACTERS_MAX,
     RETENTION_TAGS_MAX,
     SLOT_MAX,
@@ -39,6 +40,7 @@ _Description = Annotated[str, Meta(max_length=DESCRIPTION_BYTES_MAX)]
 _Reason = Annotated[str, Meta(max_length=REASON_CHARACTERS_MAX)]
 _Numbers = Annotated[list[Number], Meta(min_length=1, max_length=NUMBERS_PER_OPERATION_MAX)]
 _Files = Annotated[list[Bytes32], Meta(min_length=1, max_length=NUMBERS_PER_OPERATION_MAX)]
+_Part = Annotated[int, Meta(ge=0, lt=PARTS_MAX)]
 _INTEGER_MIN, _INTEGER_MAX = -(1 << 63), (1 << 64) - 1
 
 
@@ -252,6 +254,66 @@ class PendingDone(msgspec.Struct, array_like=True, frozen=True, tag_field="opera
     push: Bytes16
 
 
+class Begin(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="begin"):
+    """Begin a distributed push, of which many each make a part, under its own random id.
+
+    Attributes:
+        push: The push's id.
+        project: As in `Push`, for the version that the push is to make.
+        name: As in `Push`.
+        type: As in `Push`.
+        parts: How many parts there are to be, numbered from 0.
+        description: As in `Push`.
+        metadata: As in `Push`.
+        aliases: As in `Push`.
+        tags: As in `Push`.
+    """
+
+    push: Bytes16
+    project: Name
+    name: Name
+    type: Name
+    parts: Annotated[int, Meta(ge=1, le=PARTS_MAX)]
+    description: _Description | None
+    metadata: Metadata | None
+    aliases: list[AliasName]
+    tags: list[Name]
+
+
+class Part(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="part"):
+    """A part of a distributed push is finished; it takes the place of one that was finished under its number before.
+
+    Attributes:
+        push: The push's id.
+        part: The part's number.
+        manifest: What the part holds.
+        new_bytes: As in `Push`.
+        stored_bytes: As in `Push`.
+        packs: As in `Push`.
+    """
+
+    push: Bytes16
+    part: _Part
+    manifest: Manifest
+    new_bytes: Size
+    stored_bytes: Size
+    packs: list[Bytes32]
+
+
+class PartDropped(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="part-dropped"):
+    """Forget finished parts of a distributed push, which are to be made again."""
+
+    push: Bytes16
+    parts: Annotated[list[_Part], Meta(min_length=1, max_length=PARTS_MAX)]
+
+
+class Ended(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="ended"):
+    """A distributed push has ended: by the push of this very record, or because it was given up."""
+
+    push: Bytes16
+    committed: bool
+
+
 class Damage(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="damage"):
     """Say which packs are damaged: nothing is deduplicated against them, and they are read only where nothing else is.
 
@@ -302,6 +364,10 @@ Operation = (
     | Configure
     | Pending
     | PendingDone
+    | Begin
+    | Part
+    | PartDropped
+    | Ended
     | Damage
     | Adopt
     | SlotAdded
@@ -360,7 +426,7 @@ def decode_sealed(data: bytes, where: str) -> Sealed:
     for segment in sealed.rows:
         decode_segment(segment, where)
     for operation in sealed.operations:
-        if isinstance(operation, Push):
+        if isinstance(operation, Push | Begin):
             problem = metadata_problem(operation.metadata)
             if problem:
                 raise Damaged(f"{where}: metadata {problem}", object=where)

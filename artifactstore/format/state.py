@@ -20,6 +20,8 @@ ARTIFACTS: Final = "artifacts"
 VERSIONS: Final = "versions"
 ALIASES: Final = "aliases"
 PENDING: Final = "pending"
+BEGUN: Final = "begun"
+PARTS: Final = "parts"
 DAMAGED: Final = "damaged"
 PACKS: Final = "packs"
 HANDOVERS: Final = "handovers"
@@ -36,6 +38,8 @@ _KEYS: Final = {
     VERSIONS: re.compile(_ARTIFACT + b"\0.{8}", re.DOTALL),
     ALIASES: re.compile(_ARTIFACT + b"\0" + _NAME),
     PENDING: re.compile(b".{24}", re.DOTALL),
+    BEGUN: re.compile(b".{16}", re.DOTALL),
+    PARTS: re.compile(b".{20}", re.DOTALL),
     DAMAGED: re.compile(b".{32}", re.DOTALL),
     HANDOVERS: re.compile(b".{8}", re.DOTALL),
     CONDEMNED: re.compile(rb"[a-z]+(?:/[0-9a-z]+){1,3}"),

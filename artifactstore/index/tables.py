@@ -27,6 +27,8 @@ ARTIFACTS: Final = "artifacts"
 VERSIONS: Final = "versions"
 ALIASES: Final = "aliases"
 PENDING: Final = "pending"
+BEGUN: Final = "begun"
+PARTS: Final = "parts"
 DAMAGED: Final = "damaged"
 SLOTS: Final = "slots"
 READ: Final = "read"
@@ -47,6 +49,8 @@ TABLES: Final = (
     VERSIONS,
     ALIASES,
     PENDING,
+    BEGUN,
+    PARTS,
     DAMAGED,
     SLOTS,
     READ,
@@ -59,7 +63,7 @@ TABLES: Final = (
     DENIED,
 )
 
-LAYOUT: Final = 6
+LAYOUT: Final = 7
 _POSITION: Final = b"position"
 _FACTS: Final = b"facts"
 

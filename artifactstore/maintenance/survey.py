@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from artifactstore.backend.base import Backend, ObjectInfo
+from artifactstore.catalog.begun import OpenPush, attempt_id, open_pushes
 from artifactstore.catalog.expiry import Hidden, hidden_versions
 from artifactstore.catalog.generation import condemned
 from artifactstore.catalog.pending import pending
@@ -66,6 +67,7 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
         position = read_position(txn)
         hidden = list(hidden_versions(txn))
         running = list(pending(txn))
+        distributed = open_pushes(txn)
         left = dict(condemned(txn))
         stored = list(parts.packs.all(txn))
         damaged = damaged_packs(txn)
@@ -73,9 +75,12 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
     due = [one for one in hidden if _is_due(one, now_ms, times)]
     units = _units(due)
     dying = {(one.artifact, one.number) for one in due}
-    mark, unread = _marked(parts, units)
     last = {row.push: max(row.time_ms, times.of_slot(row.slot)) for row in running}
+    last |= {
+        one.push: max(max(time_ms, times.of_slot(slot)) for slot, time_ms in one.heard) for one in distributed
+    }
     expired = [push for push, time_ms in last.items() if time_ms + expiry_ms <= now_ms]
+    mark, unread = _marked(parts, units, [one for one in distributed if one.push not in expired])
     pinned_slots = {row.slot for row in running if row.push not in expired}
     pinned = {pack.number for pack in stored if pack.slot in pinned_slots}
     with parts.environment.read() as txn:
@@ -104,6 +109,7 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
         or (pack.added.type == PackType.INDEX and pack.added.name not in current)
     )
     registered = {pack_name(pack.added.name) for pack in stored}
+    attempts = {attempt_id(one.push, part) for one in distributed for part, _ in one.attempts}
     orphans, returned = _unnamed(parts, position, registered, left, now_ms - expiry_ms)
     found = Survey(
         prefix=position.next_slot,
@@ -118,7 +124,7 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
         orphans=orphans,
         returned=returned,
         expired=tuple(expired),
-        running=len(last) - len(expired),
+        running=len(last.keys() - {*expired, *attempts}),
         left=tuple(left),
         unread=unread,
     )
@@ -163,8 +169,10 @@ def _units(due: Iterable[Hidden]) -> tuple[tuple[Purge, ...], ...]:
     return tuple(tuple(units[slot]) for slot in sorted(units))
 
 
-def _marked(parts: SurveyParts, units: tuple[tuple[Purge, ...], ...]) -> tuple[Mark, tuple[str, ...]]:
-    """Mark every version; return also those that can't be read whole and have to be kept."""
+def _marked(
+    parts: SurveyParts, units: tuple[tuple[Purge, ...], ...], distributed: Iterable[OpenPush]
+) -> tuple[Mark, tuple[str, ...]]:
+    """Mark every version and finished part; return also those that can't be read whole and have to be kept."""
     mark = Mark(parts.getter)
     rank = {(one.artifact, one.number): unit for unit, ones in enumerate(units) for one in ones}
     with parts.environment.read() as txn:
@@ -178,6 +186,12 @@ def _marked(parts: SurveyParts, units: tuple[tuple[Purge, ...], ...]) -> tuple[M
             except Damaged:
                 unread.append(f"{artifact}:v{number}")
             parts.progress.advance(files=1)
+    for one in distributed:
+        for part, row in one.finished.items():
+            try:
+                mark.keep(row.manifest)
+            except Damaged:
+                unread.append(f"part {part} of a distributed push to {one.row.project}/{one.row.name}")
     dying = [
         (rank[artifact, number], manifest)
         for artifact, number, manifest in versions

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from artifactstore.backend.base import Backend, answer_of
+from artifactstore.catalog.begun import OpenPush, open_pushes
 from artifactstore.catalog.commit import Committer
 from artifactstore.catalog.generation import condemned
 from artifactstore.catalog.pending import pending
@@ -241,6 +242,7 @@ class Sweeper:
         with parts.environment.read() as txn:
             versions = list(all_versions(txn))
             running = list(pending(txn))
+            distributed = open_pushes(txn)
             stored = list(parts.packs.all(txn))
         fresh: set[bytes] = set()
         for artifact, number, row in versions:
@@ -254,10 +256,23 @@ class Sweeper:
             self._expired.discard(push)
             slots = {row.slot for row in running if row.push == push}
             self._condemned -= {pack.added.name for pack in stored if pack.slot in slots}
+        for one in distributed:
+            fresh |= self._keep_parts(one)
         self._orphans -= {pack_name(pack.added.name) for pack in stored if pack.slot >= self._seen}
         self._seen = position.next_slot
         if fresh:
             self._copy(fresh)
+
+    def _keep_parts(self, push: OpenPush) -> set[bytes]:
+        """Mark the parts that were finished since the last look, or all of a push that goes on after all."""
+        back = push.push in self._expired and any(slot >= self._seen for slot, _ in push.heard)
+        if back:
+            self._expired.discard(push.push)
+        fresh: set[bytes] = set()
+        for row in push.finished.values():
+            if back or row.slot >= self._seen:
+                fresh |= self._mark.keep(row.manifest)
+        return fresh
 
     # --- the claim ------------------------------------------------------------------------------------------------
 

@@ -7,12 +7,16 @@ from artifactstore.format.operations import (
     Adopt,
     Alias,
     Allow,
+    Begin,
     Configure,
     Damage,
     Delete,
     Deny,
+    Ended,
     Expire,
     Operation,
+    Part,
+    PartDropped,
     Pending,
     PendingDone,
     Push,
@@ -69,6 +73,8 @@ def _of_the_store(operation: Operation) -> str:
             words = f"pending {operation.push.hex()[:8]}"
         case PendingDone():
             words = f"end pending {operation.push.hex()[:8]}"
+        case Begin() | Part() | PartDropped() | Ended():
+            words = _of_a_distributed_push(operation)
         case Damage():
             words = f"damage: {len(operation.damaged)} packs damaged, {len(operation.whole)} whole again"
         case SlotAdded():
@@ -76,6 +82,19 @@ def _of_the_store(operation: Operation) -> str:
         case Adopt():
             words = f"adopt a log set back, of which {operation.slots} slots were known"
     return words
+
+
+def _of_a_distributed_push(operation: Begin | Part | PartDropped | Ended) -> str:
+    push = operation.push.hex()[:8]
+    match operation:
+        case Begin():
+            return f"begin {push} in {operation.parts} parts, for {operation.project}/{operation.name}"
+        case Part():
+            return f"part {operation.part} of {push}"
+        case PartDropped():
+            return f"drop parts {' '.join(map(str, operation.parts[:_NUMBERS_SHOWN]))} of {push}"
+        case Ended():
+            return f"{'commit' if operation.committed else 'give up'} {push}"
 
 
 def _numbered(operation: Delete | Undelete) -> str:

@@ -9,8 +9,10 @@ from artifactstore.ids import LATEST
 from artifactstore.index.tables import (
     ALIASES,
     ARTIFACTS,
+    BEGUN,
     CHUNKS,
     DENIED,
+    PARTS,
     PENDING,
     VERSIONS,
     read_position,
@@ -20,7 +22,7 @@ from artifactstore.store.opening import Parts
 from artifactstore.store.receipts import verify_receipt
 from artifactstore.store.store import Store
 
-_REPLAYED = (ARTIFACTS, VERSIONS, ALIASES, PENDING, DENIED, CHUNKS)
+_REPLAYED = (ARTIFACTS, VERSIONS, ALIASES, PENDING, BEGUN, PARTS, DENIED, CHUNKS)
 
 
 def assert_whole(store: Store) -> None:

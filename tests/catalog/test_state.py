@@ -8,7 +8,7 @@ from artifactstore import Store
 from artifactstore.catalog import state as state_module
 from artifactstore.errors import Damaged
 from artifactstore.format.pack import PackType
-from artifactstore.index.tables import ALIASES, ARTIFACTS, CHUNKS, PENDING, VERSIONS
+from artifactstore.index.tables import ALIASES, ARTIFACTS, BEGUN, CHUNKS, PARTS, PENDING, VERSIONS
 from tests.stores import make_store, noise, read_tree, reopened, write_tree
 
 pytestmark = pytest.mark.places("memory", "s3")
@@ -42,7 +42,7 @@ def contents(store: Store) -> dict[str, object]:
             chunks[bytes(key)] = sorted(names[bytes(row[:4])] + bytes(row[4:]) for row in rows)
         tables = {
             name: [(bytes(key), bytes(value)) for key, value in txn.scan(name)]
-            for name in (ARTIFACTS, VERSIONS, ALIASES, PENDING)
+            for name in (ARTIFACTS, VERSIONS, ALIASES, PENDING, BEGUN, PARTS)
         }
         return {"packs": {pack.added.name: pack[1:] for pack in packs}, "chunks": chunks, **tables}
 

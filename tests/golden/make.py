@@ -28,13 +28,18 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from artifactstore import Store
+from artifactstore.catalog.rows import get_version
 from artifactstore.executors import Executors, inline
 from artifactstore.format.operations import (
     Adopt,
     Alias,
+    Begin,
     Damage,
+    Ended,
     Expire,
     Operation,
+    Part,
+    PartDropped,
     Pending,
     PendingDone,
     Retain,
@@ -42,6 +47,7 @@ from artifactstore.format.operations import (
 )
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import SIGNING_CONTEXT, RecordType, encode_associated, slot_name
+from artifactstore.ids import ArtifactName
 from artifactstore.index.tables import Position
 from artifactstore.keyring.request import KeyRequest, request_line
 
@@ -51,6 +57,7 @@ SEED = b"artifactstore golden store, format v1"
 BEGIN_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 RECORDS = 258
 PASSPHRASE = "a golden passphr\u00e4se"
+OPEN_DISTRIBUTED, ENDED_DISTRIBUTED = b"made by many ...", b"given up by all."
 FINISHED_PUSH, OPEN_PUSH = b"finished push id", b"a push still open"[:16]
 
 
@@ -231,6 +238,7 @@ class Maker:
         self.commit(Pending(FINISHED_PUSH), kind=RecordType.PENDING)
         self.commit(Pending(OPEN_PUSH), kind=RecordType.PENDING)
         self.put_unreadable()
+        self.distribute()
         self.add_members()
         self.take_down()
         pages, lists = self.packs(PackType.PAGE)[0], self.packs(PackType.LIST)[0]
@@ -253,6 +261,19 @@ class Maker:
         self.push("other/empty", type="model", metadata={"nested": {"list": [1, None, True, "text"]}})
         while self.store._parts.catalog.position().next_slot < RECORDS:  # enough for tiles
             self.store.add_tags("other/empty:v0", ["tiled"])
+
+    def distribute(self) -> None:
+        """Begin a push in three parts, of which one is finished and another was; give one up."""
+        with self.store._parts.environment.read() as txn:
+            row = get_version(txn, ArtifactName("demo", "tables"), 1)
+        assert row is not None
+        for push in (OPEN_DISTRIBUTED, ENDED_DISTRIBUTED):
+            self.commit(Begin(push, "demo", "many", "dataset", 3, "by many", {"part": 1}, ["whole"], ["big"]))
+            for part in (2, 0):
+                self.commit(Part(push, part, row.manifest, 7, 5, row.packs))
+        self.commit(PartDropped(OPEN_DISTRIBUTED, [2, 1]))
+        self.commit(Ended(ENDED_DISTRIBUTED, committed=False))
+        self.commit(Part(ENDED_DISTRIBUTED, 1, row.manifest, 7, 5, []))  # too late: skipped by all
 
     def add_members(self) -> None:
         """Add one slot of each kind, the passphrase at the least memory that the format allows."""
@@ -349,6 +370,7 @@ class Maker:
             "members": [[slot.name, slot.kind, slot.read_only] for slot in self.store.members.slots()],
             "records": kinds,
             "open_pushes": [OPEN_PUSH.hex()],
+            "distributed": {OPEN_DISTRIBUTED.hex(): [0], ENDED_DISTRIBUTED.hex(): None},
             "damaged": [self.packs(PackType.PAGE)[0].hex()],
             "deleted": deleted,
             "denied": [file.id for file in self.store.denied_files()],

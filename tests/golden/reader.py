@@ -217,6 +217,8 @@ class Reader:
         self.versions: dict[bytes, list[Any]] = {}
         self.aliases: dict[bytes, int] = {}
         self.pending: dict[bytes, int] = {}
+        self.begun: dict[bytes, list[Any]] = {}
+        self.parts: dict[bytes, list[Any]] = {}
         self.damaged: dict[bytes, int] = {}
         self.slots: dict[bytes, list[Any]] = {}
         self.denied: dict[bytes, list[Any]] = {}
@@ -412,6 +414,23 @@ class Reader:
 
     # --- the catalog --------------------------------------------------------------------------------------------
 
+    def _distribute(self, cause: list[Any], tag: str, fields: list[Any]) -> None:
+        push, *rest = fields
+        row = self.begun.get(push)
+        if tag == "begin":
+            self.begun.setdefault(push, [*rest[:8], *cause, None, 0, False])
+        elif row is None or row[11] is not None:
+            return
+        elif tag == "part":
+            if rest[0] < row[3]:
+                self.parts[push + rest[0].to_bytes(4, "big")] = [*rest[1:5], *cause]
+        elif tag == "part-dropped":
+            for part in rest[0]:
+                self.parts.pop(push + part.to_bytes(4, "big"), None)
+        else:
+            self.parts = {key: part for key, part in self.parts.items() if key[:16] != push}
+            self.begun[push] = [*row[:4], None, None, [], [], *row[8:11], *cause[:2], rest[0]]
+
     def _operate(self, slot: int, time_ms: int, member: bytes, operation: list[Any]) -> None:
         tag, *fields = operation
         if tag == "pending":
@@ -419,6 +438,8 @@ class Reader:
         elif tag == "pending-done":
             for key in [key for key in self.pending if key.startswith(fields[0])]:
                 del self.pending[key]
+        elif tag in {"begin", "part", "part-dropped", "ended"}:
+            self._distribute([slot, time_ms, member], tag, fields)
         elif tag == "damage":
             said = self.damaged | {name: slot for name in fields[0] if name in self.packs}
             self.damaged = {name: at for name, at in said.items() if name not in fields[1]}
@@ -619,7 +640,7 @@ class Reader:
         for chunk in chunks[1:]:
             table, rows, packs = unpack(chunk)[:3]
             for key, value in rows:
-                if table in {"artifacts", "versions", "slots", "denied", "receipts"}:
+                if table in {"artifacts", "versions", "slots", "denied", "receipts", "begun", "parts"}:
                     getattr(self, table)[key] = unpack(value)
                 elif table in {"aliases", "pending", "damaged"}:
                     getattr(self, table)[key] = int.from_bytes(value, "big")

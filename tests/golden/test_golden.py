@@ -104,6 +104,13 @@ def test_the_reader_finds_the_catalog(from_state: bool) -> None:
         }
         assert actual == {key: known[key] for key in actual}
     assert sorted({push[:16].hex() for push in found.pending}) == EXPECTED["open_pushes"]
+    distributed = {
+        push.hex(): None
+        if row[11] is not None
+        else [int.from_bytes(key[16:], "big") for key in found.parts if key[:16] == push]
+        for push, row in found.begun.items()
+    }
+    assert distributed == EXPECTED["distributed"]
     assert [name.hex() for name in found.damaged] == EXPECTED["damaged"]
     assert sorted(found.references(deleted=True)) == EXPECTED["deleted"]
     assert sorted(file.hex() for file in found.denied) == EXPECTED["denied"]
@@ -122,6 +129,8 @@ def test_state_and_replay_agree() -> None:
         "versions",
         "aliases",
         "pending",
+        "begun",
+        "parts",
         "damaged",
         "slots",
         "denied",
