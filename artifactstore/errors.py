@@ -155,7 +155,7 @@ class NoSuchPush(NotFoundError):
     """A token names no distributed push of this store, or one that ended long ago."""
 
     kind = "no-such-push"
-    advice = "list those that are open: artifactstore distributed list"
+    advice = "list those that are open: artifactstore distributed"
 
 
 class Deleted(NotFoundError):

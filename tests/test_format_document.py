@@ -3,7 +3,7 @@
 import hashlib
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -45,28 +45,9 @@ STRUCTS: list[type[msgspec.Struct]] = [
     record.Handover,
     operations.Sealed,
     operations.Parameters,
-    operations.Push,
+    *get_args(operations.Operation),
     operations.Manifest,
-    operations.Alias,
-    operations.Tag,
-    operations.Delete,
-    operations.Undelete,
-    operations.Replace,
-    operations.Deny,
-    operations.Allow,
-    operations.Expire,
-    operations.Retain,
     operations.Retention,
-    operations.Configure,
-    operations.Pending,
-    operations.PendingDone,
-    operations.Begin,
-    operations.Part,
-    operations.PartDropped,
-    operations.Ended,
-    operations.Damage,
-    operations.Adopt,
-    operations.SlotAdded,
     pack.Footer,
     page.Page,
     page.Content,
