@@ -14,7 +14,7 @@ from artifactstore.backend.base import Backend, ObjectInfo
 from artifactstore.catalog.begun import OpenPush, attempt_id, open_pushes
 from artifactstore.catalog.expiry import Hidden, hidden_versions
 from artifactstore.catalog.generation import condemned
-from artifactstore.catalog.pending import pending
+from artifactstore.catalog.pending import PendingRow, pending
 from artifactstore.catalog.rows import all_versions
 from artifactstore.content.packs import INDEXED_TYPES
 from artifactstore.errors import ArtifactStoreError, Damaged
@@ -75,11 +75,7 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
     due = [one for one in hidden if _is_due(one, now_ms, times)]
     units = _units(due)
     dying = {(one.artifact, one.number) for one in due}
-    last = {row.push: max(row.time_ms, times.of_slot(row.slot)) for row in running}
-    last |= {
-        one.push: max(max(time_ms, times.of_slot(slot)) for slot, time_ms in one.heard) for one in distributed
-    }
-    expired = [push for push, time_ms in last.items() if time_ms + expiry_ms <= now_ms]
+    expired, going_on = _pushes(running, distributed, times, now_ms - expiry_ms)
     mark, unread = _marked(parts, units, [one for one in distributed if one.push not in expired])
     pinned_slots = {row.slot for row in running if row.push not in expired}
     pinned = {pack.number for pack in stored if pack.slot in pinned_slots}
@@ -109,7 +105,6 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
         or (pack.added.type == PackType.INDEX and pack.added.name not in current)
     )
     registered = {pack_name(pack.added.name) for pack in stored}
-    attempts = {attempt_id(one.push, part) for one in distributed for part, _ in one.attempts}
     orphans, returned = _unnamed(parts, position, registered, left, now_ms - expiry_ms)
     found = Survey(
         prefix=position.next_slot,
@@ -124,7 +119,7 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
         orphans=orphans,
         returned=returned,
         expired=tuple(expired),
-        running=len(last.keys() - {*expired, *attempts}),
+        running=going_on,
         left=tuple(left),
         unread=unread,
     )
@@ -145,6 +140,19 @@ class _Times:
             times = [info.modified_ns for info in self._backend.list(name) if info.name == name]
             self._known[slot] = times[0] // _NS_PER_MS if times else 0
         return self._known[slot]
+
+
+def _pushes(
+    running: Iterable[PendingRow], distributed: Iterable[OpenPush], times: _Times, before_ms: int
+) -> tuple[list[bytes], int]:
+    """Ids of the pushes that nobody has been at since then, and how many others there are."""
+    last = {row.push: max(row.time_ms, times.of_slot(row.slot)) for row in running}
+    attempts: set[bytes] = set()
+    for one in distributed:
+        last[one.push] = max(max(time_ms, times.of_slot(slot)) for slot, time_ms in one.heard)
+        attempts |= {attempt_id(one.push, part) for part, _ in one.attempts}
+    expired = [push for push, time_ms in last.items() if time_ms <= before_ms]
+    return expired, len(last.keys() - {*expired, *attempts})
 
 
 def _is_due(one: Hidden, now_ms: int, times: _Times) -> bool:

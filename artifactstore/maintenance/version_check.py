@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from artifactstore.catalog.begun import open_pushes
 from artifactstore.catalog.rows import all_versions
 from artifactstore.content.get import ChunkReader
 from artifactstore.errors import Damaged, HostileManifest
@@ -89,9 +90,15 @@ class VersionCheck:
         self._located = 0
 
     def run(self) -> VersionsChecked:
-        """Walk every version."""
+        """Walk every version, and every finished part of a distributed push."""
         with self._environment.read() as txn:
             manifests = [(f"{name}:v{number}", row.manifest) for name, number, row in all_versions(txn)]
+            versions = len(manifests)
+            manifests += [
+                (f"part {part} of a push to {one.row.project}/{one.row.name}", row.manifest)
+                for one in open_pushes(txn)
+                for part, row in one.finished.items()
+            ]
         self._progress.start("check versions", files_total=len(manifests))
         hurt = 0
         for reference, manifest in manifests:
@@ -101,7 +108,7 @@ class VersionCheck:
             self._problems += walk.problems()
             self._progress.advance(files=1)
         by_pack = {number: (one.versions.names(), one.paths.names()) for number, one in self._hurt.items()}
-        return VersionsChecked(len(manifests), hurt, self._located, by_pack, self._problems)
+        return VersionsChecked(versions, hurt, self._located, by_pack, self._problems)
 
     # --- for one walk ----------------------------------------------------------------------------------------
 
