@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from artifactstore.errors import ArtifactStoreError
+    from artifactstore.exchange import (
+        CopyPlan,
+        CopyStep,
+        copy_versions,
+        mirror,
+        plan_copy,
+        plan_mirror,
+        run_plan,
+    )
     from artifactstore.progress import Progress
     from artifactstore.store import (
         AdoptPlan,
@@ -61,6 +70,8 @@ __all__ = [
     "AuditReport",
     "BrokenPack",
     "CheckReport",
+    "CopyPlan",
+    "CopyStep",
     "DeletionPlan",
     "DeniedFile",
     "Entry",
@@ -99,6 +110,11 @@ __all__ = [
     "UsageRow",
     "Version",
     "audit",
+    "copy_versions",
+    "mirror",
+    "plan_copy",
+    "plan_mirror",
+    "run_plan",
     "verify_receipt",
 ]
 
@@ -106,6 +122,10 @@ _HOMES = {
     **dict.fromkeys(__all__, "artifactstore.store"),
     "ArtifactStoreError": "artifactstore.errors",
     "Progress": "artifactstore.progress",
+    **dict.fromkeys(
+        ("CopyPlan", "CopyStep", "copy_versions", "mirror", "plan_copy", "plan_mirror", "run_plan"),
+        "artifactstore.exchange",
+    ),
 }
 
 

@@ -25,6 +25,7 @@ _RETENTION = "artifactstore.cli.retention_commands"
 _DELETION = "artifactstore.cli.deletion_commands"
 _AUDIT = "artifactstore.cli.audit_commands"
 _RECEIPTS = "artifactstore.cli.receipt_commands"
+_COPYING = "artifactstore.cli.copy_commands"
 
 COMMANDS = {
     "init": CommandSource(_STORES, "init", "Make a store, and a key file if you have none."),
@@ -43,6 +44,8 @@ COMMANDS = {
     "retention": CommandSource(
         _RETENTION, "retention", "Say which versions are kept, and delete the others."
     ),
+    "copy": CommandSource(_COPYING, "copy", "Copy versions to another store."),
+    "mirror": CommandSource(_COPYING, "mirror", "Copy everything to another store, and follow it."),
     "delete": CommandSource(_DELETION, "delete", "Hide versions, until they are brought back."),
     "undelete": CommandSource(_DELETION, "undelete", "Bring deleted versions back."),
     "takedown": CommandSource(

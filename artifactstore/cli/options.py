@@ -92,7 +92,7 @@ def _key_file(_: click.Context, __: click.Parameter, text: str | None) -> Path |
     return None if text is None else Path(text).expanduser()
 
 
-def _storage(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
+def storage_pairs(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
     """`KEY=VALUE` as a mapping; a value that is a JSON object, `true` or `false` is taken as such."""
     found: dict[str, Any] = {}
     for text in texts:
@@ -138,7 +138,7 @@ _COMMON = (
         "storage",
         metavar="KEY=VALUE",
         multiple=True,
-        callback=_storage,
+        callback=storage_pairs,
         help="How the server is reached: endpoint, region, addressing, ca, profile, or what the library takes.",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print JSON: sizes in bytes, times in UTC."),

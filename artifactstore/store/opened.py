@@ -82,6 +82,16 @@ class OpenStore:
         return self._parts
 
     @property
+    def make_executors(self) -> MakeExecutors:
+        """Makes the thread pools of one operation."""
+        return self._make_executors
+
+    @property
+    def watcher(self) -> Progress:
+        """Told what long work does, where a call names nobody else."""
+        return self._progress
+
+    @property
     def receipts(self) -> Receipts:
         """Receipts of versions that were purged."""
         return Receipts(self)

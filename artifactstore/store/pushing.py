@@ -10,8 +10,10 @@ from artifactstore.errors import PreconditionFailed
 from artifactstore.executors import Executors
 from artifactstore.log.log import GenerationPassed
 from artifactstore.progress import Progress
+from artifactstore.store import listing
 from artifactstore.store.opened import OpenStore
 from artifactstore.store.opening import Parts
+from artifactstore.store.version import PushSummary, Version
 from artifactstore.transfer.push import NOTHING_BEGUN, Begun, Pipeline, Pushed, Pusher, Request
 from artifactstore.transfer.scan import Sources, scan
 
@@ -22,6 +24,30 @@ _STARTS_MAX: Final = 16
 class Pushing(OpenStore):
     """The part of a store that runs pushes."""
 
+    def push_sources(
+        self, given: Sources, request: Request, progress: Progress | None = None, label: str = "push"
+    ) -> Version:
+        """Make a version from sources of any kind, files or what a program gives; `Store.push` says the rest.
+
+        Args:
+            given: The sources.
+            request: What to make of them, checked.
+            progress: Told what happens; the store's own when None.
+            label: What it is told that this is.
+        """
+        self._parts.keyring.signer()
+        started = self._clock.monotonic_s()
+        watcher = progress or self._progress
+        self.refresh()
+        self.before_writing()
+        watcher.start(label)
+        with self._make_executors() as executors:
+            pushed = self._pushed(given, request, executors, watcher)
+        watcher.finish()
+        summary = PushSummary(*pushed[1:], self._clock.monotonic_s() - started)
+        with self._parts.environment.read() as txn:
+            return listing.version_of(self, txn, request.artifact, pushed.number, summary)
+
     def _pushed(self, given: Sources, request: Request, executors: Executors, progress: Progress) -> Pushed:
         """Push everything given.
 
@@ -30,11 +56,13 @@ class Pushing(OpenStore):
         """
         begun = NOTHING_BEGUN
         for start in range(1, _STARTS_MAX + 1):
-            pusher = Pusher(self._pipeline(executors, progress), begun, rereads=not given.streams)
+            pusher = Pusher(
+                self._pipeline(executors, progress), begun, rereads=given.rereads, ordered=given.ordered
+            )
             try:
                 return self._finished(pusher, given, request, executors, progress)
             except PreconditionFailed:
-                if given.streams or start == _STARTS_MAX:
+                if not given.rereads or start == _STARTS_MAX:
                     raise
                 begun = pusher.begun
             except _StartOver as again:

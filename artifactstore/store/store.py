@@ -11,7 +11,6 @@ from artifactstore.executors import threads
 from artifactstore.ids import parse_artifact_name
 from artifactstore.manifest.read import entries
 from artifactstore.progress import Progress
-from artifactstore.store import listing
 from artifactstore.store.keeping import Keeping
 from artifactstore.store.measuring import Measuring
 from artifactstore.store.opened import MakeExecutors
@@ -30,7 +29,7 @@ from artifactstore.store.results import (
 )
 from artifactstore.store.takingdown import TakingDown
 from artifactstore.store.upkeep import Upkeep
-from artifactstore.store.version import PushSummary, Version
+from artifactstore.store.version import Version
 from artifactstore.transfer.plan import plan_pull, plan_push
 from artifactstore.transfer.pull import PullParts, pull
 from artifactstore.transfer.scan import Apart, scan
@@ -227,17 +226,7 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep):
         name = parse_artifact_name(artifact)
         request = push_request(name, type, aliases, tags, description, metadata)
         given = sources_of(sources, exclude, files, streams, self._apart())
-        started = self._clock.monotonic_s()
-        watcher = progress or self._progress
-        self.refresh()
-        self.before_writing()
-        watcher.start("push")
-        with self._make_executors() as executors:
-            pushed = self._pushed(given, request, executors, watcher)
-        watcher.finish()
-        summary = PushSummary(*pushed[1:], self._clock.monotonic_s() - started)
-        with self._parts.environment.read() as txn:
-            return listing.version_of(self, txn, name, pushed.number, summary)
+        return self.push_sources(given, request, progress)
 
     def plan_push(
         self,

@@ -21,7 +21,7 @@ from artifactstore.chunking import Chunker, profile_of
 from artifactstore.chunking.chunker import GENERAL, MAGIC_BYTES
 from artifactstore.clock import Clock
 from artifactstore.content.put import Chunk, ChunkWriter
-from artifactstore.errors import SourceChanged
+from artifactstore.errors import HostileManifest, SourceChanged
 from artifactstore.executors import Executors
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import EMPTY, EXECUTABLE, Content, Identity, Kind
@@ -104,6 +104,12 @@ class Ingest:
         if found.stream is not None:
             read = LargeRead(found, None, read_ns, ListBuilder(self._writer), progress)
             return self._read_stream(read, found.stream, between)
+        if found.given is not None:
+            read = LargeRead(found, None, read_ns, ListBuilder(self._writer), progress)
+            with open_given(found) as stream:
+                self._read_stream(read, stream, between)
+            refuse_other_bytes(found, read.size, read.digest.digest())
+            return read
         with open_source(found) as file:
             before = os.fstat(file.fileno())
             read = LargeRead(found, before, read_ns, ListBuilder(self._writer), progress)
@@ -130,7 +136,8 @@ class Ingest:
         key, now_ns = self._writer.cid_key(PackType.DATA), self._clock.now_ns
         for found in batch:
             read_ns = now_ns()
-            data, stat = read_whole(found)
+            given = found.given
+            data, stat = read_whole(found) if given is None else (read_given(found), None)
             size = len(data)
             if not size:
                 cids, sizes = b"", []
@@ -143,10 +150,12 @@ class Ingest:
                 chunks += fresh
                 cids, sizes = b"".join(chunk.cid for chunk in fresh), [len(chunk.data) for chunk in fresh]
             digest = blake3(data).digest()
-            row = stat_row(stat, read_ns, digest, 0, cids, sizes)
+            if given is not None:
+                refuse_other_bytes(found, size, digest)
+            row = None if stat is None else stat_row(stat, read_ns, digest, 0, cids, sizes)
             reads.append(
                 Read(
-                    (found.path, Kind.FILE, size, digest, executable_flag(stat)),
+                    (found.path, Kind.FILE, size, digest, flags_of(found, stat)),
                     Content(0, cids, sizes) if size else EMPTY,
                     None if row is None else (found.key, row),
                     0,
@@ -242,8 +251,7 @@ class LargeRead:
             row = stat_row(
                 stat, self._read_ns, digest, content.depth, content.cids, content.sizes, content.chunks
             )
-        flags = 0 if stat is None else executable_flag(stat)
-        identity: Identity = (self.found.path, Kind.FILE, self.size, digest, flags)
+        identity: Identity = (self.found.path, Kind.FILE, self.size, digest, flags_of(self.found, stat))
         return [Read(identity, content, None if row is None else (self.found.key, row), self._new_bytes)]
 
 
@@ -273,6 +281,43 @@ def read_whole(found: Found) -> tuple[bytes, os.stat_result]:
     raise changed(found)
 
 
+def open_given(found: Found) -> BinaryIO:
+    """Open an entry that a program gives."""
+    assert found.given is not None
+    assert found.given.open is not None, "a file that a program gives has bytes"
+    return found.given.open()
+
+
+def read_given(found: Found) -> bytes:
+    """Read a small entry that a program gives, and a byte more where there is one."""
+    assert found.given is not None
+    room = (SMALL_BYTES_MAX if found.given.size is None else found.given.size) + 1
+    data = b""
+    with open_given(found) as stream:
+        while len(data) < room:
+            part = stream.read(room - len(data))
+            if not part:
+                break
+            data = part if not data else data + part
+    return data
+
+
+def refuse_other_bytes(found: Found, size: int, digest: bytes) -> None:
+    """Raise when a program's entry does not hold what was said of it.
+
+    Raises:
+        SourceChanged: It has another size.
+        HostileManifest: It has another digest.
+    """
+    given = found.given
+    assert given is not None
+    if given.size is not None and size != given.size:
+        words = "more" if size > given.size else "only " + str(size)
+        raise SourceChanged(f"{found.source} was to have {given.size} bytes and has {words}", path=found.path)
+    if given.digest is not None and digest != given.digest:
+        raise HostileManifest(f"{found.source} does not hold what its digest names", path=found.path)
+
+
 def open_source(found: Found) -> BinaryIO:
     """Open a large file, unbuffered and never through a symlink."""
     try:
@@ -298,6 +343,13 @@ def refuse_changed(found: Found, before: os.stat_result, after: os.stat_result) 
 def executable_flag(stat: os.stat_result) -> int:
     """The flags of a file's entry."""
     return EXECUTABLE if stat.st_mode & _EXECUTABLE_BITS else 0
+
+
+def flags_of(found: Found, stat: os.stat_result | None) -> int:
+    """The flags of a file's entry, wherever it comes from."""
+    if stat is not None:
+        return executable_flag(stat)
+    return EXECUTABLE if found.given is not None and found.given.executable else 0
 
 
 def changed(found: Found) -> SourceChanged:

@@ -5,7 +5,6 @@ entries become pages; packs that are stored already are registered by pending re
 pays for 256 MiB twice at most; the commit is the only point at which a version exists.
 """
 
-import os
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future
@@ -18,14 +17,13 @@ from artifactstore.catalog.rows import get_artifact, live_version
 from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.put import ChunkWriter, Stored
-from artifactstore.crypto.hashing import blake3
 from artifactstore.errors import ArtifactStoreError, Damaged, Denied, PreconditionFailed
 from artifactstore.executors import Executors
 from artifactstore.format.commitment import SALT_BYTES
 from artifactstore.format.limits import CID_BYTES
 from artifactstore.format.operations import Manifest, Operation, Pending, PendingDone, Push
 from artifactstore.format.pack import PackType
-from artifactstore.format.page import EMPTY, Content, Identity, Kind
+from artifactstore.format.page import Content, Kind
 from artifactstore.format.record import RecordType
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import Environment, ReadTransaction
@@ -46,7 +44,8 @@ from artifactstore.transfer.ingest import (
     Read,
     executable_flag,
 )
-from artifactstore.transfer.scan import Found
+from artifactstore.transfer.scan import Found, without_reading
+from artifactstore.transfer.sorting import SortedBuilder
 
 # What a push that was cut short may have to upload again, at most.
 PENDING_BYTES: Final = 256 << 20
@@ -165,12 +164,16 @@ class Pusher:
         begun: What a push of the same sources that had to give up has stored.
         rereads: Whether its sources can be read again. Where they can't, it goes on through a sweep without
             registering packs, and sees at its end whether all is there.
+        ordered: Whether its sources come in manifest order. Where they don't, entries are sorted when all are read.
     """
 
-    def __init__(self, pipeline: Pipeline, begun: Begun = NOTHING_BEGUN, *, rereads: bool = True) -> None:
+    def __init__(
+        self, pipeline: Pipeline, begun: Begun = NOTHING_BEGUN, *, rereads: bool = True, ordered: bool = True
+    ) -> None:
         self._parts = pipeline
         self._ingest = Ingest(pipeline.writer, pipeline.chunker, pipeline.executors, pipeline.clock)
-        self._builder = ManifestBuilder(pipeline.writer)
+        builder = ManifestBuilder(pipeline.writer)
+        self._builder = builder if ordered else SortedBuilder(builder)
         self._window: deque[Read | _Outstanding] = deque()
         self._batch: list[Found] = []
         self._batch_bytes = 0
@@ -227,7 +230,7 @@ class Pusher:
             for item, known in self._looked_up(found):
                 if known is not None:
                     self._enter(known)
-                elif item.stat is not None and item.stat.st_size <= SMALL_BYTES_MAX:
+                elif (item.size_bytes or 0) <= SMALL_BYTES_MAX and item.size_bytes is not None:
                     self._to_batch(item)
                 else:
                     self._read_large(item)
@@ -307,8 +310,9 @@ class Pusher:
         with self._parts.environment.read() as txn:
             lookup = StatCache(txn).lookup
             for item in group:
-                if item.kind is not Kind.FILE:
-                    pairs.append((item, _without_bytes(item)))
+                unread = without_reading(item)
+                if unread is not None:
+                    pairs.append((item, Read(*unread, None, 0)))
                     continue
                 known = lookup(item.key, item.stat) if cached and item.stat is not None else None
                 if known is None or item.stat is None:
@@ -334,9 +338,8 @@ class Pusher:
             self._add(read)
 
     def _to_batch(self, item: Found) -> None:
-        assert item.stat is not None
         self._batch.append(item)
-        self._batch_bytes += item.stat.st_size
+        self._batch_bytes += item.size_bytes or 0
         if self._batch_bytes >= BATCH_BYTES or len(self._batch) >= BATCH_FILES:
             self._flush_batch()
 
@@ -571,12 +574,3 @@ class _DenyListGrew(Exception):
     def __init__(self, rules: DenyList) -> None:
         super().__init__()
         self.rules = rules
-
-
-def _without_bytes(item: Found) -> Read:
-    """The entry of a symlink or an empty folder."""
-    if item.kind is Kind.SYMLINK:
-        target = item.target.encode(errors="strict")
-        identity: Identity = (item.path, int(Kind.SYMLINK), len(target), blake3(target), 0)
-        return Read(identity, Content(0, b"", [], os.fsdecode(target)), None, 0)
-    return Read((item.path, int(Kind.FOLDER), 0, blake3(b""), 0), EMPTY, None, 0)

@@ -11,8 +11,9 @@ from heapq import merge
 from operator import attrgetter
 from typing import BinaryIO, Final, NamedTuple
 
+from artifactstore.crypto.hashing import blake3
 from artifactstore.errors import InvalidSource, NoSuchPath, PathCollision, PermissionRefused, UsageError
-from artifactstore.format.page import Kind, path_order
+from artifactstore.format.page import EMPTY, Content, Identity, Kind, path_order
 from artifactstore.ids import normalized
 from artifactstore.index.statcache import file_key, folder_key
 from artifactstore.manifest.paths import are_plain, fold, path_problem
@@ -28,6 +29,26 @@ _SPECIAL: Final = (
 )
 
 
+class Given(NamedTuple):
+    """What a program says of an entry whose bytes do not lie in a file of this machine.
+
+    Attributes:
+        size: Bytes of the file, where they are known; other bytes are refused.
+        executable: Whether it has its executable bit.
+        open: Opens its bytes; called once, in the order in which entries were given. None for what has none.
+        digest: Plain BLAKE3 that the bytes must have; None where nobody said.
+        known: The whole entry, where its chunks are in the store already; then nothing is read.
+        same_as: The path of an entry given before, whose bytes it shares; of entries in any order only.
+    """
+
+    size: int | None = None
+    executable: bool = False
+    open: Callable[[], BinaryIO] | None = None
+    digest: bytes | None = None
+    known: tuple[Identity, Content] | None = None
+    same_as: str = ""
+
+
 class Found(NamedTuple):
     """Something to push.
 
@@ -39,6 +60,7 @@ class Found(NamedTuple):
         key: What the stat cache knows it by.
         target: A symlink's target.
         stream: Bytes that are not a file's.
+        given: Of an entry that a program gives: what it says of it.
     """
 
     path: str
@@ -48,6 +70,44 @@ class Found(NamedTuple):
     key: bytes = b""
     target: str = ""
     stream: BinaryIO | None = None
+    given: Given | None = None
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Bytes that it is said to have; None where only reading tells."""
+        if self.stat is not None:
+            return self.stat.st_size
+        return None if self.given is None else self.given.size
+
+
+def without_reading(item: Found) -> tuple[Identity, Content] | None:
+    """The entry of what has no bytes to read: a symlink, a folder, what is known; None of a file that is to be read."""
+    given = item.given
+    if given is not None and given.known is not None:
+        return given.known
+    if given is not None and given.same_as:
+        return (item.path, int(Kind.FILE), 0, b"", 0), Content(0, b"", [], given.same_as)
+    if item.kind is Kind.FILE:
+        return None
+    if item.kind is Kind.SYMLINK:
+        target = item.target.encode(errors="strict")
+        identity: Identity = (item.path, int(Kind.SYMLINK), len(target), blake3(target), 0)
+        return identity, Content(0, b"", [], os.fsdecode(target))
+    return (item.path, int(Kind.FOLDER), 0, blake3(b""), 0), EMPTY
+
+
+class Program(NamedTuple):
+    """Entries that a program gives, instead of files.
+
+    Attributes:
+        entries: Makes them, from the first on, each time that it is called; their paths are such as a version may hold.
+        ordered: Whether they come in manifest order without collisions. Others are sorted when all are read.
+        again: Whether `entries` may be called again.
+    """
+
+    entries: Callable[[], Iterable[Found]]
+    ordered: bool = True
+    again: bool = True
 
 
 class Apart(NamedTuple):
@@ -71,6 +131,7 @@ class Sources(NamedTuple):
         streams: Path in the version to open binary stream.
         exclude: Patterns in gitignore's language, against paths in the version.
         apart: What is left out wherever it is met.
+        program: Entries that a program gives; then nothing else is taken.
     """
 
     paths: Sequence[str] = ()
@@ -78,10 +139,21 @@ class Sources(NamedTuple):
     streams: Mapping[str, BinaryIO] = {}
     exclude: Sequence[str] = ()
     apart: Apart = Apart()
+    program: Program | None = None
+
+    @property
+    def rereads(self) -> bool:
+        """Whether all of it can be read again."""
+        return not self.streams and (self.program is None or self.program.again)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether a scan yields manifest order."""
+        return self.program is None or self.program.ordered
 
 
 def scan(sources: Sources) -> Iterator[Found]:
-    """Yield everything to push, in manifest order.
+    """Yield everything to push, in manifest order unless a program gives it in another.
 
     Raises:
         NoSuchPath: A source does not exist.
@@ -89,6 +161,8 @@ def scan(sources: Sources) -> Iterator[Found]:
         InvalidSource: Something can't be an entry.
         PathCollision: Two sources would be one path, or differ by case or Unicode form only.
     """
+    if sources.program is not None:
+        return iter(sources.program.entries())
     rules: IgnoreRules | NoRules = load_rules(sources.exclude)
     streams = [_source(path, rules, sources.apart) for path in sources.paths]
     if sources.files:

@@ -1,0 +1,6 @@
+"""Handing versions on: to another store, out of the store as archives, and into it from elsewhere."""
+
+from artifactstore.exchange.copy_plan import CopyPlan, CopyStep
+from artifactstore.exchange.copying import copy_versions, mirror, plan_copy, plan_mirror, run_plan
+
+__all__ = ["CopyPlan", "CopyStep", "copy_versions", "mirror", "plan_copy", "plan_mirror", "run_plan"]

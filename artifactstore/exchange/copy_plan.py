@@ -1,0 +1,100 @@
+"""What copying versions to another store would do: computed, shown, and only then done.
+
+Versions are the same where their digests are: which number a version has at the other end is the other store's own
+affair. Each version there stands for one here at most, so that a content that comes back (A, B, A) stays three.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from artifactstore.ids import LATEST
+from artifactstore.store import Version
+
+
+class CopyStep(msgspec.Struct, frozen=True):
+    """What becomes of one version.
+
+    Attributes:
+        version: The version in the source store.
+        action: `copy`, `rename` (only names and labels are added there) or `keep` (nothing is to be done).
+        target: The number that it has in the destination; None before it is copied.
+        aliases: Aliases that the destination's version lacks.
+        tags: Labels that it lacks.
+        stored_bytes: Bytes of the packs that copying it added; None before.
+    """
+
+    version: Version
+    action: Literal["copy", "rename", "keep"]
+    target: int | None
+    aliases: tuple[str, ...]
+    tags: tuple[str, ...]
+    stored_bytes: int | None = None
+
+
+class CopyPlan(msgspec.Struct, frozen=True):
+    """What copying does.
+
+    Attributes:
+        source: Where the source store lies, without credentials.
+        destination: Where the other store lies.
+        steps: What becomes of each version, in the order of the work.
+        deletes: `project/name:vN` of versions in the destination that a mirror deletes.
+    """
+
+    source: str
+    destination: str
+    steps: tuple[CopyStep, ...]
+    deletes: tuple[str, ...] = ()
+
+    @property
+    def copied(self) -> tuple[CopyStep, ...]:
+        """The steps that move content."""
+        return tuple(step for step in self.steps if step.action == "copy")
+
+    @property
+    def logical_bytes(self) -> int:
+        """Bytes of the files of the versions that are copied."""
+        return sum(step.version.size_bytes for step in self.copied)
+
+
+def plan_steps(here: Sequence[Version], there: Sequence[Version]) -> list[CopyStep]:
+    """Decide what becomes of each version of one artifact.
+
+    Args:
+        here: Those to copy, oldest first.
+        there: Those that the destination has, oldest first.
+    """
+    left = list(there)
+    after = -1
+    steps: list[CopyStep] = []
+    for version in here:
+        same = [one for one in left if one.digest == version.digest]
+        # The next one in order, so that order is kept; else one that was copied on its own before.
+        match = next((one for one in same if one.number > after), same[0] if same else None)
+        if match is None and there and there[-1].digest == version.digest and not _copies(steps):
+            # The newest there has the same content, and pushing that again makes no version.
+            match = there[-1]
+        names = tuple(name for name in version.aliases if name != LATEST)
+        if match is None:
+            steps.append(CopyStep(version, "copy", None, names, version.tags))
+            continue
+        if match in left:
+            left.remove(match)
+        after = max(after, match.number)
+        aliases = tuple(name for name in names if name not in match.aliases)
+        tags = tuple(tag for tag in version.tags if tag not in match.tags)
+        action: Literal["rename", "keep"] = "rename" if aliases or tags else "keep"
+        steps.append(CopyStep(version, action, match.number, aliases, tags))
+    return steps
+
+
+def _copies(steps: Sequence[CopyStep]) -> bool:
+    return any(step.action == "copy" for step in steps)
+
+
+def only_there(here: Sequence[Version], there: Sequence[Version]) -> list[Version]:
+    """The versions of the destination that stand for none here."""
+    kept = {step.target for step in plan_steps(here, there)}
+    return [version for version in there if version.number not in kept]

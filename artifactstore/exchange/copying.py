@@ -1,0 +1,251 @@
+"""Copying versions to another store: decrypted here, cut and sealed anew there, with keys of their own.
+
+Content goes over as streams, chunk by chunk; no file lies whole in memory or on disk. A file that the version before it
+has there already is not read here, and a chunk that the destination has is not stored again: so a copy that was cut,
+and one that is repeated, moves only what is missing.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from artifactstore.errors import Denied, NotFoundError, UsageError
+from artifactstore.exchange.copy_plan import CopyPlan, CopyStep, only_there, plan_steps
+from artifactstore.exchange.selecting import EVERYTHING, selected_versions, versions_there
+from artifactstore.executors import Executors
+from artifactstore.format.page import Content, Kind, path_order
+from artifactstore.ids import parse_artifact_name
+from artifactstore.index.environment import Environment
+from artifactstore.index.tables import known_chunks
+from artifactstore.manifest.build import split_cids
+from artifactstore.manifest.read import Getter, StoredEntry, entries, spans
+from artifactstore.progress import Progress
+from artifactstore.store import Store, Version
+from artifactstore.store.requests import push_request
+from artifactstore.transfer.scan import Found, Given, Program, Sources
+from artifactstore.transfer.streams import ReadAhead
+
+
+def plan_copy(source: Store, destination: Store, refs: Iterable[str]) -> CopyPlan:
+    """Say what `copy_versions` would do; nothing is written.
+
+    Raises:
+        UsageError: Both are one store.
+        InvalidReference, InvalidName: A reference is of no form that copying knows.
+        NoSuchProject, NoSuchArtifact, NoSuchVersion, Deleted: It names nothing.
+    """
+    _refuse_one(source, destination)
+    steps: list[CopyStep] = []
+    for name, versions in selected_versions(source, refs).items():
+        steps += plan_steps(versions, versions_there(destination, name))
+    return CopyPlan(source.url, destination.url, tuple(steps))
+
+
+def copy_versions(
+    source: Store, destination: Store, refs: Iterable[str], *, progress: Progress | None = None
+) -> CopyPlan:
+    """Copy versions to another store: files, type, aliases, labels, description and metadata; the same digests there.
+
+    Versions of an artifact are made there in the order of their numbers here. What the destination has already, by its
+    digest, is not copied, but for aliases and labels that it lacks. What belongs to a store itself stays: members and
+    keys, retention and expiry, what is denied, receipts.
+
+    Args:
+        source: The store to read.
+        destination: The store to write, opened with a key of its own.
+        refs: `project/name[:vN | :alias | @digest]`, `project/name:*`, `project/*` or `*`.
+        progress: Told what happens; the source store's own when None.
+
+    Returns:
+        What was done: the plan with the numbers that the versions have there.
+
+    Raises:
+        UsageError: Both are one store.
+        NoSuchProject, NoSuchArtifact, NoSuchVersion, Deleted: A reference names nothing.
+        Denied: The destination takes one of the files no more. What was copied before stays.
+        Damaged: A chunk of the source can't be read back whole; the version is not made.
+    """
+    return _act(source, destination, plan_copy(source, destination, refs), progress)
+
+
+def plan_mirror(source: Store, destination: Store, *, delete: bool = False) -> CopyPlan:
+    """Say what `mirror` would do; nothing is written.
+
+    Raises:
+        UsageError: Both are one store.
+    """
+    _refuse_one(source, destination)
+    plan = plan_copy(source, destination, [EVERYTHING])
+    if not delete:
+        return plan
+    extra: list[str] = []
+    for name, there in selected_versions(destination, [EVERYTHING]).items():
+        extra += [version.qualified_name for version in only_there(versions_there(source, name), there)]
+    return CopyPlan(plan.source, plan.destination, plan.steps, tuple(extra))
+
+
+def mirror(
+    source: Store, destination: Store, *, delete: bool = False, progress: Progress | None = None
+) -> CopyPlan:
+    """Copy everything that a store shows, as `copy_versions` does; repeat it to follow the store.
+
+    Args:
+        source: The store to read.
+        destination: The store to write.
+        delete: Hide there what is not here, with the aliases that point at it; it can be undeleted until a sweep.
+        progress: As for `copy_versions`.
+
+    Raises:
+        UsageError, Denied, Damaged: As for `copy_versions`.
+    """
+    return run_plan(source, destination, plan_mirror(source, destination, delete=delete), progress=progress)
+
+
+def run_plan(
+    source: Store, destination: Store, plan: CopyPlan, *, progress: Progress | None = None
+) -> CopyPlan:
+    """Do what a plan of `plan_copy` or `plan_mirror` says; return it with the numbers that versions have there."""
+    done = _act(source, destination, plan, progress)
+    if plan.deletes:
+        destination.delete(plan.deletes, force=True, reason="mirrored: not in the source")
+    return done
+
+
+def _act(source: Store, destination: Store, plan: CopyPlan, progress: Progress | None) -> CopyPlan:
+    done: list[CopyStep] = []
+    for step in plan.steps:
+        # The version before it in the plan is what its files are looked for in.
+        last = done[-1] if done and done[-1].version.artifact == step.version.artifact else None
+        base = None if last is None or last.target is None else last.target
+        done.append(_do(source, destination, step, base, progress or source.watcher))
+    return CopyPlan(plan.source, plan.destination, tuple(done), plan.deletes)
+
+
+def _do(source: Store, destination: Store, step: CopyStep, base: int | None, progress: Progress) -> CopyStep:
+    version = step.version
+    if step.action == "copy":
+        made = _copy(source, destination, version, base, progress)
+        push = made.push
+        assert push is not None
+        return CopyStep(version, "copy", made.number, step.aliases, step.tags, push.stored_bytes)
+    there = f"{version.artifact}:v{step.target}"
+    if step.aliases:
+        destination.add_aliases(there, step.aliases)
+    if step.tags:
+        destination.add_tags(there, step.tags)
+    return step
+
+
+def _copy(
+    source: Store, destination: Store, version: Version, base: int | None, progress: Progress
+) -> Version:
+    name = parse_artifact_name(version.artifact)
+    request = push_request(
+        name,
+        version.type,
+        version.aliases,
+        version.tags,
+        version.description or None,
+        version.metadata or None,
+    )
+    with source.make_executors() as executors:
+        program = Program(partial(_found, source, destination, version, base, executors))
+        watcher = _Totalled(progress, version)
+        try:
+            return destination.push_sources(Sources(program=program), request, watcher, "copy")
+        except Denied as error:
+            words = f"{version.qualified_name} can't be copied to {destination.url}: {error.message}"
+            raise Denied(words, next_step=None, **error.facts) from error
+
+
+def _found(
+    source: Store, destination: Store, version: Version, base: int | None, executors: Executors
+) -> Iterator[Found]:
+    """The entries of a version as a push takes them."""
+    name = parse_artifact_name(version.artifact)
+    getter = source.getter_of(name, version.number)
+    ahead = ReadAhead(getter, executors.io)
+    there = _There(destination, version, base)
+    for entry in entries(getter, version.manifest):
+        known = there.content_of(entry)
+        if known is not None:
+            given = Given(known=(entry.identity, known))
+        elif entry.kind != Kind.FILE or not entry.size:
+            given = Given(known=(entry.identity, entry.content))
+        else:
+            given = Given(entry.size, entry.executable, ahead.expect(entry), entry.digest)
+        where = f"{entry.path!r} of {version.qualified_name}"
+        yield Found(entry.path, Kind(entry.kind), where, None, given=given)
+
+
+class _There:
+    """What the destination's version before this one has of its files; asked in path order."""
+
+    def __init__(self, destination: Store, version: Version, base: int | None) -> None:
+        self._environment: Environment = destination.parts.environment
+        self._entries: Iterator[StoredEntry] = iter(())
+        self._next: StoredEntry | None = None
+        name = parse_artifact_name(version.artifact)
+        try:
+            before = None if base is None else destination.version(f"{name}:v{base}")
+        except NotFoundError:
+            before = None
+        if before is not None:
+            self._getter: Getter = destination.getter_of(name, before.number)
+            self._entries = entries(self._getter, before.manifest)
+            self._next = next(self._entries, None)
+
+    def content_of(self, entry: StoredEntry) -> Content | None:
+        """Where the destination has the bytes of this entry; None where it has not, or not whole."""
+        order = path_order(entry.path)
+        while self._next is not None and path_order(self._next.path) < order:
+            self._next = next(self._entries, None)
+        found = self._next
+        if found is None or found.identity != entry.identity or not self._is_whole(found.content):
+            return None
+        return found.content
+
+    def _is_whole(self, content: Content) -> bool:
+        """Invariant 1: what is left out because it is known must lie in packs that are not damaged."""
+        cids = split_cids(content.cids)
+        if content.depth:
+            lists: list[bytes] = []
+            below = [span.cid for span in spans(self._getter, content, on_list=lists.append)]
+            cids = [*cids, *lists, *below]
+        return all(known_chunks(self._environment, cids))
+
+
+class _Totalled:
+    """Progress of one version, whose totals are known from the start."""
+
+    def __init__(self, inner: Progress, version: Version) -> None:
+        self._inner = inner
+        self._version = version
+
+    def start(self, label: str, *, bytes_total: int | None = None, files_total: int | None = None) -> None:
+        """Begin with the totals of the version."""
+        del bytes_total, files_total
+        version = self._version
+        self._inner.start(label, bytes_total=version.size_bytes, files_total=version.file_count)
+
+    def total(self, *, bytes_total: int | None = None, files_total: int | None = None) -> None:
+        """Hand on."""
+        self._inner.total(bytes_total=bytes_total, files_total=files_total)
+
+    def advance(self, *, bytes: int = 0, files: int = 0, new_bytes: int = 0) -> None:  # noqa: A002 - as in Progress
+        """Hand on."""
+        self._inner.advance(bytes=bytes, files=files, new_bytes=new_bytes)
+
+    def notice(self, text: str) -> None:
+        """Hand on."""
+        self._inner.notice(text)
+
+    def finish(self) -> None:
+        """Hand on."""
+        self._inner.finish()
+
+
+def _refuse_one(source: Store, destination: Store) -> None:
+    if source.id == destination.id:
+        raise UsageError(
+            f"{source.url} and {destination.url} are one store", next_step="name another store to copy to"
+        )
