@@ -5,6 +5,8 @@ The names below are loaded when they are first used, so that importing the packa
 
 from typing import TYPE_CHECKING
 
+from artifactstore.deferred import names_of
+
 if TYPE_CHECKING:
     from artifactstore.errors import ArtifactStoreError
     from artifactstore.exchange import (
@@ -128,15 +130,7 @@ _HOMES = {
     ),
 }
 
-
-def __getattr__(name: str) -> object:
-    """Load a public name from its home."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'artifactstore' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(home), name)
+__getattr__ = names_of(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

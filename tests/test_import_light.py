@@ -10,14 +10,15 @@ ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"numpy", "fsspec", "lmdb", "cryptography"}
 
 
-def loaded_by(statement: str) -> set[str]:
-    """The top-level modules that a fresh interpreter holds after `statement`."""
-    script = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+def loaded_by(statement: str, *, whole: bool = False) -> set[str]:
+    """The modules that a fresh interpreter holds after `statement`, by their top-level names unless `whole`."""
+    script = f"{statement}\nimport sys\nprint(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
-    return set(done.stdout.split())
+    names = done.stdout.split()
+    return set(names) if whole else {name.partition(".")[0] for name in names}
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,13 @@ def test_importing_the_library_loads_nothing_heavy(statement: str) -> None:
 def test_importing_the_command_line_loads_nothing_heavy() -> None:
     """`artifactstore --help` answers at once, so `rich` and `dataclasses` wait as well."""
     assert loaded_by("import artifactstore.cli.main") & (HEAVY | {"rich", "dataclasses"}) == set()
+
+
+def test_the_front_door_loads_no_maintenance() -> None:
+    """A push or a pull pays for nothing of checks, sweeps and audits."""
+    loaded = loaded_by("import artifactstore; artifactstore.Store", whole=True)
+    maintenance = {name for name in loaded if name.startswith("artifactstore.maintenance.")}
+    assert maintenance == {"artifactstore.maintenance.settings"}
 
 
 def test_a_store_is_importable_by_name() -> None:

@@ -26,12 +26,12 @@ from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import CHUNKS, PackTable, Position, damaged_packs, packs_of, read_position
 from artifactstore.log.log import Log
 from artifactstore.maintenance.mark import Mark
+from artifactstore.maintenance.settings import EXPIRY_MS_DEFAULT
 from artifactstore.maintenance.sweep_plan import PackUse, Purge, Survey, Waiting
 from artifactstore.manifest.read import Getter
 from artifactstore.pack.names import pack_name
 from artifactstore.progress import Progress
 
-EXPIRY_MS_DEFAULT: Final = 7 * 24 * 3600 * 1000
 _NS_PER_MS: Final = 1_000_000
 _KEYS: Final = "keys/"
 _PACKS: Final = "packs/"

@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-THRESHOLD_DEFAULT: Final = 0.5
+from artifactstore.maintenance.settings import THRESHOLD_DEFAULT
+
 # A sweep's record names what it condemns: a hundred thousand names fit.
 _CONDEMNED_MAX: Final = 100_000
 

@@ -1,33 +1,43 @@
 """The front door of the library: `Store` and what it hands back, and `audit`, which needs no key."""
 
-from artifactstore.maintenance.adopt import AdoptPlan
-from artifactstore.maintenance.audit import AuditReport, ReceiptAudit
-from artifactstore.maintenance.find import FindReport, FoundFile, Place
-from artifactstore.maintenance.findings import BrokenPack, CheckReport, Names, Objects, Problem
-from artifactstore.maintenance.repair import RepairSummary
-from artifactstore.maintenance.repair_plan import RepairPlan
-from artifactstore.maintenance.sweep_plan import SweepPlan
-from artifactstore.maintenance.usage import UsageRow
-from artifactstore.store.auditing import audit
-from artifactstore.store.collecting import GcSummary, PreparedSweep
-from artifactstore.store.keeping import ArtifactRetention, RetentionPlan, RetentionPolicy, RetentionVerdict
-from artifactstore.store.measuring import Garbage
-from artifactstore.store.receipts import ReceiptDetails, ReceiptFacts, ReceiptInfo, verify_receipt
-from artifactstore.store.results import (
-    ArtifactInfo,
-    DeletionPlan,
-    IndexInfo,
-    KeySlot,
-    LogEntry,
-    ProjectInfo,
-    PullPlan,
-    PullSummary,
-    PushPlan,
-    StoreInfo,
-)
-from artifactstore.store.store import Store
-from artifactstore.store.takingdown import DeniedFile, TakedownPlan, TakedownSummary
-from artifactstore.store.version import Entry, PushSummary, Version
+from typing import TYPE_CHECKING
+
+from artifactstore.deferred import names_of
+
+if TYPE_CHECKING:
+    from artifactstore.maintenance.adopt import AdoptPlan
+    from artifactstore.maintenance.audit import AuditReport, ReceiptAudit
+    from artifactstore.maintenance.find import FindReport, FoundFile, Place
+    from artifactstore.maintenance.findings import BrokenPack, CheckReport, Names, Objects, Problem
+    from artifactstore.maintenance.repair import RepairSummary
+    from artifactstore.maintenance.repair_plan import RepairPlan
+    from artifactstore.maintenance.sweep_plan import SweepPlan
+    from artifactstore.maintenance.usage import UsageRow
+    from artifactstore.store.auditing import audit
+    from artifactstore.store.collecting import GcSummary, PreparedSweep
+    from artifactstore.store.keeping import (
+        ArtifactRetention,
+        RetentionPlan,
+        RetentionPolicy,
+        RetentionVerdict,
+    )
+    from artifactstore.store.measuring import Garbage
+    from artifactstore.store.receipts import ReceiptDetails, ReceiptFacts, ReceiptInfo, verify_receipt
+    from artifactstore.store.results import (
+        ArtifactInfo,
+        DeletionPlan,
+        IndexInfo,
+        KeySlot,
+        LogEntry,
+        ProjectInfo,
+        PullPlan,
+        PullSummary,
+        PushPlan,
+        StoreInfo,
+    )
+    from artifactstore.store.store import Store
+    from artifactstore.store.takingdown import DeniedFile, TakedownPlan, TakedownSummary
+    from artifactstore.store.version import Entry, PushSummary, Version
 
 __all__ = [
     "AdoptPlan",
@@ -75,3 +85,43 @@ __all__ = [
     "audit",
     "verify_receipt",
 ]
+
+_NAMES = {
+    "artifactstore.maintenance.adopt": ["AdoptPlan"],
+    "artifactstore.maintenance.audit": ["AuditReport", "ReceiptAudit"],
+    "artifactstore.maintenance.find": ["FindReport", "FoundFile", "Place"],
+    "artifactstore.maintenance.findings": ["BrokenPack", "CheckReport", "Names", "Objects", "Problem"],
+    "artifactstore.maintenance.repair": ["RepairSummary"],
+    "artifactstore.maintenance.repair_plan": ["RepairPlan"],
+    "artifactstore.maintenance.sweep_plan": ["SweepPlan"],
+    "artifactstore.maintenance.usage": ["UsageRow"],
+    "artifactstore.store.auditing": ["audit"],
+    "artifactstore.store.collecting": ["GcSummary", "PreparedSweep"],
+    "artifactstore.store.keeping": [
+        "ArtifactRetention",
+        "RetentionPlan",
+        "RetentionPolicy",
+        "RetentionVerdict",
+    ],
+    "artifactstore.store.measuring": ["Garbage"],
+    "artifactstore.store.receipts": ["ReceiptDetails", "ReceiptFacts", "ReceiptInfo", "verify_receipt"],
+    "artifactstore.store.results": [
+        "ArtifactInfo",
+        "DeletionPlan",
+        "IndexInfo",
+        "KeySlot",
+        "LogEntry",
+        "ProjectInfo",
+        "PullPlan",
+        "PullSummary",
+        "PushPlan",
+        "StoreInfo",
+    ],
+    "artifactstore.store.store": ["Store"],
+    "artifactstore.store.takingdown": ["DeniedFile", "TakedownPlan", "TakedownSummary"],
+    "artifactstore.store.version": ["Entry", "PushSummary", "Version"],
+}
+
+_HOMES = {name: home for home, names in _NAMES.items() for name in names}
+
+__getattr__ = names_of(__name__, _HOMES)

@@ -1,15 +1,16 @@
 """Auditing a store from outside: no key, no index, nothing but its URL and what the auditor remembers of it."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from artifactstore import maintenance
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
 from artifactstore.errors import InvalidEvidence, RolledBack
 from artifactstore.log.checkpoint import Checkpoint, read_note
-from artifactstore.maintenance.audit import Auditor, AuditReport, Known
-from artifactstore.maintenance.verifying import Verified, verify_receipt
 from artifactstore.progress import Progress, Quiet
 from artifactstore.store.opening import access_to, backend_of, identity_of
 from artifactstore.store.pins import pin, pinned, remember_seen, seen
@@ -29,7 +30,7 @@ def audit(
     progress: Progress | None = None,
     clock: Clock | None = None,
     randomness: Randomness | None = None,
-) -> AuditReport:
+) -> maintenance.audit.AuditReport:
     """Check what can be checked of a store without a key: its log, and that the objects are there which should be.
 
     It needs to read the bucket, and writes nothing to it. What it saw of the log is remembered in `cache_dir`, so that
@@ -53,7 +54,7 @@ def audit(
         InvalidEvidence: The checkpoint is none, or of another store; or the receipt does not verify, or is.
         NewerStore: A record needs a newer release.
     """
-    verified = None if receipt is None else verify_receipt(receipt)
+    verified = None if receipt is None else maintenance.verifying.verify_receipt(receipt)
     access = access_to(url, cache_dir=cache_dir, storage_options=storage_options)
     time = clock or SystemClock()
     backend = backend_of(access, time, randomness or SystemRandomness(), make=False)
@@ -68,7 +69,7 @@ def audit(
                 found=found.hex(),
             )
         known = _known(found, verified, checkpoint, seen(access.cache_dir, access.url))
-        auditor = Auditor(backend, found, time, progress or Quiet(), verified)
+        auditor = maintenance.audit.Auditor(backend, found, time, progress or Quiet(), verified)
         report = auditor.run(known, read_data=read_data)
         pin(access.cache_dir, access.url, found)
         if not any(problem.part == "log" for problem in report.problems):
@@ -79,8 +80,8 @@ def audit(
 
 
 def _known(
-    store_id: bytes, receipt: Verified | None, checkpoint: str | None, last: str | None
-) -> list[Known]:
+    store_id: bytes, receipt: maintenance.verifying.Verified | None, checkpoint: str | None, last: str | None
+) -> list[maintenance.audit.Known]:
     """What the log must agree with: a receipt, a checkpoint, and what the last audit left."""
     known = [] if last is None else _remembered(last, store_id)
     if receipt is not None:
@@ -88,9 +89,9 @@ def _known(
             raise InvalidEvidence(
                 "the receipt is of another store", expected=store_id.hex(), found=receipt.store_id.hex()
             )
-        known.append(Known(receipt.checkpoint, "the receipt"))
+        known.append(maintenance.audit.Known(receipt.checkpoint, "the receipt"))
     if checkpoint is not None:
-        known.append(Known(_checked(checkpoint, store_id), "the checkpoint"))
+        known.append(maintenance.audit.Known(_checked(checkpoint, store_id), "the checkpoint"))
     return known
 
 
@@ -109,10 +110,10 @@ def _checked(text: str, store_id: bytes) -> Checkpoint:
     return note.checkpoint
 
 
-def _remembered(text: str, store_id: bytes) -> list[Known]:
+def _remembered(text: str, store_id: bytes) -> list[maintenance.audit.Known]:
     """What the last audit left; of another store, or spoilt by a crash, it says nothing."""
     try:
         checkpoint = read_note(text, _LAST_AUDIT).checkpoint
     except InvalidEvidence:
         return []
-    return [Known(checkpoint, _LAST_AUDIT)] if checkpoint.store_id == store_id else []
+    return [maintenance.audit.Known(checkpoint, _LAST_AUDIT)] if checkpoint.store_id == store_id else []

@@ -1,17 +1,16 @@
 """Collecting garbage: planning a sweep, running it, deleting what it condemned, and setting the grace period."""
 
+from __future__ import annotations
+
 from typing import Final, NamedTuple
 
 import msgspec
 
+from artifactstore import maintenance
 from artifactstore.errors import PreconditionFailed, SweptMeanwhile, UsageError
 from artifactstore.format.operations import Configure
 from artifactstore.log.log import GenerationPassed
-from artifactstore.maintenance.erase import Left, erase, erase_condemned
-from artifactstore.maintenance.mark import Mark
-from artifactstore.maintenance.survey import EXPIRY_MS_DEFAULT, Surveyed, SurveyParts, survey
-from artifactstore.maintenance.sweep import SAME_MEMBERS, MemberChange, Sweeper, SweepParts, Swept
-from artifactstore.maintenance.sweep_plan import THRESHOLD_DEFAULT, SweepPlan, plan_sweep
+from artifactstore.maintenance.settings import EXPIRY_MS_DEFAULT, THRESHOLD_DEFAULT
 from artifactstore.progress import Progress
 from artifactstore.store.members import Members
 from artifactstore.store.opened import OpenStore
@@ -30,8 +29,8 @@ class PreparedSweep(NamedTuple):
         generation: The generation that it was made in.
     """
 
-    plan: SweepPlan
-    mark: Mark
+    plan: maintenance.sweep_plan.SweepPlan
+    mark: maintenance.mark.Mark
     generation: int
 
     def __repr__(self) -> str:
@@ -64,7 +63,7 @@ class GcSummary(msgspec.Struct, frozen=True):
     kept_packs: int = 0
     claims: int = 0
     erased: int = 0
-    left: tuple[Left, ...] = ()
+    left: tuple[maintenance.erase.Left, ...] = ()
     left_total: int = 0
     returned: tuple[str, ...] = ()
 
@@ -108,18 +107,24 @@ class Collecting(OpenStore):
             found = self._surveyed(progress or self._progress, round(expiry_s * _MS_PER_S))
             if found.survey.unread and parts.log.is_passed():
                 raise GenerationPassed
-            plan = plan_sweep(found.survey, threshold=threshold, max_rewrite=max_rewrite)
+            plan = maintenance.sweep_plan.plan_sweep(
+                found.survey, threshold=threshold, max_rewrite=max_rewrite
+            )
             return PreparedSweep(plan, found.mark, parts.keyring.generation)
 
         self.refresh()
         return self.across(act)
 
-    def _surveyed(self, progress: Progress, expiry_ms: int = EXPIRY_MS_DEFAULT) -> Surveyed:
+    def _surveyed(
+        self, progress: Progress, expiry_ms: int = EXPIRY_MS_DEFAULT
+    ) -> maintenance.survey.Surveyed:
         """Survey the store as far as the index has followed its log."""
         parts = self._parts
         parts.locator.complete()
-        return survey(
-            SurveyParts(parts.backend, parts.environment, parts.packs, parts.log, parts.reader, progress),
+        return maintenance.survey.survey(
+            maintenance.survey.SurveyParts(
+                parts.backend, parts.environment, parts.packs, parts.log, parts.reader, progress
+            ),
             self._clock.now_ns() // _NS_PER_MS,
             expiry_ms=expiry_ms,
         )
@@ -177,7 +182,7 @@ class Collecting(OpenStore):
             raise UsageError("a grace period is not negative")
         self._commit([Configure(round(seconds * _MS_PER_S))])
 
-    def resweep(self, members: MemberChange) -> GcSummary:
+    def resweep(self, members: maintenance.sweep.MemberChange) -> GcSummary:
         """Begin a generation with new secrets for other members; nothing is purged that was not before.
 
         Raises:
@@ -187,8 +192,10 @@ class Collecting(OpenStore):
         for attempt in range(1, _RESWEEPS_MAX + 1):
             self.before_writing()
             position = self.refresh()
-            plan = SweepPlan(position.next_slot)
-            prepared = PreparedSweep(plan, Mark(self._parts.reader), self._parts.keyring.generation)
+            plan = maintenance.sweep_plan.SweepPlan(position.next_slot)
+            prepared = PreparedSweep(
+                plan, maintenance.mark.Mark(self._parts.reader), self._parts.keyring.generation
+            )
             try:
                 # No age matters here, so neither does the clock.
                 swept = self._sweep(prepared, members=members, trust_clock=True)
@@ -203,16 +210,16 @@ class Collecting(OpenStore):
         self,
         prepared: PreparedSweep,
         *,
-        members: MemberChange = SAME_MEMBERS,
+        members: maintenance.sweep.MemberChange | None = None,
         trust_clock: bool = False,
         progress: Progress | None = None,
-    ) -> Swept:
+    ) -> maintenance.sweep.Swept:
         """Run a sweep and go on in the generation that it begins."""
         before = self._parts
         if before.keyring.generation != prepared.generation:
             raise SweptMeanwhile("another sweep was faster")
         with self._make_executors() as executors:
-            parts = SweepParts(
+            parts = maintenance.sweep.SweepParts(
                 before.backend,
                 before.keyring,
                 before.environment,
@@ -227,23 +234,33 @@ class Collecting(OpenStore):
                 self._randomness,
                 progress or self._progress,
             )
-            sweeper = Sweeper(parts, prepared.plan, prepared.mark, members=members, trust_clock=trust_clock)
+            sweeper = maintenance.sweep.Sweeper(
+                parts,
+                prepared.plan,
+                prepared.mark,
+                members=members or maintenance.sweep.SAME_MEMBERS,
+                trust_clock=trust_clock,
+            )
             swept = sweeper.run()
         self._renew(before)
         self.refresh()
         return swept
 
-    def _erased(self, returned: tuple[str, ...], swept: Swept | None, progress: Progress | None) -> GcSummary:
+    def _erased(
+        self, returned: tuple[str, ...], swept: maintenance.sweep.Swept | None, progress: Progress | None
+    ) -> GcSummary:
         watcher = progress or self._progress
-        came_back: list[Left] = []
+        came_back: list[maintenance.erase.Left] = []
         if returned:
             with self._make_executors() as executors:
-                came_back = erase(self._parts.backend, returned, executors, watcher)
+                came_back = maintenance.erase.erase(self._parts.backend, returned, executors, watcher)
 
         def act() -> GcSummary:
             parts = self._parts
             with self._make_executors() as executors:
-                done = erase_condemned(parts.backend, parts.environment, parts.committer, executors, watcher)
+                done = maintenance.erase.erase_condemned(
+                    parts.backend, parts.environment, parts.committer, executors, watcher
+                )
             summary = GcSummary(
                 slot=None,
                 generation=parts.keyring.generation,

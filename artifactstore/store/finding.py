@@ -1,13 +1,15 @@
 """Finding files by their content, whatever they are called and wherever they lie."""
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Iterable
 
+from artifactstore import maintenance
 from artifactstore.errors import InvalidReference, NoSuchPath
 from artifactstore.executors import Executors
 from artifactstore.ids import DIGEST_CHARACTERS
-from artifactstore.maintenance.find import Finder, FindReport, Known, fingerprint_of
 from artifactstore.progress import Progress
 from artifactstore.store.naming import Naming
 from artifactstore.store.version import file_in
@@ -26,7 +28,7 @@ class Finding(Naming):
         *,
         within: str | None = None,
         progress: Progress | None = None,
-    ) -> FindReport:
+    ) -> maintenance.find.FindReport:
         """Say in which artifacts, versions and paths files lie, whole or in part; no data is downloaded.
 
         Args:
@@ -53,13 +55,13 @@ class Finding(Naming):
         watcher.finish()
         return report
 
-    def _finder(self, progress: Progress) -> Finder:
+    def _finder(self, progress: Progress) -> maintenance.find.Finder:
         parts = self._parts
-        return Finder(parts.reader, parts.environment, parts.locator, progress)
+        return maintenance.find.Finder(parts.reader, parts.environment, parts.locator, progress)
 
     def _known(
         self, files: Iterable[str | os.PathLike[str]], within: str | None, progress: Progress
-    ) -> list[Known]:
+    ) -> list[maintenance.find.Known]:
         """What is known of files that are named as for `find`; the log is followed."""
         wanted = [os.fspath(file) for file in files]
         if within is not None:
@@ -68,11 +70,11 @@ class Finding(Naming):
         with self._make_executors() as executors:
             return [self._known_locally(path, executors, progress) for path in wanted]
 
-    def _known_locally(self, path: str, executors: Executors, progress: Progress) -> Known:
+    def _known_locally(self, path: str, executors: Executors, progress: Progress) -> maintenance.find.Known:
         """A local file, or a digest; of a name that is both, the file."""
         if not os.path.lexists(path):
             if _DIGEST.fullmatch(path):
-                return Known(path, bytes.fromhex(path), None)
+                return maintenance.find.Known(path, bytes.fromhex(path), None)
             if _DIGITS.fullmatch(path):
                 raise InvalidReference(
                     f"{path!r} is no file, and a digest has {DIGEST_CHARACTERS} digits",
@@ -80,9 +82,11 @@ class Finding(Naming):
                 )
             raise NoSuchPath(f"{path!r} does not exist", path=path)
         found = fingerprint(path, self._parts.keyring, self._the_chunker(), executors, progress)
-        return Known(path, found.digest, found)
+        return maintenance.find.Known(path, found.digest, found)
 
-    def _known_within(self, ref: str, path: str) -> Known:
+    def _known_within(self, ref: str, path: str) -> maintenance.find.Known:
         version, getter, manifest = self._resolved(ref)
         entry = file_in(getter, manifest, path, version.qualified_name)
-        return Known(f"{version.qualified_name} {path}", entry.digest, fingerprint_of(getter, entry))
+        return maintenance.find.Known(
+            f"{version.qualified_name} {path}", entry.digest, maintenance.find.fingerprint_of(getter, entry)
+        )

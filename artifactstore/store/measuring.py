@@ -1,15 +1,16 @@
 """How much of a store versions take, and what garbage there is and who holds it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
+from artifactstore import maintenance
 from artifactstore.catalog.rows import all_versions
 from artifactstore.errors import InvalidReference
 from artifactstore.ids import ALL
-from artifactstore.maintenance.sweep_plan import Survey, plan_sweep
-from artifactstore.maintenance.usage import Group, UsageParts, UsageRow, usage_of
 from artifactstore.progress import Progress
 from artifactstore.store.collecting import Collecting
 from artifactstore.store.deleting import Deleting
@@ -47,7 +48,9 @@ class Garbage(msgspec.Struct, frozen=True):
 class Measuring(Deleting, Collecting):
     """The part of a store that says how much things take."""
 
-    def du(self, refs: Iterable[str] = (), *, progress: Progress | None = None) -> list[UsageRow]:
+    def du(
+        self, refs: Iterable[str] = (), *, progress: Progress | None = None
+    ) -> list[maintenance.usage.UsageRow]:
         """Say how much versions take: in all, alone, and what deleting them would free. No data is read.
 
         Args:
@@ -79,7 +82,7 @@ class Measuring(Deleting, Collecting):
         watcher = progress or self._progress
         self.refresh()
         found = self._surveyed(watcher).survey
-        plan = plan_sweep(found)
+        plan = maintenance.sweep_plan.plan_sweep(found)
         waiting = frozenset(_split(one.name) for one in found.waiting)
         held = 0
         if waiting and not plan.refused:
@@ -98,12 +101,17 @@ class Measuring(Deleting, Collecting):
             plan.refused,
         )
 
-    def _rows(self, groups: list[tuple[str, Group]], found: Survey, progress: Progress) -> list[UsageRow]:
+    def _rows(
+        self,
+        groups: list[tuple[str, maintenance.usage.Group]],
+        found: maintenance.sweep_plan.Survey,
+        progress: Progress,
+    ) -> list[maintenance.usage.UsageRow]:
         parts = self._parts
-        through = UsageParts(parts.environment, parts.packs, parts.reader, progress)
-        return usage_of(through, found, groups)
+        through = maintenance.usage.UsageParts(parts.environment, parts.packs, parts.reader, progress)
+        return maintenance.usage.usage_of(through, found, groups)
 
-    def _groups(self, refs: list[str]) -> list[tuple[str, Group]]:
+    def _groups(self, refs: list[str]) -> list[tuple[str, maintenance.usage.Group]]:
         """The versions that are meant by each of some references."""
         if not refs:
             self.refresh()
@@ -113,7 +121,7 @@ class Measuring(Deleting, Collecting):
                     if row.deleted is None:
                         by_artifact.setdefault(str(artifact), set()).add((str(artifact), number))
             return [(text, frozenset(versions)) for text, versions in by_artifact.items()]
-        groups: dict[str, Group] = {}
+        groups: dict[str, maintenance.usage.Group] = {}
         for ref in refs:
             project, _, name = ref.partition("/")
             if not name:

@@ -6,9 +6,12 @@ faster it is made anew on top of what that one left, so two who add at once both
 without a record count for nothing (invariant 19).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from artifactstore import maintenance
 from artifactstore.catalog.rows import get_slot
 from artifactstore.clock import Randomness
 from artifactstore.crypto.aead import SealBroken
@@ -28,7 +31,6 @@ from artifactstore.keyring.objects import current_keys, store_keys
 from artifactstore.keyring.passphrase import MEMORY_KIB, passphrase_member
 from artifactstore.keyring.phrase import new_phrase, pair_of_phrase
 from artifactstore.keyring.request import parse_request
-from artifactstore.maintenance.sweep import MemberChange
 from artifactstore.store.opening import Parts
 from artifactstore.store.results import KeySlot
 
@@ -57,7 +59,7 @@ class Opened(Protocol):
         """Refuse who may only read, before anything is uploaded."""
         ...
 
-    def resweep(self, members: MemberChange) -> object:
+    def resweep(self, members: maintenance.sweep.MemberChange) -> object:
         """Begin a generation with new secrets for other members."""
         ...
 
@@ -193,7 +195,7 @@ class Members:
         def without(members: Sequence[Member]) -> list[Member]:
             return [one for one in members if slot_id_of(one.public).hex() != found.id]
 
-        self._store.resweep(MemberChange(without, {bytes.fromhex(found.id): None}))
+        self._store.resweep(maintenance.sweep.MemberChange(without, {bytes.fromhex(found.id): None}))
         return found
 
     def rotate(self) -> int:
@@ -202,7 +204,7 @@ class Members:
         Raises:
             PermissionRefused: This member may only read.
         """
-        self._store.resweep(MemberChange(list, {}))
+        self._store.resweep(maintenance.sweep.MemberChange(list, {}))
         return self.generation
 
     def change_passphrase(
@@ -235,7 +237,7 @@ class Members:
 
         if old == self._parts.keyring.slot_id:
             self._store.unlock_with(passphrase)
-        self._store.resweep(MemberChange(changed, {old: new}))
+        self._store.resweep(maintenance.sweep.MemberChange(changed, {old: new}))
         return next(one for one in self.slots() if one.id == new.hex())
 
     def _passphrase_slot(self, slot: str | None) -> KeySlot:

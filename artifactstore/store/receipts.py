@@ -3,11 +3,14 @@
 Verifying one that was exported needs no store.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection
 from typing import Final, Protocol
 
 import msgspec
 
+from artifactstore import maintenance
 from artifactstore.catalog.receipts import ReceiptRow, receipts
 from artifactstore.errors import InvalidEvidence, UsageError
 from artifactstore.format.commitment import VERSION_FIELDS
@@ -15,8 +18,6 @@ from artifactstore.format.receipt import PURGE_FIELDS
 from artifactstore.format.record import slot_name
 from artifactstore.index.tables import Position
 from artifactstore.log.checkpoint import read_note
-from artifactstore.maintenance.receipts import ReceiptParts, export_receipt, find_receipt, open_draft
-from artifactstore.maintenance.verifying import verify_receipt as verified
 from artifactstore.store.opening import Parts
 
 _NS_PER_MS: Final = 1_000_000
@@ -143,8 +144,8 @@ class Receipts:
             Damaged: Its draft can't be read.
         """
         parts = self._read()
-        found, row = find_receipt(parts.environment, receipt_id)
-        draft, _ = open_draft(parts, row)
+        found, row = maintenance.receipts.find_receipt(parts.environment, receipt_id)
+        draft, _ = maintenance.receipts.open_draft(parts, row)
         return ReceiptDetails(
             _info(found, row),
             draft.manifest.digest.hex(),
@@ -178,13 +179,15 @@ class Receipts:
                 next_step=f"the fields are {', '.join(DISCLOSABLE)}",
             )
         parts = self._read()
-        _, row = find_receipt(parts.environment, receipt_id)
-        return export_receipt(parts, row, disclose)
+        _, row = maintenance.receipts.find_receipt(parts.environment, receipt_id)
+        return maintenance.receipts.export_receipt(parts, row, disclose)
 
-    def _read(self) -> ReceiptParts:
+    def _read(self) -> maintenance.receipts.ReceiptParts:
         position = self._store.refresh()
         parts = self._store.parts
-        return ReceiptParts(parts.backend, parts.keyring, parts.environment, parts.packs, parts.log, position)
+        return maintenance.receipts.ReceiptParts(
+            parts.backend, parts.keyring, parts.environment, parts.packs, parts.log, position
+        )
 
 
 def _info(receipt_id: bytes, row: ReceiptRow) -> ReceiptInfo:
@@ -206,7 +209,7 @@ def verify_receipt(
     Raises:
         InvalidEvidence: It was cut or altered, is of another store or log, or does not show what it says.
     """
-    found = verified(receipt)
+    found = maintenance.verifying.verify_receipt(receipt)
     if store_id is not None and store_id.lower() != found.store_id.hex():
         raise InvalidEvidence(
             "the receipt is of another store", expected=store_id, found=found.store_id.hex()

@@ -1,10 +1,13 @@
 """Taking files down for good, and the list of what was taken down."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from artifactstore import maintenance
 from artifactstore.catalog.denied import denied, deny_list
 from artifactstore.catalog.rows import get_version
 from artifactstore.content.put import ChunkWriter
@@ -13,8 +16,6 @@ from artifactstore.errors import Damaged, NoSuchEntry
 from artifactstore.executors import Executors
 from artifactstore.format.operations import Allow
 from artifactstore.ids import LATEST
-from artifactstore.maintenance.find import FoundFile, Known
-from artifactstore.maintenance.takedown import Holders, Takedown, TakedownParts, Taken, Wish, is_kept
 from artifactstore.progress import Progress
 from artifactstore.store import listing
 from artifactstore.store.deleting import Deleting, refuse_long
@@ -36,7 +37,7 @@ class TakedownPlan(msgspec.Struct, frozen=True):
         denied: Whether all of the files are on the deny list already.
     """
 
-    files: tuple[FoundFile, ...]
+    files: tuple[maintenance.find.FoundFile, ...]
     delete: tuple[Version, ...]
     replace: tuple[Version, ...]
     hasten: tuple[Version, ...]
@@ -107,7 +108,9 @@ class TakingDown(Deleting, Finding):
         known = self._known(files, within, watcher)
         report = self._finder(watcher).run(known)
         parts = self._parts
-        held = Holders(parts.reader, parts.environment, [one.digest for one in known], watcher).held()
+        held = maintenance.takedown.Holders(
+            parts.reader, parts.environment, [one.digest for one in known], watcher
+        ).held()
         watcher.finish()
         delete: list[Version] = []
         replace: list[Version] = []
@@ -116,7 +119,7 @@ class TakingDown(Deleting, Finding):
             rules = deny_list(txn, parts.keyring.deny_key())
             for one in held:
                 row = get_version(txn, one.artifact, one.number)
-                if row is None or not is_kept(row):
+                if row is None or not maintenance.takedown.is_kept(row):
                     continue
                 version = listing.version_at(self, txn, one.artifact, one.number)
                 kept = rewrite and not one.alone
@@ -165,8 +168,10 @@ class TakingDown(Deleting, Finding):
         known = self._known(files, within, watcher)
         self._parts.locator.complete()
         known = self._finder(watcher).with_chunks(known)
-        wish = Wish(tuple(one.digest for one in known), _chunks(known), rewrite, reason, requested_by)
-        taken = Taken([], [], [], [])
+        wish = maintenance.takedown.Wish(
+            tuple(one.digest for one in known), _chunks(known), rewrite, reason, requested_by
+        )
+        taken = maintenance.takedown.Taken([], [], [], [])
         with self._make_executors() as executors:
             while True:
                 before = self._parts
@@ -187,11 +192,17 @@ class TakingDown(Deleting, Finding):
             tuple(taken.slots),
         )
 
-    def _takedown(self, wish: Wish, taken: Taken, executors: Executors, progress: Progress) -> None:
+    def _takedown(
+        self,
+        wish: maintenance.takedown.Wish,
+        taken: maintenance.takedown.Taken,
+        executors: Executors,
+        progress: Progress,
+    ) -> None:
         parts = self._parts
         writer: ChunkWriter | None = self._chunk_writer(executors) if wish.rewrite else None
-        Takedown(
-            TakedownParts(
+        maintenance.takedown.Takedown(
+            maintenance.takedown.TakedownParts(
                 parts.environment,
                 parts.packs,
                 parts.reader,
@@ -256,5 +267,5 @@ class TakingDown(Deleting, Finding):
         return list(wanted.values())
 
 
-def _chunks(known: Sequence[Known]) -> tuple[bytes, ...]:
+def _chunks(known: Sequence[maintenance.find.Known]) -> tuple[bytes, ...]:
     return tuple({cid for one in known if one.fingerprint is not None for cid in one.fingerprint.chunks})

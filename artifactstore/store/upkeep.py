@@ -1,20 +1,17 @@
 """Looking after a store: its log, a check, the client index, the store as a whole."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import msgspec
 
+from artifactstore import maintenance
 from artifactstore.errors import Damaged, PreconditionFailed, RolledBack
 from artifactstore.index.tables import Position
 from artifactstore.log.checkpoint import Checkpoint, sign_note
 from artifactstore.log.log import GenerationPassed
 from artifactstore.log.merkle import root_of
-from artifactstore.maintenance.adopt import AdoptPlan, acknowledge, deletions_again, plan_adopt
-from artifactstore.maintenance.check import Checker
-from artifactstore.maintenance.findings import CheckReport
-from artifactstore.maintenance.pack_check import CheckParts, Reading
-from artifactstore.maintenance.repair import Repairer, RepairParts, RepairSummary
-from artifactstore.maintenance.repair_plan import RepairPlan, plan_repair
 from artifactstore.progress import Progress
 from artifactstore.store import listing
 from artifactstore.store.collecting import Collecting
@@ -49,7 +46,7 @@ class Upkeep(Collecting):
         sample_percent: float = 100.0,
         restart: bool = False,
         progress: Progress | None = None,
-    ) -> CheckReport:
+    ) -> maintenance.findings.CheckReport:
         """Check that everything the store promises is there and whole.
 
         Reading packs is a run that may be cut; the next check with `read_data` and the same percentage goes on with
@@ -67,8 +64,8 @@ class Upkeep(Collecting):
         failures = self._followed()
         parts = self._parts
         with self._make_executors() as executors:
-            checker = Checker(
-                CheckParts(
+            checker = maintenance.check.Checker(
+                maintenance.pack_check.CheckParts(
                     parts.backend,
                     parts.keyring,
                     parts.environment,
@@ -80,7 +77,9 @@ class Upkeep(Collecting):
                     progress or self._progress,
                 )
             )
-            return checker.run(Reading(sample_percent if read_data else 0.0, restart), failures)
+            return checker.run(
+                maintenance.pack_check.Reading(sample_percent if read_data else 0.0, restart), failures
+            )
 
     def plan_repair(
         self,
@@ -89,7 +88,7 @@ class Upkeep(Collecting):
         sample_percent: float = 100.0,
         restart: bool = False,
         progress: Progress | None = None,
-    ) -> RepairPlan:
+    ) -> maintenance.repair_plan.RepairPlan:
         """Check the store, and say what `repair` would do about what was found; nothing is written.
 
         Args:
@@ -104,9 +103,11 @@ class Upkeep(Collecting):
         report = self.check(
             read_data=read_data, sample_percent=sample_percent, restart=restart, progress=progress
         )
-        return plan_repair(report)
+        return maintenance.repair_plan.plan_repair(report)
 
-    def repair(self, plan: RepairPlan, *, progress: Progress | None = None) -> RepairSummary:
+    def repair(
+        self, plan: maintenance.repair_plan.RepairPlan, *, progress: Progress | None = None
+    ) -> maintenance.repair.RepairSummary:
         """Do what a plan says.
 
         Args:
@@ -120,8 +121,8 @@ class Upkeep(Collecting):
         self.before_writing()
         parts, watcher = self._parts, progress or self._progress
         with self._make_executors() as executors:
-            repairer = Repairer(
-                RepairParts(
+            repairer = maintenance.repair.Repairer(
+                maintenance.repair.RepairParts(
                     parts.backend,
                     parts.keyring,
                     parts.environment,
@@ -141,7 +142,7 @@ class Upkeep(Collecting):
                     "a sweep came while the store was repaired", next_step="plan the repair anew"
                 ) from None
 
-    def plan_adopt(self) -> AdoptPlan:
+    def plan_adopt(self) -> maintenance.adopt.AdoptPlan:
         """Say what this client has seen and the bucket does not have any more; nothing is written.
 
         The bucket's log is replayed from its first record, or from the state of its last sweep, so that as little as
@@ -156,12 +157,12 @@ class Upkeep(Collecting):
             pass
         else:
             slots = self._parts.catalog.position().next_slot
-            return AdoptPlan(needed=False, slots_known=slots, slots_found=slots)
+            return maintenance.adopt.AdoptPlan(needed=False, slots_known=slots, slots_found=slots)
         with without_memory(self._access, self._parts, self._clock, self._randomness) as fresh:
             _replay(fresh)
             return self._adoption(fresh)
 
-    def adopt(self, plan: AdoptPlan) -> None:
+    def adopt(self, plan: maintenance.adopt.AdoptPlan) -> None:
         """Acknowledge a bucket that was set back: say so in a record, and go on with what its log says.
 
         This client forgets what it has seen beyond it. What it knows as deleted or purged and finds there again is
@@ -188,15 +189,19 @@ class Upkeep(Collecting):
             if fresh.keyring.signing_key is not None:
                 self.before_writing()
                 parts = self._parts
-                again = deletions_again(parts.environment, fresh.environment, parts.keyring.name_key())
-                acknowledge(fresh.committer, plan, again)
+                again = maintenance.adopt.deletions_again(
+                    parts.environment, fresh.environment, parts.keyring.name_key()
+                )
+                maintenance.adopt.acknowledge(fresh.committer, plan, again)
             # Only now: whoever is cut before it still knows what there is to acknowledge.
             self._parts = with_memory_of(self._access, self._parts, fresh, self._clock, self._randomness)
         self.refresh()
 
-    def _adoption(self, fresh: Parts) -> AdoptPlan:
+    def _adoption(self, fresh: Parts) -> maintenance.adopt.AdoptPlan:
         parts = self._parts
-        return plan_adopt(parts.environment, fresh.environment, parts.packs, parts.keyring.name_key())
+        return maintenance.adopt.plan_adopt(
+            parts.environment, fresh.environment, parts.packs, parts.keyring.name_key()
+        )
 
     def rebuild_index(self, progress: Progress | None = None) -> None:
         """Delete this client's index and build it again from the log."""

@@ -9,7 +9,7 @@ from artifactstore.format.operations import Pending, PendingDone
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import Clear, RecordType
 from artifactstore.index.tables import CHUNKS
-from artifactstore.maintenance.survey import EXPIRY_MS_DEFAULT
+from artifactstore.maintenance.settings import EXPIRY_MS_DEFAULT
 from artifactstore.pack.names import pack_name
 from artifactstore.store.opening import Parts
 from artifactstore.testing.scheduler import Author, Broken
