@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING
 from artifactstore.deferred import names_of
 
 if TYPE_CHECKING:
+    from artifactstore.checkout import (
+        Lock,
+        LockCheck,
+        LockedTarget,
+        LockMove,
+        Restored,
+        RestorePlan,
+        TargetStatus,
+    )
     from artifactstore.errors import ArtifactStoreError
     from artifactstore.exchange import (
         CopyPlan,
@@ -83,6 +92,10 @@ __all__ = [
     "GcSummary",
     "IndexInfo",
     "KeySlot",
+    "Lock",
+    "LockCheck",
+    "LockMove",
+    "LockedTarget",
     "LogEntry",
     "Names",
     "Objects",
@@ -101,6 +114,8 @@ __all__ = [
     "ReceiptInfo",
     "RepairPlan",
     "RepairSummary",
+    "RestorePlan",
+    "Restored",
     "RetentionPlan",
     "RetentionPolicy",
     "RetentionVerdict",
@@ -109,6 +124,7 @@ __all__ = [
     "SweepPlan",
     "TakedownPlan",
     "TakedownSummary",
+    "TargetStatus",
     "UsageRow",
     "Version",
     "audit",
@@ -122,6 +138,18 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(__all__, "artifactstore.store"),
+    **dict.fromkeys(
+        (
+            "Lock",
+            "LockCheck",
+            "LockMove",
+            "LockedTarget",
+            "RestorePlan",
+            "Restored",
+            "TargetStatus",
+        ),
+        "artifactstore.checkout",
+    ),
     "ArtifactStoreError": "artifactstore.errors",
     "Progress": "artifactstore.progress",
     **dict.fromkeys(

@@ -4,12 +4,14 @@ Each class has a stable `kind` (what `--json` prints), an exit code, the facts a
 and a next step that a person can take. The tree::
 
     ArtifactStoreError
-    ├── UsageError            2   InvalidReference, InvalidName, InvalidMetadata, Unsupported, MissingExtra
+    ├── UsageError            2   InvalidReference, InvalidName, InvalidMetadata, InvalidLock, Unsupported,
+    │                             MissingExtra
     ├── NotFoundError         3   NoSuchPath, NoSuchStore, NoSuchProject, NoSuchArtifact, NoSuchVersion,
-    │                             NoSuchEntry, NoSuchReceipt, NoSuchPush, Deleted
+    │                             NoSuchEntry, NoSuchReceipt, NoSuchPush, NotLocked, Deleted
     ├── ConflictError         4   DestinationExists, StoreExists, ForeignContents, NewerStore, SourceChanged,
-    │                             InvalidSource, PathCollision, PreconditionFailed, Denied, SweptMeanwhile,
-    │                             PushEnded, PartsMissing, PartLost, ClockSkewed, ObjectLocked, UntrustedBackend
+    │                             InvalidSource, PathCollision, LockMismatch, LocalChanges, PreconditionFailed, Denied,
+    │                             SweptMeanwhile, PushEnded, PartsMissing, PartLost, ClockSkewed, ObjectLocked,
+    │                             UntrustedBackend
     ├── AccessError           5   KeyMissing, WrongKey, KeyExposed, KeyDamaged, CacheShared,
     │                             PermissionRefused
     ├── Damaged               6   RolledBack, HostileManifest, StillThere, InvalidEvidence
@@ -78,6 +80,13 @@ class InvalidMetadata(UsageError):
     """Metadata is not JSON, or larger than a version may carry."""
 
     kind = "invalid-metadata"
+
+
+class InvalidLock(UsageError):
+    """A lock file can't be read as one, or names what none may name."""
+
+    kind = "invalid-lock"
+    advice = "take it as it was from git, or lock anew with `artifactstore lock REF --target DIR`"
 
 
 class Unsupported(UsageError):
@@ -158,6 +167,13 @@ class NoSuchPush(NotFoundError):
     advice = "list those that are open: artifactstore distributed"
 
 
+class NotLocked(NotFoundError):
+    """The lock file names no such target or artifact."""
+
+    kind = "not-locked"
+    advice = "see what it names with `artifactstore status`, or add it with `artifactstore lock REF`"
+
+
 class Deleted(NotFoundError):
     """The version was deleted and its content is gone."""
 
@@ -221,6 +237,22 @@ class PathCollision(ConflictError):
 
     kind = "path-collision"
     advice = "rename or exclude one of them"
+
+
+class LockMismatch(ConflictError):
+    """The store holds another version than the lock file says, or is another store."""
+
+    kind = "lock-mismatch"
+    advice = (
+        "name the store of the lock with --store; or find out who changed the lock, and lock the version anew"
+    )
+
+
+class LocalChanges(ConflictError):
+    """A folder holds what is in no version, and making it as the lock says would destroy it."""
+
+    kind = "local-changes"
+    advice = "push or move what you want to keep; then repeat it with --overwrite for changed files, --clean for others"
 
 
 class PreconditionFailed(ConflictError):

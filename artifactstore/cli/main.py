@@ -18,6 +18,7 @@ COMPLETION_VARIABLE = "_ARTIFACTSTORE_COMPLETE"
 
 _STORES = "artifactstore.cli.store_commands"
 _TRANSFER = "artifactstore.cli.transfer_commands"
+_LOCKS = "artifactstore.cli.lock_commands"
 _READING = "artifactstore.cli.reading_commands"
 _CARE = "artifactstore.cli.care_commands"
 _NAMES = "artifactstore.cli.name_commands"
@@ -31,6 +32,10 @@ COMMANDS = {
     "init": CommandSource(_STORES, "init", "Make a store, and a key file if you have none."),
     "push": CommandSource(_TRANSFER, "push", "Keep files and folders as a new version."),
     "pull": CommandSource(_TRANSFER, "pull", "Write the files of a version to a folder."),
+    "lock": CommandSource(
+        _LOCKS, "lock", "Write into a file for git which versions belong into which folders."
+    ),
+    "status": CommandSource(_LOCKS, "status", "Hold folders against the lock file."),
     "ls": CommandSource(_READING, "ls", "List projects, artifacts or versions."),
     "show": CommandSource(_READING, "show", "Show a version: metadata, digest, sizes."),
     "files": CommandSource(_READING, "files", "List the files of a version."),

@@ -123,10 +123,12 @@ def push(
 
 @click.command(
     epilog=example(
-        "artifactstore pull team/corpus", "artifactstore pull team/corpus:v0 data --path 'train/*.csv'"
+        "artifactstore pull team/corpus",
+        "artifactstore pull team/corpus:v0 data --path 'train/*.csv'",
+        "artifactstore pull --locked",
     )
 )
-@click.argument("reference", metavar="REF")
+@click.argument("reference", metavar="REF", required=False)
 @click.argument("destination", metavar="[DEST]", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--path",
@@ -136,6 +138,12 @@ def push(
     help="Only these paths, in the language of .gitignore.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that are there and differ.")
+@click.option(
+    "--locked",
+    is_flag=True,
+    help="Make the folders of a lock file exactly what it says; REF is the file then, artifacts.lock without.",
+)
+@click.option("--clean", is_flag=True, help="With --locked: remove files that are not in the version.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @limit_options
 @common_options
@@ -143,10 +151,12 @@ def pull(
     options: CommonOptions,
     limits: Limits,
     *,
-    reference: str,
+    reference: str | None,
     destination: Path | None,
     path_globs: tuple[str, ...],
     overwrite: bool,
+    locked: bool,
+    clean: bool,
     dry_run: bool,
 ) -> None:
     """Write the files of a version to DEST, a folder; ./NAME when it is not given.
@@ -158,6 +168,18 @@ def pull(
     from artifactstore.cli.session import Session
     from artifactstore.ids import parse_reference
 
+    if locked:
+        if destination is not None or path_globs:
+            raise click.UsageError("--locked takes a lock file, and neither DEST nor --path")
+        from artifactstore.cli.lock_work import LockWork
+
+        work = LockWork(options, None if reference is None else Path(reference))
+        work.restore(limits, overwrite=overwrite, clean=clean, dry_run=dry_run)
+        return
+    if reference is None:
+        raise click.UsageError("missing argument 'REF'")
+    if clean:
+        raise click.UsageError("--clean goes with --locked")
     session = Session(options)
     where = session.qualified(reference)
     target = destination or Path(parse_reference(where).artifact.name)

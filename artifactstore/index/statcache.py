@@ -110,6 +110,11 @@ class StatCache:
         sizes = [stat.st_size] if count == 1 else _sizes(row, end, count)
         return Known(row[_STAT_BYTES:_REF_AT], depth, cids, sizes, row[end + count * 8 :])
 
+    def digest(self, key: bytes, stat: os.stat_result) -> bytes | None:
+        """The digest of a file, if its stat is what it was, whether its chunks are still known or not."""
+        row = self._row(key)
+        return None if row is None or row[:_STAT_BYTES] != _packed(stat) else row[_STAT_BYTES:_REF_AT]
+
 
 def _sizes(row: bytes, at: int, count: int) -> list[int]:
     return list(struct.unpack_from(f">{count}Q", row, at))

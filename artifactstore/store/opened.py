@@ -77,6 +77,16 @@ class OpenStore:
         return self._access.ways.key_file
 
     @property
+    def cache_dir(self) -> Path:
+        """Where this client keeps its indexes, and what else it remembers."""
+        return self._access.cache_dir
+
+    @property
+    def clock(self) -> Clock:
+        """Tells it the time."""
+        return self._clock
+
+    @property
     def parts(self) -> Parts:
         """The open parts, of the current generation."""
         return self._parts

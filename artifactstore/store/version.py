@@ -187,6 +187,10 @@ class Version:
         for entry in selected(found, [] if path_glob is None else [path_glob]):
             yield _entry(entry)
 
+    def stored(self) -> Iterator[StoredEntry]:
+        """Yield its entries in path order with where their bytes lie, for those who compare them with something."""
+        return entries(self._source.getter_of(self._name, self.number), self._row.manifest)
+
     def open(self, path: str) -> io.BufferedReader:
         """Open one of its files: seekable, binary, fetching only the ranges that are read.
 

@@ -123,6 +123,31 @@ class Target:
         with self._parent(path) as (folder, name):
             os.unlink(name, dir_fd=folder)
 
+    def remove_anything(self, path: str) -> None:
+        """Remove a file, a symlink or an empty folder, if something is there."""
+        with contextlib.suppress(FileNotFoundError), self._parent(path, make=False) as (folder, name):
+            try:
+                os.unlink(name, dir_fd=folder)
+            except (IsADirectoryError, PermissionError):  # Linux says the one of a folder, macOS the other
+                os.rmdir(name, dir_fd=folder)
+
+    def remove_folder(self, path: str) -> bool:
+        """Remove a folder if it is empty; whether it is gone."""
+        with self._lock:
+            kept = self._folders.pop(path, None)
+            if kept is not None:
+                os.close(kept)
+        try:
+            with self._parent(path, make=False) as (folder, name):
+                os.rmdir(name, dir_fd=folder)
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+                return False
+            raise
+        return True
+
     def make_folder(self, path: str) -> None:
         """Make a folder, and those above it."""
         with self._parent(path + "/x"):
