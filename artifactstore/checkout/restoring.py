@@ -127,7 +127,7 @@ class Restoration:
         if self._remove or self._in_the_way:
             self._removed()
         if not self._present or self._write:
-            globs = [_glob(path) for path in self._write] if len(self._write) <= _NAMED_MAX else []
+            globs = _globs(self._write)
             done = self._store.pull(
                 self._version.qualified_name, self._folder, paths=globs, overwrite=True, progress=progress
             )
@@ -210,9 +210,11 @@ def _names(paths: list[str]) -> Names:
     return counted.names()
 
 
-def _glob(path: str) -> str:
-    """A pattern of gitignore's language that names this very path."""
-    return "/" + path.translate(_GLOB_MARKS)
+def _globs(paths: list[str]) -> list[str]:
+    """Patterns of gitignore's language that name these very paths; none where they are too many, or can't be named."""
+    if len(paths) > _NAMED_MAX or any(path[-1].isspace() for path in paths):
+        return []
+    return ["/" + path.translate(_GLOB_MARKS) for path in paths]
 
 
 def _memory(store: Store, folder: str) -> Path:
