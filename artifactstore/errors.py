@@ -7,11 +7,11 @@ and a next step that a person can take. The tree::
     ├── UsageError            2   InvalidReference, InvalidName, InvalidMetadata, InvalidLock, Unsupported,
     │                             MissingExtra
     ├── NotFoundError         3   NoSuchPath, NoSuchStore, NoSuchProject, NoSuchArtifact, NoSuchVersion,
-    │                             NoSuchEntry, NoSuchReceipt, NoSuchPush, NotLocked, Deleted
+    │                             NoSuchEntry, NoSuchReceipt, NoSuchPush, NotLocked, NoSuchRun, Deleted
     ├── ConflictError         4   DestinationExists, StoreExists, ForeignContents, NewerStore, SourceChanged,
     │                             InvalidSource, PathCollision, LockMismatch, LocalChanges, PreconditionFailed, Denied,
     │                             SweptMeanwhile, PushEnded, PartsMissing, PartLost, ClockSkewed, ObjectLocked,
-    │                             UntrustedBackend
+    │                             UntrustedBackend, RunEnded, LineageCircle
     ├── AccessError           5   KeyMissing, WrongKey, KeyExposed, KeyDamaged, CacheShared,
     │                             PermissionRefused
     ├── Damaged               6   RolledBack, HostileManifest, StillThere, InvalidEvidence
@@ -174,6 +174,13 @@ class NotLocked(NotFoundError):
     advice = "see what it names with `artifactstore status`, or add it with `artifactstore lock REF`"
 
 
+class NoSuchRun(NotFoundError):
+    """No run has an id that begins like this, or several have."""
+
+    kind = "no-such-run"
+    advice = "list the runs with `artifactstore run list`"
+
+
 class Deleted(NotFoundError):
     """The version was deleted and its content is gone."""
 
@@ -310,6 +317,20 @@ class Denied(ConflictError):
     advice = (
         "leave the file out; if it may be kept again, lift the ban with `artifactstore takedown --allow FILE`"
     )
+
+
+class RunEnded(ConflictError):
+    """A run has ended already, so it can't be finished again, and uses and produces nothing more."""
+
+    kind = "run-ended"
+    advice = "start another run; what this one used and produced stays as it is"
+
+
+class LineageCircle(ConflictError):
+    """A version came of the very run that would use it, or a run of the very version that it would produce."""
+
+    kind = "lineage-circle"
+    advice = "let another run do the second step; lineage never goes round in a circle"
 
 
 class UntrustedBackend(ConflictError):

@@ -31,6 +31,7 @@ from artifactstore.catalog.rows import (
     put_version,
     versions,
 )
+from artifactstore.catalog.runs import apply_run, note_producer, run_outcome_at
 from artifactstore.catalog.succession import apply_replacement, replacement_at
 from artifactstore.format.operations import (
     Alias,
@@ -54,6 +55,7 @@ from artifactstore.format.operations import (
     Tag,
     Undelete,
 )
+from artifactstore.format.run_operations import RunDeleted, RunFinished, RunStarted, RunUpdated, Used
 from artifactstore.ids import LATEST, ArtifactName
 from artifactstore.index.environment import ReadTransaction, WriteTransaction
 from artifactstore.index.tables import mark_damaged, mark_whole
@@ -98,6 +100,8 @@ def _apply_other(txn: WriteTransaction, operation: Operation, cause: Cause) -> O
         case Damage(damaged=damaged, whole=whole):
             mark_damaged(txn, damaged, cause.slot)
             mark_whole(txn, whole)
+        case RunStarted() | RunUpdated() | RunFinished() | RunDeleted() | Used():
+            outcome = apply_run(txn, operation, cause)
         case SlotAdded():
             outcome = _slot_added(txn, operation, cause)
         case _:
@@ -125,8 +129,6 @@ def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome
             return Outcome(number, skipped="" if applied else _NO_VERSION)
         case Delete() | Undelete():
             return deletion_at(txn, operation, slot)
-        case Replace():
-            return replacement_at(txn, operation, slot)
         case _:
             return _other_at(txn, operation, slot)
 
@@ -134,8 +136,12 @@ def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome
 def _other_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome:
     """The same of one that is rarer."""
     match operation:
+        case Replace():
+            return replacement_at(txn, operation, slot)
         case Begin() | Part() | PartDropped() | Ended():
             return distributed_at(txn, operation, slot)
+        case RunStarted() | RunUpdated() | RunFinished() | RunDeleted() | Used():
+            return run_outcome_at(txn, operation, slot)
         case SlotAdded():
             known = get_slot(txn, operation.id)
             return Outcome(None, skipped="" if known is not None and known.slot == slot else _SLOT_KNOWN)
@@ -177,6 +183,7 @@ def _push(txn: WriteTransaction, push: Push, cause: Cause) -> Outcome:
     put_alias(txn, name, LATEST, number)
     for alias in push.aliases:
         put_alias(txn, name, alias, number)
+    note_producer(txn, push.run, name, number, cause)
     return Outcome(number, created)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from artifactstore.catalog.edges import hide_version
 from artifactstore.catalog.generation import Purged, note_purged, purged_prefix
 from artifactstore.catalog.rows import (
     aliases,
@@ -17,11 +18,13 @@ from artifactstore.index.environment import WriteTransaction
 def purge_versions(
     txn: WriteTransaction, purged: Iterable[tuple[ArtifactName, int]], name_key: bytes, sweep: Purged
 ) -> None:
-    """Remove versions; of each its number stays, under a hash of its artifact's name."""
+    """Remove versions; of each its number and its edges stay, under a hash of its artifact's name."""
     touched: set[ArtifactName] = set()
     for artifact, number in purged:
         drop_version(txn, artifact, number)
-        note_purged(txn, purged_prefix(name_key, artifact), number, sweep)
+        prefix = purged_prefix(name_key, artifact)
+        note_purged(txn, prefix, number, sweep)
+        hide_version(txn, artifact, number, prefix)
         touched.add(artifact)
     for artifact in touched:
         if next(versions(txn, artifact), None) is None:

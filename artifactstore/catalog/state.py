@@ -36,11 +36,13 @@ from artifactstore.index.tables import (
     CONDEMNED,
     DAMAGED,
     DENIED,
+    EDGES,
     HANDOVERS,
     PARTS,
     PENDING,
     PURGED,
     RECEIPTS,
+    RUNS,
     SETTINGS,
     SLOTS,
     VERSIONS,
@@ -71,6 +73,8 @@ _TABLES: Final = (
     SETTINGS,
     RECEIPTS,
     DENIED,
+    RUNS,
+    EDGES,
 )
 # A state is due when the records since the last one outgrow half of it, but never for less than this.
 _TAIL_BYTES_MIN: Final = 64 << 10

@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from artifactstore.catalog.edges import UP, edges, put_edge, version_node
 from artifactstore.catalog.outcome import Cause, Outcome
 from artifactstore.catalog.rows import (
     Deletion,
@@ -42,6 +43,8 @@ def apply_replacement(txn: WriteTransaction, operation: Replace, cause: Cause) -
         place=operation.number if row.place is None else row.place,
     )
     put_version(txn, name, number, successor)
+    for producer, edge in list(edges(txn, version_node(name, operation.number), UP)):
+        put_edge(txn, producer, version_node(name, number), edge)
     deletion = Deletion(
         cause.slot, cause.time_ms, cause.member, operation.reason, operation.requested_by, now=True
     )

@@ -14,6 +14,7 @@ from artifactstore.catalog.pending import drop_pending
 from artifactstore.catalog.purging import purge_versions
 from artifactstore.catalog.receipts import FinishedDraft, put_receipts
 from artifactstore.catalog.rows import move_slot
+from artifactstore.catalog.runs import kill_run
 from artifactstore.catalog.state import state_parts, tail_segments
 from artifactstore.clock import Randomness
 from artifactstore.content.packs import (
@@ -46,6 +47,7 @@ class Sweeping(NamedTuple):
         moved: Slot keys that go, by id: None, or the id of the slot key that takes its place.
         time_ms: When.
         drafts: Of the receipts that it issues.
+        killed: Runs that gave no sign of life any more, each with the time of the last one in milliseconds.
     """
 
     purged: Sequence[tuple[ArtifactName, int]]
@@ -54,6 +56,7 @@ class Sweeping(NamedTuple):
     moved: Mapping[bytes, bytes | None]
     time_ms: int
     drafts: Sequence[FinishedDraft]
+    killed: Sequence[tuple[bytes, int]]
 
 
 class SweptState(NamedTuple):
@@ -165,6 +168,8 @@ def _take_out(
         drop_pending(txn, push)
         drop_begun(txn, push)
     forget_ended(txn, sweeping.time_ms)
+    for run, time_ms in sweeping.killed:
+        kill_run(txn, run, time_ms)
     put_receipts(txn, slot, sweeping.drafts)
     for old, new in sweeping.moved.items():
         move_slot(txn, old, new)

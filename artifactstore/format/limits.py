@@ -62,6 +62,8 @@ RETENTION_TAGS_MAX: Final = 64
 # Whoever commits a distributed push reads a page of each part at a time.
 PARTS_MAX: Final = 1024
 NUMBERS_PER_OPERATION_MAX: Final = 65_536
+RUN_TEXT_CHARACTERS_MAX: Final = 256
+RUN_TAGS_MAX: Final = 256
 
 SEGMENT_ROWS_MAX: Final = 4096
 # What LMDB takes as a key; no row of a state has a longer one.

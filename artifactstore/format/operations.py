@@ -33,6 +33,7 @@ from artifactstore.format.limits import (
     RETENTION_TAGS_MAX,
     SLOT_MAX,
 )
+from artifactstore.format.run_operations import RunOperation, RunStarted, RunUpdated
 from artifactstore.format.segment import decode_segment
 
 Metadata = dict[str, Any]
@@ -80,6 +81,7 @@ class Push(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", 
         stored_bytes: Bytes of the packs that the push added.
         packs: Names of the packs it uses that the version before it did not; advisory.
         salt: Random; what the salts of the version's commitment follow from.
+        run: Id of the run that produced it; None where that is not told.
     """
 
     project: Name
@@ -94,6 +96,7 @@ class Push(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", 
     stored_bytes: Size
     packs: list[Bytes32]
     salt: Bytes32
+    run: Bytes16 | None
 
 
 class Alias(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="alias"):
@@ -371,6 +374,7 @@ Operation = (
     | Damage
     | Adopt
     | SlotAdded
+    | RunOperation
 )
 
 
@@ -426,11 +430,24 @@ def decode_sealed(data: bytes, where: str) -> Sealed:
     for segment in sealed.rows:
         decode_segment(segment, where)
     for operation in sealed.operations:
-        if isinstance(operation, Push | Begin):
-            problem = metadata_problem(operation.metadata)
+        for said in _said(operation):
+            problem = metadata_problem(said)
             if problem:
                 raise Damaged(f"{where}: metadata {problem}", object=where)
     return sealed
+
+
+def _said(operation: Operation) -> tuple[Metadata | None, ...]:
+    """The JSON objects that an operation carries."""
+    match operation:
+        case Push(metadata=metadata) | Begin(metadata=metadata):
+            return (metadata,)
+        case RunStarted(config=config, host=host):
+            return (config, host)
+        case RunUpdated(config=config):
+            return (config,)
+        case _:
+            return ()
 
 
 def metadata_problem(metadata: Metadata | None) -> str:

@@ -29,9 +29,13 @@ CONDEMNED: Final = "condemned"
 PURGED: Final = "purged"
 SETTINGS: Final = "settings"
 DENIED: Final = "denied"
+RUNS: Final = "runs"
+EDGES: Final = "edges"
 
 _NAME = NAME_PATTERN.encode()
 _ARTIFACT = _NAME + b"\0" + _NAME
+# A run, a version, or a version that was purged.
+_NODE = b"(?:r.{16}|v" + _ARTIFACT + b"\0.{8}|x.{40})"
 # What the keys of a table look like: names never hold a zero byte, numbers are 8 bytes, big-endian.
 _KEYS: Final = {
     ARTIFACTS: re.compile(_ARTIFACT),
@@ -46,6 +50,8 @@ _KEYS: Final = {
     PURGED: re.compile(b".{40}", re.DOTALL),
     SETTINGS: re.compile(b"grace"),
     DENIED: re.compile(b".{32}", re.DOTALL),
+    RUNS: re.compile(b".{16}", re.DOTALL),
+    EDGES: re.compile(_NODE + b"[<>]" + _NODE, re.DOTALL),
 }
 # Values that are numbers of 8 bytes and not MessagePack.
 _NUMBERS: Final = frozenset({ALIASES, PENDING, DAMAGED, CONDEMNED, SETTINGS})

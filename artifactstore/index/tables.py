@@ -39,6 +39,8 @@ PURGED: Final = "purged"
 SETTINGS: Final = "settings"
 RECEIPTS: Final = "receipts"
 DENIED: Final = "denied"
+RUNS: Final = "runs"
+EDGES: Final = "edges"
 TABLES: Final = (
     META,
     CHUNKS,
@@ -61,6 +63,8 @@ TABLES: Final = (
     SETTINGS,
     RECEIPTS,
     DENIED,
+    RUNS,
+    EDGES,
 )
 
 LAYOUT: Final = 7

@@ -291,6 +291,7 @@ class Sweeper:
             self._members.moved,
             parts.clock.now_ns() // _NS_PER_MS,
             drafts,
+            [],
         )
         try:
             state = swept_state(

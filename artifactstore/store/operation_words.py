@@ -26,6 +26,14 @@ from artifactstore.format.operations import (
     Tag,
     Undelete,
 )
+from artifactstore.format.run_operations import (
+    RunDeleted,
+    RunFinished,
+    RunOperation,
+    RunStarted,
+    RunUpdated,
+    Used,
+)
 
 _NUMBERS_SHOWN: Final = 8
 
@@ -73,15 +81,26 @@ def _of_the_store(operation: Operation) -> str:
             words = f"pending {operation.push.hex()[:8]}"
         case PendingDone():
             words = f"end pending {operation.push.hex()[:8]}"
-        case Begin() | Part() | PartDropped() | Ended():
-            words = _of_a_distributed_push(operation)
         case Damage():
             words = f"damage: {len(operation.damaged)} packs damaged, {len(operation.whole)} whole again"
         case SlotAdded():
             words = f"add slot {operation.id.hex()[:8]} of {operation.name}"
         case Adopt():
             words = f"adopt a log set back, of which {operation.slots} slots were known"
+        case _:
+            words = _of_what_goes_on(operation)
     return words
+
+
+def _of_what_goes_on(operation: Operation) -> str:
+    """One of something that takes its time."""
+    match operation:
+        case Begin() | Part() | PartDropped() | Ended():
+            return _of_a_distributed_push(operation)
+        case RunStarted() | RunUpdated() | RunFinished() | RunDeleted() | Used():
+            return _of_a_run(operation)
+        case _:
+            return ""
 
 
 def _of_a_distributed_push(operation: Begin | Part | PartDropped | Ended) -> str:
@@ -95,6 +114,20 @@ def _of_a_distributed_push(operation: Begin | Part | PartDropped | Ended) -> str
             return f"drop parts {' '.join(map(str, operation.parts[:_NUMBERS_SHOWN]))} of {push}"
         case Ended():
             return f"{'commit' if operation.committed else 'give up'} {push}"
+
+
+def _of_a_run(operation: RunOperation) -> str:
+    """What a run has done or said; its name and what it was configured with are not repeated."""
+    run = operation.run.hex()[:8]
+    match operation:
+        case RunStarted():
+            return f"start run {run} of {operation.project}"
+        case RunFinished():
+            return f"end run {run} {operation.state}"
+        case Used():
+            return f"run {run} uses {operation.project}/{operation.name}:v{operation.number}"
+        case _:
+            return f"{type(operation).__name__.removeprefix('Run').lower().removesuffix('d')} run {run}"
 
 
 def _numbered(operation: Delete | Undelete) -> str:

@@ -6,6 +6,7 @@ looked for again, and its sources are read once more only where something of tha
 
 from typing import Final
 
+from artifactstore.catalog.runs import find_run, open_run
 from artifactstore.errors import PreconditionFailed
 from artifactstore.executors import Executors
 from artifactstore.log.log import GenerationPassed
@@ -47,6 +48,17 @@ class Pushing(OpenStore):
         summary = PushSummary(*pushed[1:], self._clock.monotonic_s() - started)
         with self._parts.environment.read() as txn:
             return listing.version_of(self, txn, request.artifact, pushed.number, summary)
+
+    def _open_run(self, text: str) -> bytes:
+        """The id of a run that may use and produce versions, by its first digits.
+
+        Raises:
+            NoSuchRun, RunEnded: There is none.
+        """
+        with self._parts.environment.read() as txn:
+            run = find_run(txn, text)
+            open_run(txn, run)
+        return run
 
     def _pushed(self, given: Sources, request: Request, executors: Executors, progress: Progress) -> Pushed:
         """Push everything given.

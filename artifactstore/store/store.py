@@ -191,6 +191,7 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep):
         exclude: Iterable[str] = (),
         files: Iterable[str] | None = None,
         streams: Mapping[str, BinaryIO] | None = None,
+        run: str | None = None,
         progress: Progress | None = None,
     ) -> Version:
         """Make a version of an artifact from files and folders.
@@ -210,6 +211,7 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep):
             exclude: What to leave out, in gitignore's language.
             files: Single files, kept at the relative path that they are given by.
             streams: Path in the version to open binary stream.
+            run: Id of the run that produces it, or the first 8 digits or more.
             progress: Told what happens; the store's own when None.
 
         Returns:
@@ -221,11 +223,16 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep):
             SourceChanged: A file changed while it was read.
             PathCollision: Two sources would be one path.
             PreconditionFailed: A pack that it relied on was found damaged meanwhile, and a stream can't be read again.
+            NoSuchRun, RunEnded: The run is not one that may still produce versions.
+            LineageCircle: An equal version is there, and the run came of it.
         """
         self._parts.keyring.signer()
         name = parse_artifact_name(artifact)
         request = push_request(name, type, aliases, tags, description, metadata)
         given = sources_of(sources, exclude, files, streams, self._apart())
+        if run is not None:
+            self.refresh()
+            request = request._replace(run=self._open_run(run))
         return self.push_sources(given, request, progress)
 
     def plan_push(

@@ -12,8 +12,10 @@ from artifactstore.index.tables import (
     BEGUN,
     CHUNKS,
     DENIED,
+    EDGES,
     PARTS,
     PENDING,
+    RUNS,
     VERSIONS,
     read_position,
 )
@@ -22,7 +24,7 @@ from artifactstore.store.opening import Parts
 from artifactstore.store.receipts import verify_receipt
 from artifactstore.store.store import Store
 
-_REPLAYED = (ARTIFACTS, VERSIONS, ALIASES, PENDING, BEGUN, PARTS, DENIED, CHUNKS)
+_REPLAYED = (ARTIFACTS, VERSIONS, ALIASES, PENDING, BEGUN, PARTS, DENIED, RUNS, EDGES, CHUNKS)
 
 
 def assert_whole(store: Store) -> None:

@@ -9,15 +9,25 @@ from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 from artifactstore.catalog.commit import Committed, Committer
 from artifactstore.catalog.denied import DenyList, deny_list, refuse_denied
 from artifactstore.catalog.rows import get_artifact, live_version
+from artifactstore.catalog.runs import refuse_producer
 from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.put import ChunkWriter, Stored
-from artifactstore.errors import ArtifactStoreError, Damaged, Denied, PreconditionFailed
+from artifactstore.errors import (
+    ArtifactStoreError,
+    Damaged,
+    Denied,
+    LineageCircle,
+    NoSuchRun,
+    PreconditionFailed,
+    RunEnded,
+)
 from artifactstore.executors import Executors
 from artifactstore.format.commitment import SALT_BYTES
 from artifactstore.format.limits import CID_BYTES
@@ -75,6 +85,7 @@ class Request(NamedTuple):
         tags: Labels for the version.
         description: Free text, or None to keep an equal version's.
         metadata: A JSON object, or None likewise.
+        run: Id of the run that produces the version, or None.
     """
 
     artifact: ArtifactName
@@ -83,6 +94,7 @@ class Request(NamedTuple):
     tags: list[str]
     description: str | None
     metadata: dict[str, Any] | None
+    run: bytes | None = None
 
 
 class Pushed(NamedTuple):
@@ -487,6 +499,7 @@ class Pusher:
                 stored_bytes=stored.pack_bytes,
                 packs=self._named(packs),
                 salt=self._parts.randomness.token(SALT_BYTES),
+                run=request.run,
             )
         ]
         if self._push_id:
@@ -496,7 +509,7 @@ class Pusher:
         except PreconditionFailed:
             self._register([])
             raise
-        except Denied:
+        except (Denied, NoSuchRun, RunEnded, LineageCircle):
             self._abandon()
             raise
         self._unregistered = []
@@ -518,7 +531,7 @@ class Pusher:
         for _ in range(_RULES_TRIES_MAX):
             try:
                 return self._parts.committer.commit(
-                    operations, self._unregistered, precondition=self._refuse_changes
+                    operations, self._unregistered, precondition=partial(self._refuse_changes, operations)
                 )
             except _DenyListGrew as grew:
                 # Its pages can be read once they are registered; of its files nothing else is remembered.
@@ -539,12 +552,14 @@ class Pusher:
             with suppress(ArtifactStoreError, GenerationPassed):
                 self._parts.committer.commit([PendingDone(self._push_id)])
 
-    def _refuse_changes(self, txn: ReadTransaction) -> None:
+    def _refuse_changes(self, operations: Sequence[Operation], txn: ReadTransaction) -> None:
         """Refuse what other writers changed before the very slot of the commit.
 
         Invariant 1: what was left out because it was known must still be known there. What was taken down meanwhile
         must not come back.
         """
+        for push in (one for one in operations if isinstance(one, Push)):
+            refuse_producer(txn, push)
         rules = deny_list(txn, self._parts.deny_key)
         if rules.beyond(self._rules):
             raise _DenyListGrew(rules)
@@ -558,7 +573,8 @@ class Pusher:
 
     def _equal_version(self, manifest: Manifest, request: Request) -> int | None:
         """The newest version, when the push would change nothing at all."""
-        if request.aliases or request.tags or request.description is not None or request.metadata is not None:
+        said = (request.description, request.metadata, request.run)
+        if request.aliases or request.tags or any(one is not None for one in said):
             return None
         with self._parts.environment.read() as txn:
             artifact = get_artifact(txn, request.artifact)

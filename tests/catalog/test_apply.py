@@ -80,6 +80,7 @@ def push(content: int, **changes: object) -> Push:
         "stored_bytes": 2,
         "packs": [],
         "salt": bytes(32),
+        "run": None,
     }
     return Push(**(fields | changes))
 

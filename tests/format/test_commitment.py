@@ -85,6 +85,8 @@ def test_every_field_counts(field: str) -> None:
 
 def test_a_record_commits_to_each_of_its_pushes() -> None:
     """In order, and to nothing else."""
-    pushes = [Push("p", name, "dataset", MANIFEST, None, None, [], [], 0, 0, [], SALT) for name in ("a", "b")]
+    pushes = [
+        Push("p", name, "dataset", MANIFEST, None, None, [], [], 0, 0, [], SALT, None) for name in ("a", "b")
+    ]
     expected = [commitment_of("p", name, MANIFEST, SALT) for name in ("a", "b")]
     assert committed_by([pushes[0], PendingDone(bytes(16)), pushes[1]]) == expected

@@ -30,6 +30,16 @@ from artifactstore.format.operations import (
     encode_sealed,
     metadata_problem,
 )
+from artifactstore.format.run_operations import (
+    FAILED,
+    FINISHED,
+    KILLED,
+    RunDeleted,
+    RunFinished,
+    RunStarted,
+    RunUpdated,
+    Used,
+)
 from artifactstore.format.segment import ROW, encode_segment
 from tests.format.damage import HOSTILE, damaged, refused_or_read
 
@@ -52,14 +62,25 @@ values = st.recursive(
     max_leaves=8,
 )
 metadata = st.dictionaries(st.text(max_size=5), values, max_size=4)
+texts = st.text(max_size=20)
+commits = st.from_regex(r"[0-9a-f]{40}", fullmatch=True)
 manifests = st.builds(Manifest, hashes, st.integers(0, 8), hashes, sizes, sizes, hashes)
 operations = st.one_of(
     st.builds(
         Push, names, names, names, manifests, st.none() | st.text(max_size=20), st.none() | metadata,
         st.lists(aliases, max_size=2), st.lists(names, max_size=2), sizes, sizes, st.lists(hashes, max_size=2), hashes,
+        st.none() | ids,
     ),
     st.builds(Alias, names, names, st.none() | numbers, st.lists(aliases, max_size=2)),
     st.builds(Tag, names, names, numbers, st.lists(names, max_size=2), st.lists(names, max_size=2)),
+    st.builds(
+        RunStarted, ids, names, texts, texts, texts, st.lists(names, max_size=2), metadata, st.none() | commits,
+        st.none() | metadata, st.booleans(),
+    ),
+    st.builds(RunUpdated, ids, st.none() | texts, st.none() | st.lists(names, max_size=2), st.none() | metadata),
+    st.builds(RunFinished, ids, st.sampled_from([FINISHED, FAILED, KILLED])),
+    st.builds(RunDeleted, ids),
+    st.builds(Used, ids, names, names, numbers, texts),
     st.builds(Pending, ids),
     st.builds(PendingDone, ids),
     st.builds(
@@ -95,7 +116,9 @@ PUSH = Push(
     0,
     [],
     bytes(32),
+    None,
 )
+STARTED = RunStarted(bytes(16), "p", "", "", "", [], {}, None, None, beats=True)
 
 
 def sealed(*done: Operation, **changes: object) -> Sealed:
@@ -165,6 +188,18 @@ def test_hostile_bytes(data: bytes) -> None:
         Adopt(0, bytes(32)),
         Adopt(10**16, bytes(32)),
         Adopt(1, bytes(31)),
+        msgspec.structs.replace(PUSH, run=bytes(15)),
+        msgspec.structs.replace(STARTED, run=bytes(17)),
+        msgspec.structs.replace(STARTED, name="x" * 257),
+        msgspec.structs.replace(STARTED, tags=["a"] * 257),
+        msgspec.structs.replace(STARTED, commit="main"),
+        msgspec.structs.replace(STARTED, config={"a": float("inf")}),
+        msgspec.structs.replace(STARTED, host={1: "text"}),
+        RunUpdated(bytes(16), None, None, {"a": float("nan")}),
+        RunFinished(bytes(16), "running"),  # type: ignore[arg-type]
+        RunDeleted(bytes(15)),
+        Used(bytes(16), "p", "n", -1, ""),
+        Used(bytes(16), "p", "n", 0, "x" * 257),
     ],
 )
 def test_bounds_of_operations(operation: Operation) -> None:

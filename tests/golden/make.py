@@ -28,7 +28,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from artifactstore import Store
+from artifactstore.catalog.edges import DOWN, UP, edges, node_version, run_node
 from artifactstore.catalog.rows import get_version
+from artifactstore.catalog.runs import runs
 from artifactstore.executors import Executors, inline
 from artifactstore.format.operations import (
     Adopt,
@@ -47,6 +49,7 @@ from artifactstore.format.operations import (
 )
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import SIGNING_CONTEXT, RecordType, encode_associated, slot_name
+from artifactstore.format.run_operations import RunDeleted, RunFinished, RunStarted, RunUpdated, Used
 from artifactstore.ids import ArtifactName
 from artifactstore.index.tables import Position
 from artifactstore.keyring.request import KeyRequest, request_line
@@ -58,6 +61,7 @@ BEGIN_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 RECORDS = 258
 PASSPHRASE = "a golden passphr\u00e4se"
 OPEN_DISTRIBUTED, ENDED_DISTRIBUTED = b"made by many ...", b"given up by all."
+RUN, EARLIER_RUN = b"a golden run's id"[:16], b"an earlier run's"
 FINISHED_PUSH, OPEN_PUSH = b"finished push id", b"a push still open"[:16]
 
 
@@ -241,6 +245,7 @@ class Maker:
         self.distribute()
         self.add_members()
         self.take_down()
+        self.trace()
         pages, lists = self.packs(PackType.PAGE)[0], self.packs(PackType.LIST)[0]
         self.commit(Damage([pages, lists, bytes(32)], []))  # what they hold is stored again by the next push
         (self.sources / "empty folder").rmdir()
@@ -252,6 +257,7 @@ class Maker:
         self.store.remove_tags("demo/tables:v1", ["checked"])
         self.store.add_tags("demo/tables:v1", ["published", "approved"])
         self.commit(Damage([], [lists]))
+        self.commit(RunDeleted(EARLIER_RUN))
         self.commit(Adopt(99, bytes(32)), kind=RecordType.ADOPT)
         self.store.delete(["demo/tables:v2"], reason="made by mistake", requested_by="its maker")
         self.store.delete(["demo/tables:v0"], force=True)
@@ -305,6 +311,29 @@ class Maker:
         self.store.takedown([unknown])
         self.store.allow([unknown])
 
+    def trace(self) -> None:
+        """Runs that use and produce versions, one of them twice, and one that would close a circle."""
+        commit = "0123456789abcdef" * 2 + "01234567"
+        host = {"system": "Linux", "processors": 2}
+        self.commit(RunStarted(EARLIER_RUN, "demo", "", "", "", [], {}, None, None, beats=False))
+        self.commit(
+            RunStarted(
+                RUN, "demo", "train", "fit", "night", ["b", "a"], {"rate": 0.5}, commit, host, beats=True
+            )
+        )
+        self.commit(Used(RUN, "demo", "tables", 0, "training"))
+        self.commit(Used(RUN, "demo", "tables", 0, "again: it stays as it is"))
+        self.push("demo/tables", run=EARLIER_RUN.hex())
+        self.commit(Used(RUN, "demo", "tables", 1, ""))
+        self.commit(Used(EARLIER_RUN, "demo", "leak", 1, ""))
+        (self.sources / "model").write_text("weights")
+        self.push("demo/model", type="model", run=RUN.hex())
+        self.commit(Used(EARLIER_RUN, "demo", "model", 0, ""))  # would close a circle: skipped by all
+        self.commit(RunUpdated(RUN, None, ["late"], {"rate": 0.25}))
+        self.commit(RunFinished(RUN, "finished"))
+        self.commit(RunFinished(RUN, "failed"))  # it has ended: skipped by all
+        (self.sources / "model").unlink()
+
     def push(self, artifact: str, **options: Any) -> None:
         """Push the sources as they are, a minute after whatever came before."""
         self.clock.sleep(60)
@@ -341,6 +370,23 @@ class Maker:
         self.clock.sleep(60)
         parts.log.claim(parts.catalog, make)
 
+    def lineage(self) -> dict[str, Any]:
+        """Runs by id: their state, and what they used and produced."""
+
+        def named(node: bytes) -> str:
+            version = node_version(node)
+            assert version is not None
+            return f"{version[0]}:v{version[1]}"
+
+        found: dict[str, Any] = {}
+        with self.store._parts.environment.read() as txn:
+            for run, row in runs(txn):
+                node = run_node(run)
+                used = {named(other): edge.role for other, edge in edges(txn, node, UP)}
+                made = [named(other) for other, _ in edges(txn, node, DOWN)]
+                found[run.hex()] = {"name": row.name, "state": row.state, "used": used, "produced": made}
+        return found
+
     def expected(self) -> dict[str, Any]:
         """What a reader must find."""
         versions = {}
@@ -374,6 +420,7 @@ class Maker:
             "damaged": [self.packs(PackType.PAGE)[0].hex()],
             "deleted": deleted,
             "denied": [file.id for file in self.store.denied_files()],
+            "runs": self.lineage(),
             "versions": versions,
         }
 
@@ -391,11 +438,13 @@ def make_swept(folder: Path, work: Path) -> None:
         randomness=randomness,
         make_executors=one_thread,
     ) as store:
+        started = RunStarted(RUN, "demo", "sweeping", "", "", [], {}, None, None, beats=False)
+        store._parts.committer.commit([started])
         for number in range(3):
             clock.sleep(60)
             (sources / "kept.csv").write_bytes(table(2000))
             (sources / "changing.bin").write_bytes(noise(f"swept {number}", 150_000 + number))
-            store.push([sources], "demo/swept")
+            store.push([sources], "demo/swept", run=RUN.hex())
         clock.sleep(60)
         store.delete(["demo/swept:v0"], reason="on request \u2013 by letter", requested_by="Ana", now=True)
         store.delete(["demo/swept:v1"], now=True)

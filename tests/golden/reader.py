@@ -24,6 +24,7 @@ from blake3 import blake3
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from tests.golden.lineage import Lineage
 from tests.golden.unlocking import (
     SUITE,
     Refused,
@@ -223,6 +224,7 @@ class Reader:
         self.slots: dict[bytes, list[Any]] = {}
         self.denied: dict[bytes, list[Any]] = {}
         self.receipts: dict[bytes, list[Any]] = {}
+        self.lineage = Lineage()
         self.certificates: dict[int, list[Any]] = {}
         self.kinds: list[str] = []
         self.index_packs: list[bytes] = []
@@ -468,6 +470,12 @@ class Reader:
             self.denied = {file: row for file, row in self.denied.items() if file not in fields[0]}
         elif tag in {"expire", "retain"}:
             self._keep(tag, time_ms, fields)
+        elif tag == "used":
+            project, name, number = fields[1:4]
+            if self._shown(f"{project}\0{name}".encode(), number):
+                self.lineage.use(slot, fields)
+        elif tag.startswith("run-"):
+            self.lineage.operate(tag, slot, time_ms, member, fields)
         else:
             require(tag == "adopt", f"operation {tag!r} is not one of this version")  # which changes nothing
 
@@ -502,6 +510,7 @@ class Reader:
         self.aliases[key + b"\0latest"] = artifact[2]
         for alias in aliases:
             self.aliases[key + b"\0" + alias.encode()] = number
+        self.lineage.produce(slot, rest[4], key + b"\0" + number.to_bytes(8, "big"))
 
     def _alias(self, time_ms: int, fields: list[Any]) -> None:
         project, name, number, aliases = fields[:4]
@@ -585,6 +594,8 @@ class Reader:
             self._place(key, number),
             row[13],
         ]
+        names = (key + b"\0" + at.to_bytes(8, "big") for at in (number, successor))
+        self.lineage.succeed(*names)
         row[10] = [slot, time_ms, member, *said, True]
         for alias, at in self.aliases.items():
             if alias.startswith(key + b"\0") and at == number:
@@ -642,6 +653,8 @@ class Reader:
             for key, value in rows:
                 if table in {"artifacts", "versions", "slots", "denied", "receipts", "begun", "parts"}:
                     getattr(self, table)[key] = unpack(value)
+                elif table in {"runs", "edges"}:
+                    getattr(self.lineage, table)[key] = unpack(value)
                 elif table in {"aliases", "pending", "damaged"}:
                     getattr(self, table)[key] = int.from_bytes(value, "big")
                 elif table == "handovers":
