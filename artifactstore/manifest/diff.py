@@ -7,13 +7,13 @@ many together, so that round trips follow the depth of the trees. Memory is boun
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice, pairwise
 from typing import Final, NamedTuple
 
-from artifactstore.format.limits import PATH_BYTES_MAX
+from artifactstore.format.limits import PAGE_ENTRIES_MAX, PATH_BYTES_MAX
 from artifactstore.format.operations import Manifest
 from artifactstore.format.pack import PackType
-from artifactstore.format.page import Page, path_order
+from artifactstore.format.page import Page, page_digest, path_order
 from artifactstore.manifest.read import (
     Getter,
     Node,
@@ -65,6 +65,86 @@ def differing(getter: Getter, before: Manifest, after: Manifest) -> Iterator[Pai
         HostileManifest: An entry that differs has a path that no honest writer produces.
     """
     return _Walk(getter, before, after).run()
+
+
+def differing_from(getter: Getter, before: Manifest, after: Iterable[StoredEntry]) -> Iterator[Pair]:
+    """Yield the paths at which entries from elsewhere differ from a version, in path order.
+
+    Pages of entries that are equal are not read, only those above them.
+
+    Args:
+        getter: Reads pages of the version.
+        before: Its root.
+        after: The entries, checked and in path order.
+
+    Raises:
+        Damaged, HostileManifest: As `differing`.
+    """
+    guard = PathGuard()
+    rest = _Ahead(after)
+    apart: list[tuple[Node, list[StoredEntry]]] = []
+    for node, following in pairwise(chain(_leaves(getter, [root_node(before)]), [None])):
+        assert node is not None
+        stop = _order(following)
+        run = rest.take(stop, PAGE_ENTRIES_MAX + 1)
+        if len(run) != node.entries or page_digest([entry.identity for entry in run]) != node.digest:
+            apart.append((node, run))
+        long = len(run) > PAGE_ENTRIES_MAX
+        if apart and (long or following is None or len(apart) == _TOGETHER_MAX):
+            read = getter.read_many(PackType.PAGE, [node.cid for node, _ in apart])
+            for (unequal, run), data in zip(apart, read, strict=True):
+                page = open_page(unequal, data)
+                for identity in page.identities:
+                    guard.check(identity)
+                # What is longer than a page stands last, and is merged as it comes.
+                more = rest.until(stop) if unequal is node else ()
+                yield from _merged(map(StoredEntry, page.identities, page.contents), chain(run, more))
+            apart = []
+
+
+class _Ahead:
+    """Entries in path order, of which the next one can be looked at."""
+
+    def __init__(self, entries: Iterable[StoredEntry]) -> None:
+        self._entries = iter(entries)
+        self._next = next(self._entries, None)
+
+    def until(self, stop: str) -> Iterator[StoredEntry]:
+        """Yield those that stand before `stop` in the order of paths."""
+        while self._next is not None and _order(self._next) < stop:
+            entry, self._next = self._next, next(self._entries, None)
+            yield entry
+
+    def take(self, stop: str, count: int) -> list[StoredEntry]:
+        """The same, so many at most."""
+        return list(islice(self.until(stop), count))
+
+
+def _leaves(getter: Getter, nodes: Sequence[Node]) -> Iterator[Node]:
+    """What pages say of the pages of entries below them, which are not read."""
+    if not nodes or not nodes[0].level:
+        yield from nodes
+        return
+    for start in range(0, len(nodes), _TOGETHER_MAX):
+        part = nodes[start : start + _TOGETHER_MAX]
+        read = getter.read_many(PackType.PAGE, [node.cid for node in part])
+        for node, data in zip(part, read, strict=True):
+            yield from _leaves(getter, _children(open_page(node, data)))
+
+
+def _merged(before: Iterable[StoredEntry], after: Iterable[StoredEntry]) -> Iterator[Pair]:
+    """Pairs of two runs of entries that differ."""
+    left, right = iter(before), iter(after)
+    one, other = next(left, None), next(right, None)
+    while one is not None or other is not None:
+        order = _order(one), _order(other)
+        pair = Pair(one if order[0] <= order[1] else None, other if order[1] <= order[0] else None)
+        if pair.before is not None:
+            one = next(left, None)
+        if pair.after is not None:
+            other = next(right, None)
+        if pair.before is None or pair.after is None or pair.before.identity != pair.after.identity:
+            yield pair
 
 
 class _Side:

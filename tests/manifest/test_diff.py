@@ -13,7 +13,8 @@ from artifactstore.format.pack import PackType
 from artifactstore.format.page import path_order
 from artifactstore.manifest import diff as diffing
 from artifactstore.manifest.build import ManifestBuilder
-from artifactstore.manifest.diff import Pair, differing
+from artifactstore.manifest.diff import Pair, differing, differing_from
+from artifactstore.manifest.read import StoredEntry
 from tests.manifest.pages import Shelf, file_content, file_identity, pages, rude_page
 
 paths = st.one_of(
@@ -115,6 +116,40 @@ def test_a_diff_is_what_reading_both_versions_says(trees: Trees) -> None:
         else:
             patched[path] = digest
     assert patched == {path: file_identity(path, data)[3] for path, data in after.items()}
+
+
+def entries_of(tree: dict[str, bytes]) -> list[StoredEntry]:
+    return [
+        StoredEntry(file_identity(path, data), file_content(data))
+        for path, data in sorted(tree.items(), key=lambda item: path_order(item[0]))
+    ]
+
+
+@given(two_trees())
+def test_entries_from_elsewhere_are_held_against_a_version(trees: Trees) -> None:
+    """With the same answer, and without reading the pages of entries that are equal."""
+    shelf = Counting()
+    one, other = manifest_of(shelf, trees.before), manifest_of(shelf, trees.after)
+    found = told(differing_from(shelf, one, entries_of(trees.after)))
+    assert found == by_reading_everything(*trees)
+    after = {cid for cid, _ in pages(shelf, other)}
+    assert sorted(shelf.cids) == sorted(
+        cid for cid, page in pages(shelf, one) if page.level or cid not in after
+    )
+
+
+def test_a_folder_with_many_new_files_is_merged_as_it_comes() -> None:
+    """Between two paths of a version there may be any number of others."""
+    shelf = Counting()
+    tree = {"a": b"1", "z": b"2"}
+    more = {**tree, "z": b"3", **{f"m/{number:05}": b"x" for number in range(5000)}, "zz": b"4"}
+    one = manifest_of(shelf, tree)
+    assert told(differing_from(shelf, one, entries_of(more))) == by_reading_everything(tree, more)
+    large = manifest_of(shelf, {f"{number:05}": b"x" for number in range(40_000)})
+    shelf.round_trips = 0
+    gone = told(differing_from(shelf, large, []))
+    assert len(gone) == 40_000
+    assert shelf.round_trips <= 5
 
 
 @given(two_trees(), st.sampled_from([(1, 2), (3, 4), (128, 128)]))
