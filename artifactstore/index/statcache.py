@@ -96,8 +96,14 @@ class StatCache:
         self._row = txn.getter(STAT)
         self._is_known = presence(txn)
 
-    def lookup(self, key: bytes, stat: os.stat_result) -> Known | None:
-        """What is known of a file, if its stat is what it was and every chunk is still in the index."""
+    def lookup(self, key: bytes, stat: os.stat_result, *, stored: bool = True) -> Known | None:
+        """What is known of a file, if its stat is what it was.
+
+        Args:
+            key: Of the file.
+            stat: As it is now.
+            stored: Only if every chunk is still in the index.
+        """
         row = self._row(key)
         if row is None or row[:_STAT_BYTES] != _packed(stat):
             return None
@@ -105,7 +111,7 @@ class StatCache:
         end = _CIDS_AT + count * CID_BYTES
         cids = row[_CIDS_AT:end]
         for start in range(0, len(cids), CID_BYTES):
-            if not self._is_known(cids[start : start + CID_PREFIX_BYTES]):
+            if stored and not self._is_known(cids[start : start + CID_PREFIX_BYTES]):
                 return None
         sizes = [stat.st_size] if count == 1 else _sizes(row, end, count)
         return Known(row[_STAT_BYTES:_REF_AT], depth, cids, sizes, row[end + count * 8 :])

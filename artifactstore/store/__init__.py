@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from artifactstore.maintenance.usage import UsageRow
     from artifactstore.store.auditing import audit
     from artifactstore.store.collecting import GcSummary, PreparedSweep
+    from artifactstore.store.differences import Change, DiffTotals, FactChange, RenamedFolder, VersionDiff
     from artifactstore.store.keeping import (
         ArtifactRetention,
         RetentionPlan,
@@ -45,10 +46,13 @@ __all__ = [
     "ArtifactRetention",
     "AuditReport",
     "BrokenPack",
+    "Change",
     "CheckReport",
     "DeletionPlan",
     "DeniedFile",
+    "DiffTotals",
     "Entry",
+    "FactChange",
     "FindReport",
     "FoundFile",
     "Garbage",
@@ -70,6 +74,7 @@ __all__ = [
     "ReceiptDetails",
     "ReceiptFacts",
     "ReceiptInfo",
+    "RenamedFolder",
     "RepairPlan",
     "RepairSummary",
     "RetentionPlan",
@@ -82,6 +87,7 @@ __all__ = [
     "TakedownSummary",
     "UsageRow",
     "Version",
+    "VersionDiff",
     "audit",
     "verify_receipt",
 ]

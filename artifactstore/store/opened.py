@@ -27,6 +27,7 @@ from artifactstore.store.listing import resolve
 from artifactstore.store.opening import Access, Parts, refuse_other_parameters
 from artifactstore.store.receipts import Receipts
 from artifactstore.store.renewing import PROBED, drop_earlier, renewed
+from artifactstore.transfer.scan import Apart
 
 T = TypeVar("T")
 MakeExecutors = Callable[[], AbstractContextManager[Executors]]
@@ -133,11 +134,20 @@ class OpenStore:
 
     def getter_of(self, artifact: ArtifactName, number: int) -> Getter:
         """Reads chunks of a version, also when a sweep moves them meanwhile."""
-        return _Following(self, artifact, number)
+        return _Following(self, [(artifact, number)])
+
+    def getter_of_all(self, versions: Sequence[tuple[ArtifactName, int]]) -> Getter:
+        """The same for several versions, whose chunks can be asked for together."""
+        return _Following(self, versions)
 
     def name_key(self) -> bytes:
         """Under which names of purged artifacts are hashed."""
         return self._parts.keyring.name_key()
+
+    def _apart(self) -> Apart:
+        """The store's own folder, where it is one, and the index: no push takes them."""
+        folders = [self._parts.environment.path, Path(self.url)]
+        return Apart([str(folder.resolve()) for folder in folders if folder.is_absolute()], self._notice)
 
     def _notice(self, text: str) -> None:
         if text not in self.notices:
@@ -249,14 +259,13 @@ class OpenStore:
 
 
 class _Following:
-    """Reads chunks of one version, in whichever generation the store is. Thread-safe."""
+    """Reads chunks of some versions, in whichever generation the store is. Thread-safe."""
 
-    def __init__(self, store: OpenStore, artifact: ArtifactName, number: int) -> None:
+    def __init__(self, store: OpenStore, versions: Sequence[tuple[ArtifactName, int]]) -> None:
         self._store = store
-        self._artifact = artifact
-        self._number = number
+        self._versions = versions
         self._parts = store.parts
-        self._reader = store.reader_of(artifact, number)
+        self._reader = self._reader_now()
 
     def read(self, kind: PackType, cid: bytes) -> bytes:
         return self._read(lambda reader: reader.read(kind, cid))
@@ -275,6 +284,12 @@ class _Following:
                 raise
             self._parts = self._store.parts
             with self._parts.environment.read() as txn:
-                resolve(self._store, txn, Reference(self._artifact, number=self._number))
-            self._reader = self._store.reader_of(self._artifact, self._number)
+                for artifact, number in self._versions:
+                    resolve(self._store, txn, Reference(artifact, number=number))
+            self._reader = self._reader_now()
             return act(self._reader)
+
+    def _reader_now(self) -> ChunkReader:
+        """What reads all of them: one reader of the store, which is told of the packs of each."""
+        readers = [self._store.reader_of(*version) for version in self._versions]
+        return readers[-1]

@@ -11,6 +11,7 @@ from artifactstore.executors import threads
 from artifactstore.ids import parse_artifact_name
 from artifactstore.manifest.read import entries
 from artifactstore.progress import Progress
+from artifactstore.store.comparing import Comparing
 from artifactstore.store.keeping import Keeping
 from artifactstore.store.measuring import Measuring
 from artifactstore.store.opened import MakeExecutors
@@ -32,10 +33,10 @@ from artifactstore.store.upkeep import Upkeep
 from artifactstore.store.version import Version
 from artifactstore.transfer.plan import plan_pull, plan_push
 from artifactstore.transfer.pull import PullParts, pull
-from artifactstore.transfer.scan import Apart, scan
+from artifactstore.transfer.scan import scan
 
 
-class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep):
+class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
     """One store: a URL with one log, one key set and one dedup domain.
 
     Made by `Store.create` and `Store.open`; a context manager. Thread-safe: several threads may push, pull and read
@@ -308,13 +309,6 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep):
         version, reader, manifest = self._resolved(ref)
         plan = plan_pull(entries(reader, manifest), os.fspath(destination), list(paths), overwrite=overwrite)
         return PullPlan(version, *plan)
-
-    # --- inside -----------------------------------------------------------------------------------------------
-
-    def _apart(self) -> Apart:
-        """The store's own folder, where it is one, and the index."""
-        folders = [self._parts.environment.path, Path(self.url)]
-        return Apart([str(folder.resolve()) for folder in folders if folder.is_absolute()], self._notice)
 
 
 def _reopen(access: Access, store_id: str) -> Store:

@@ -185,7 +185,7 @@ class Version:
         """Yield its entries in path order, all or those that a glob names, as for `pull`."""
         found = entries(self._source.getter_of(self._name, self.number), self._row.manifest)
         for entry in selected(found, [] if path_glob is None else [path_glob]):
-            yield _entry(entry)
+            yield entry_of(entry)
 
     def stored(self) -> Iterator[StoredEntry]:
         """Yield its entries in path order with where their bytes lie, for those who compare them with something."""
@@ -223,6 +223,7 @@ def file_in(getter: Getter, manifest: Manifest, path: str, version: str) -> Stor
     return entry
 
 
-def _entry(entry: StoredEntry) -> Entry:
+def entry_of(entry: StoredEntry) -> Entry:
+    """An entry as the library shows it."""
     target = entry.content.target if entry.kind == Kind.SYMLINK else None
     return Entry(entry.path, kind_name(entry.kind), entry.size, entry.digest.hex(), entry.executable, target)

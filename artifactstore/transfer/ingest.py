@@ -13,19 +13,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from threading import Semaphore
-from typing import BinaryIO, Final, NamedTuple, ParamSpec, TypeVar
+from typing import BinaryIO, Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from blake3 import blake3
 
 from artifactstore.chunking import Chunker, profile_of
 from artifactstore.chunking.chunker import GENERAL, MAGIC_BYTES
 from artifactstore.clock import Clock
-from artifactstore.content.put import Chunk, ChunkWriter
+from artifactstore.content.put import Chunk
+from artifactstore.crypto.hashing import Buffer
 from artifactstore.errors import HostileManifest, SourceChanged
 from artifactstore.executors import Executors
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import EMPTY, EXECUTABLE, Content, Identity, Kind
-from artifactstore.index.statcache import stat_row
+from artifactstore.index.statcache import Known, stat_row
 from artifactstore.manifest.build import ListBuilder
 from artifactstore.progress import Progress
 from artifactstore.transfer.scan import Found, unreadable
@@ -45,6 +46,26 @@ _WAITING_MAX: Final = 2
 
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _EXECUTABLE_BITS: Final = 0o100
+
+
+class Taker(Protocol):
+    """What chunks of files go to; `put` may be called from several threads."""
+
+    def cid_key(self, kind: PackType) -> bytes:
+        """The key under which chunks of a type are named."""
+        ...
+
+    def cid_of(self, kind: PackType, data: Buffer) -> bytes:
+        """The name of a chunk."""
+        ...
+
+    def put_one(self, kind: PackType, data: bytes) -> bytes:
+        """Take one chunk and return its cid."""
+        ...
+
+    def put(self, kind: PackType, chunks: Sequence[Chunk]) -> int:
+        """Take neighbouring chunks; return the raw bytes that were new."""
+        ...
 
 
 class Read(NamedTuple):
@@ -75,7 +96,7 @@ class Ingest:
     Not thread-safe; its workers share only the writer.
     """
 
-    def __init__(self, writer: ChunkWriter, chunker: Chunker, executors: Executors, clock: Clock) -> None:
+    def __init__(self, writer: Taker, chunker: Chunker, executors: Executors, clock: Clock) -> None:
         self._writer = writer
         self._chunker = chunker
         self._executors = executors
@@ -350,6 +371,12 @@ def flags_of(found: Found, stat: os.stat_result | None) -> int:
     if stat is not None:
         return executable_flag(stat)
     return EXECUTABLE if found.given is not None and found.given.executable else 0
+
+
+def known_entry(found: Found, stat: os.stat_result, known: Known) -> Read:
+    """The entry of a file that has not changed since it was read."""
+    identity = (found.path, int(Kind.FILE), stat.st_size, known.digest, executable_flag(stat))
+    return Read(identity, Content(known.depth, known.cids, known.sizes, chunks=known.chunks), None, 0)
 
 
 def changed(found: Found) -> SourceChanged:

@@ -33,7 +33,7 @@ from artifactstore.format.commitment import SALT_BYTES
 from artifactstore.format.limits import CID_BYTES
 from artifactstore.format.operations import Manifest, Operation, Pending, PendingDone, Push
 from artifactstore.format.pack import PackType
-from artifactstore.format.page import Content, Kind
+from artifactstore.format.page import Kind
 from artifactstore.format.record import RecordType
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import Environment, ReadTransaction
@@ -52,7 +52,7 @@ from artifactstore.transfer.ingest import (
     Ingest,
     LargeRead,
     Read,
-    executable_flag,
+    known_entry,
 )
 from artifactstore.transfer.scan import Found, without_reading
 from artifactstore.transfer.sorting import SortedBuilder
@@ -330,10 +330,7 @@ class Pusher:
                 if known is None or item.stat is None:
                     pairs.append((item, None))
                     continue
-                size, flags = item.stat.st_size, executable_flag(item.stat)
-                identity = (item.path, int(Kind.FILE), size, known.digest, flags)
-                content = Content(known.depth, known.cids, known.sizes, chunks=known.chunks)
-                pairs.append((item, Read(identity, content, None, 0)))
+                pairs.append((item, known_entry(item, item.stat, known)))
         self._parts.progress.advance(
             bytes=sum(read.identity[2] for _, read in pairs if read),
             files=sum(1 for _, read in pairs if read),

@@ -1,0 +1,130 @@
+"""Comparing versions with each other, and a version with a local folder."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from artifactstore.errors import Damaged, InvalidSource, NoSuchPath
+from artifactstore.ids import parse_artifact_name, parse_reference
+from artifactstore.manifest.changes import Changes, measured_by
+from artifactstore.manifest.diff import Pair, differing, differing_from
+from artifactstore.manifest.overlap import Fresh
+from artifactstore.progress import Progress, Quiet
+from artifactstore.store import listing
+from artifactstore.store.differences import VersionDiff
+from artifactstore.store.naming import Naming
+from artifactstore.store.requests import sources_of
+from artifactstore.transfer.ignore import parse_patterns
+from artifactstore.transfer.local import LocalLists, LocalParts, local_entries
+from artifactstore.transfer.scan import scan
+
+
+class Comparing(Naming):
+    """The part of a store that compares."""
+
+    def diff(self, before: str, after: str, *, paths: Iterable[str] = ()) -> VersionDiff:
+        """Say how a version differs from another one, of the same artifact or not.
+
+        Only pages and chunk lists that differ are read, so that it takes as long as there are changes, however large
+        the versions are.
+
+        Args:
+            before: A reference to the first version.
+            after: A reference to the second.
+            paths: Globs of the paths to compare, as for `pull`; all when empty.
+
+        Raises:
+            NoSuchProject, NoSuchArtifact, NoSuchVersion, Deleted: There is no such version.
+            UsageError: A glob is not of gitignore's language.
+            Damaged: A page or chunk list can't be read.
+        """
+        references = parse_reference(before), parse_reference(after)
+        chosen = _chosen(paths)
+        self.refresh()
+        with self._parts.environment.read() as txn:
+            one, other = (listing.resolve(self, txn, reference) for reference in references)
+        getter = self.getter_of_all(
+            [(parse_artifact_name(each.artifact), each.number) for each in (one, other)]
+        )
+        changes = Changes(
+            lambda: chosen(differing(getter, one.manifest, other.manifest)), measured_by(getter)
+        )
+        return VersionDiff(one, other, other.qualified_name, changes)
+
+    def diff_folder(
+        self,
+        ref: str,
+        folder: str | os.PathLike[str],
+        *,
+        paths: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        progress: Progress | None = None,
+    ) -> VersionDiff:
+        """Say how a local folder differs from a version: what a push of the folder would change.
+
+        Files are found as by a push, with its rules of what is left out. Those that have not changed since this client
+        last read them are not read, and what is read is remembered.
+
+        Args:
+            ref: A reference to the version.
+            folder: The folder.
+            paths: As for `diff`.
+            exclude: What to leave out, in gitignore's language.
+            progress: Told what is read; the store's own when None.
+
+        Raises:
+            NoSuchPath: There is no such folder.
+            InvalidSource: It is no folder, or something in it can't be an entry.
+            SourceChanged: A file changed while it was read.
+            NoSuchProject, NoSuchArtifact, NoSuchVersion, Deleted, UsageError, Damaged: As `diff`.
+        """
+        place = Path(os.path.abspath(folder))  # noqa: PTH100 - `resolve` would follow a link in the name
+        if not place.is_dir():
+            if not place.exists():
+                raise NoSuchPath(f"{os.fspath(folder)!r} does not exist", path=str(place))
+            raise InvalidSource(
+                f"{os.fspath(folder)!r} is no folder", next_step="name a folder", path=str(place)
+            )
+        chosen = _chosen(paths)
+        sources = sources_of([place], exclude, None, None, self._apart())
+        version = self.version(ref)
+        getter = self.getter_of(parse_artifact_name(version.artifact), version.number)
+        lists = LocalLists(self._parts.keyring, getter)
+        watcher = [progress or self._progress]
+        chunker = self._the_chunker()
+
+        def pairs() -> Iterator[Pair]:
+            # Only the first walk is told: what a later one looks at was looked at.
+            told = watcher.pop() if watcher else Quiet()
+            with self._make_executors() as executors:
+                parts = LocalParts(lists, self._parts.environment, chunker, executors, self._clock, told)
+                told.start("compare")
+                yield from chosen(
+                    differing_from(getter, version.manifest, local_entries(parts, scan(sources)))
+                )
+                told.finish()
+
+        return VersionDiff(version, None, os.fspath(folder), Changes(pairs, _measured_locally(lists)))
+
+
+def _chosen(paths: Iterable[str]) -> Callable[[Iterable[Pair]], Iterator[Pair]]:
+    """What chooses pairs by globs."""
+    globs = list(paths)
+    wanted = parse_patterns(globs, "--path") if globs else None
+    return lambda pairs: (pair for pair in pairs if wanted is None or wanted.match_file(pair.path))
+
+
+def _measured_locally(lists: LocalLists) -> Callable[[list[Pair]], list[Fresh]]:
+    """The same as `measured_by`; of a file whose chunk list is not at hand, all is taken for new."""
+    measure = measured_by(lists)
+
+    def measured(pairs: list[Pair]) -> list[Fresh]:
+        try:
+            return measure(pairs)
+        except Damaged:
+            if len(pairs) > 1:
+                return [found for pair in pairs for found in measured([pair])]
+        after = pairs[0].after
+        return [Fresh(0 if after is None else after.size, exact=False)]
+
+    return measured
