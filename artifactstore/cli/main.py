@@ -43,6 +43,11 @@ COMMANDS = {
     "find": CommandSource(
         "artifactstore.cli.content_commands", "find", "Say where a file, or a part of it, is kept."
     ),
+    "diff": CommandSource(
+        "artifactstore.cli.diff_command",
+        "diff",
+        "Show what differs between versions, or a version and a folder.",
+    ),
     "alias": CommandSource(_NAMES, "alias", "Point aliases at a version, or remove them."),
     "tag": CommandSource(_NAMES, "tag", "Put labels on a version, or take them off."),
     "ttl": CommandSource(_RETENTION, "ttl", "Let a version expire after a time."),

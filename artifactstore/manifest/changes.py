@@ -133,9 +133,9 @@ class Changes:
         found: dict[tuple[str, str], int] = {}
         for pair in self.renames.items():
             moved = moved_folder(*pair)
-            if moved in found or len(found) < _FOLDERS_MAX:
+            if moved is not None and (moved in found or len(found) < _FOLDERS_MAX):
                 found[moved] = found.get(moved, 0) + 1
-        return {pair: count for pair, count in found.items() if count > 1 and pair[0] != pair[1]}
+        return {pair: count for pair, count in found.items() if count > 1}
 
     def _earlier(self, after: StoredEntry) -> StoredEntry:
         path, kind, size, digest, _ = after.identity

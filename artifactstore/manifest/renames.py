@@ -103,14 +103,15 @@ def _folder(path: str) -> str:
     return path[: path.rfind("/") + 1]
 
 
-def moved_folder(old: str, new: str) -> Rename:
+def moved_folder(old: str, new: str) -> Rename | None:
     """The folders that a renamed path differs in: what is left without its equal end, each with a slash.
 
-    `a/x/f` and `b/x/f` give `a/` and `b/`; paths with different names give their folders.
+    `a/x/f` and `b/x/f` give `a/` and `b/`; of paths with different names it was the file that was renamed.
     """
     before, after = old.split("/"), new.split("/")
+    if before[-1] != after[-1]:
+        return None
     end = 1
-    if before[-1] == after[-1]:
-        while end < min(len(before), len(after)) and before[-end - 1] == after[-end - 1]:
-            end += 1
+    while end < min(len(before), len(after)) and before[-end - 1] == after[-end - 1]:
+        end += 1
     return "".join(f"{part}/" for part in before[:-end]), "".join(f"{part}/" for part in after[:-end])

@@ -7,6 +7,7 @@ import msgspec
 
 from artifactstore.ids import LATEST
 from artifactstore.manifest.changes import Changed, Changes
+from artifactstore.manifest.renames import moved_folder
 from artifactstore.store.version import Entry, Version, entry_of
 
 
@@ -34,6 +35,13 @@ class Change(msgspec.Struct, frozen=True):
         entry = self.after or self.before
         assert entry is not None
         return entry.path
+
+    @property
+    def folders(self) -> tuple[str, str] | None:
+        """Of a file that kept its name, the folders that it went from and to, as `RenamedFolder` has them."""
+        if self.status != "renamed" or self.before is None or self.after is None:
+            return None
+        return moved_folder(self.before.path, self.after.path)
 
 
 class DiffTotals(msgspec.Struct, frozen=True):

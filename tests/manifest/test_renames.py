@@ -74,5 +74,5 @@ def test_the_folder_that_moved_is_what_differs_in_front() -> None:
     assert moved_folder("a/x/f", "b/x/f") == ("a/", "b/")
     assert moved_folder("a/f", "a/b/f") == ("a/", "a/b/")
     assert moved_folder("f", "b/f") == ("", "b/")
-    assert moved_folder("a/f", "a/g") == ("a/", "a/")
+    assert moved_folder("a/f", "b/g") is None
     assert moved_folder("x/a/f", "a/f") == ("x/", "")

@@ -1,0 +1,134 @@
+"""The lines in which people read how versions differ."""
+
+from collections.abc import Iterator
+
+import click
+
+from artifactstore.cli.diff_shapes import folder_counts
+from artifactstore.cli.rendering import count_text, json_line, printable, size_text, table
+from artifactstore.store import Change, Entry, FactChange, VersionDiff
+
+_COLOURS = {"added": "green", "removed": "red", "changed": "yellow", "renamed": "cyan"}
+_STATUS_WIDTH = 7
+_SIZE_WIDTH = 8
+_FOLDERS_SHOWN = 50
+
+
+def head_lines(diff: VersionDiff, *, coloured: bool) -> Iterator[str]:
+    """What is compared, and what is said of the two and differs."""
+    yield f"{printable(diff.name_before)} -> {printable(diff.name_after)}"
+    for fact in diff.facts:
+        yield f"{_status(fact.status, coloured=coloured)}  {_fact_text(fact)}"
+
+
+def change_lines(diff: VersionDiff, *, coloured: bool, each: bool) -> Iterator[str]:
+    """A line for each change; a folder that was renamed is one, unless `each` file is asked for."""
+    folders = {} if each else {(one.before, one.after): one.files for one in diff.renamed_folders}
+    told: set[tuple[str, str]] = set()
+    for change in diff:
+        status = _status(change.status, coloured=coloured)
+        pair = change.folders
+        if pair is None or pair not in folders or _mode(change):
+            yield f"{status}  {_change_text(change)}"
+        elif pair not in told:
+            told.add(pair)
+            before, after = (printable(name or "./") for name in pair)
+            yield f"{status}  {'':{_SIZE_WIDTH}}  {before} -> {after} ({count_text(folders[pair], 'file')})"
+
+
+def stat_lines(diff: VersionDiff) -> Iterator[str]:
+    """Changes, counted by the first folder of their paths."""
+    counts = folder_counts(diff)
+    if not counts:
+        return
+    yield from table(
+        ("folder", "added", "removed", "changed", "renamed", "new"),
+        [
+            (
+                name or ".",
+                *(f"{each.counts[status]:,}" if each.counts[status] else "" for status in _COLOURS),
+                size_text(each.new_bytes),
+            )
+            for name, each in list(counts.items())[:_FOLDERS_SHOWN]
+        ],
+        right=range(1, 6),
+    )
+    if len(counts) > _FOLDERS_SHOWN:
+        yield f"and {len(counts) - _FOLDERS_SHOWN:,} more folders"
+
+
+def total_lines(diff: VersionDiff) -> Iterator[str]:
+    """All changes in one line."""
+    totals = diff.totals
+    if diff.equal:
+        yield "no path differs"
+        return
+    parts = (
+        (totals.added, f"added ({size_text(totals.added_bytes)})"),
+        (totals.removed, f"removed ({size_text(totals.removed_bytes)})"),
+        (
+            totals.changed,
+            f"changed ({size_text(totals.changed_bytes)}, was {size_text(totals.changed_bytes_before)})",
+        ),
+        (totals.renamed, f"renamed ({size_text(totals.renamed_bytes)})"),
+    )
+    about = "about " if totals.estimated else ""
+    said = ", ".join(f"{count:,} {words}" for count, words in parts if count)
+    yield f"{said}; {about}{size_text(totals.new_bytes)} new"
+
+
+def _change_text(change: Change) -> str:
+    entry = change.after or change.before
+    assert entry is not None
+    name = printable(entry.path) + _mark(entry)
+    notes = list(_notes(change))
+    return f"{size_text(entry.size_bytes):>{_SIZE_WIDTH}}  {name}" + (
+        f" ({', '.join(notes)})" if notes else ""
+    )
+
+
+def _notes(change: Change) -> Iterator[str]:
+    before, after = change.before, change.after
+    if before is None or after is None:
+        return
+    if change.status == "renamed":
+        yield f"was {printable(before.path)}"
+    elif before.kind != after.kind:
+        yield f"was a {before.kind}"
+    elif before.target is not None:
+        yield f"was -> {printable(before.target)}"
+    elif before.digest != after.digest:
+        if before.size_bytes != after.size_bytes:
+            yield f"was {size_text(before.size_bytes)}"
+        yield f"{'about ' if change.estimated else ''}{size_text(change.new_bytes)} new"
+    if mode := _mode(change):
+        yield mode
+
+
+def _mode(change: Change) -> str:
+    before, after = change.before, change.after
+    if before is None or after is None or before.executable == after.executable:
+        return ""
+    return "now executable" if after.executable else "no longer executable"
+
+
+def _mark(entry: Entry) -> str:
+    if entry.target is not None:
+        return f" -> {printable(entry.target)}"
+    return "/" if entry.kind == "folder" else ""
+
+
+def _fact_text(fact: FactChange) -> str:
+    name = " ".join((fact.name, ".".join(fact.key))).strip()
+    values = [_value(value) for value in (fact.before, fact.after)]
+    said = {"added": values[1], "removed": values[0]}.get(fact.status, " -> ".join(values))
+    return printable(f"{name}: {said}")
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) and value else json_line(value).rstrip()
+
+
+def _status(status: str, *, coloured: bool) -> str:
+    text = f"{status:<{_STATUS_WIDTH}}"
+    return click.style(text, fg=_COLOURS[status]) if coloured else text
