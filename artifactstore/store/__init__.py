@@ -103,6 +103,7 @@ _NAMES = {
     "artifactstore.maintenance.usage": ["UsageRow"],
     "artifactstore.store.auditing": ["audit"],
     "artifactstore.store.collecting": ["GcSummary", "PreparedSweep"],
+    "artifactstore.store.differences": ["Change", "DiffTotals", "FactChange", "RenamedFolder", "VersionDiff"],
     "artifactstore.store.keeping": [
         "ArtifactRetention",
         "RetentionPlan",
