@@ -1,9 +1,9 @@
 """Manifest pages, chunk-list nodes, and the digests that stand over them.
 
 A page is a run of entries sorted by path, where '/' sorts before every other character, so that the order is the
-order of a depth-first walk. Leaf pages hold files, symlinks and empty folders; pages above hold pages. The digest
-of a page is BLAKE3 over the MessagePack of the (path, kind, size, digest, flags) of its entries: nothing of the
-store, and nothing of how files were cut, goes into it.
+order of a depth-first walk. Leaf pages hold files, symlinks, empty folders and references; pages above hold pages.
+The digest of a page is BLAKE3 over the MessagePack of the (path, kind, size, digest, flags) of its entries: nothing of
+the store, and nothing of how files were cut, goes into it.
 """
 
 from collections.abc import Sequence
@@ -33,16 +33,18 @@ from artifactstore.format.limits import (
     PAGE_PATH_BYTES_MAX,
     PATH_BYTES_MAX,
 )
+from artifactstore.format.reference import parse_reference, reference_digest
 
 EXECUTABLE: Final = 1
 
 
 class Kind(IntEnum):
-    """What an entry is. 4 is kept for references to bytes that lie outside the store."""
+    """What an entry is; a reference is to bytes that lie outside the store."""
 
     FILE = 1
     SYMLINK = 2
     FOLDER = 3
+    REFERENCE = 4
     PAGE = 5
 
 
@@ -67,7 +69,7 @@ class Content(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
         depth: 0 when `cids` are data chunks; else the number of list levels under the one list chunk in `cids`.
         cids: 32-byte cids, concatenated.
         sizes: Plaintext bytes under each cid (for a page: entries under it).
-        target: A symlink's target; empty otherwise.
+        target: A symlink's target, a reference's text; empty otherwise.
         chunks: Of a page and of a file with `depth`: `chunks_root` of the node in `cids`; empty otherwise.
     """
 
@@ -230,6 +232,10 @@ def _check_entry(identity: Identity, content: Content, level: int, where: str) -
         good = good and _file_fits(size, content)
     elif kind == Kind.PAGE:
         good = good and len(content.sizes) == 1 and not content.depth and not content.target
+    elif kind == Kind.REFERENCE:
+        good = good and not content.sizes and not content.depth
+        good = good and parse_reference(content.target, size) is not None
+        good = good and digest == reference_digest(content.target)
     else:
         target = content.target.encode()
         good = good and not content.sizes and not content.depth and len(target) == size <= PATH_BYTES_MAX

@@ -13,6 +13,7 @@ from artifactstore.errors import InvalidSource
 from artifactstore.format.coding import encode
 from artifactstore.format.limits import (
     CID_BYTES,
+    FILE_BYTES_MAX,
     INLINE_CHUNKS_MAX,
     LIST_CUT_MASK,
     LIST_DEPTH_MAX,
@@ -64,8 +65,16 @@ class ManifestBuilder:
         self.entries = 0
 
     def add(self, identity: Identity, content: Content) -> None:
-        """Add the next entry; its path sorts after all before it."""
+        """Add the next entry; its path sorts after all before it.
+
+        Raises:
+            InvalidSource: The files and references are larger together than a version may be.
+        """
         self.size += identity[2]
+        if self.size > FILE_BYTES_MAX:
+            raise InvalidSource(
+                f"with {identity[0]!r} the version is larger than {FILE_BYTES_MAX} bytes", path=identity[0]
+            )
         self.entries += 1
         emitted = self._leaves.add(identity, content)
         if emitted is not None:

@@ -24,6 +24,7 @@ from artifactstore.format.page import (
     page_digest,
     path_order,
 )
+from artifactstore.format.reference import Reference, parse_reference
 from artifactstore.manifest.build import split_cids
 from artifactstore.manifest.paths import fold, path_problem
 
@@ -67,18 +68,30 @@ class StoredEntry(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of the file; 0 for folders."""
+        """Bytes of the file, at its source for a reference; 0 for folders."""
         return self.identity[2]
 
     @property
     def digest(self) -> bytes:
-        """Plain BLAKE3 of the bytes."""
+        """Plain BLAKE3 of the bytes; of a reference, of what it says."""
         return self.identity[3]
 
     @property
     def executable(self) -> bool:
         """Whether the executable bit is set."""
         return bool(self.identity[4] & EXECUTABLE)
+
+    @property
+    def reference(self) -> Reference:
+        """What an entry of kind `reference` says.
+
+        Raises:
+            HostileManifest: It says nothing that an honest writer does; a page that was opened holds no such entry.
+        """
+        found = parse_reference(self.content.target, self.size)
+        if found is None:
+            raise HostileManifest(f"{self.path!r} is no reference", path=self.path)
+        return found
 
 
 class Span(NamedTuple):
@@ -355,7 +368,7 @@ def read_lists_ahead(getter: Getter, contents: Iterable[Content], lists_max: int
 
 
 def kind_name(kind: int) -> str:
-    """The word for a kind: file, symlink or folder."""
+    """The word for a kind: file, symlink, folder or reference."""
     return Kind(kind).name.lower()
 
 

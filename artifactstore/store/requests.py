@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from artifactstore.errors import InvalidMetadata, InvalidName
 from artifactstore.format.limits import DESCRIPTION_BYTES_MAX, METADATA_BYTES_MAX
 from artifactstore.format.operations import metadata_problem
+from artifactstore.format.reference import Reference
 from artifactstore.ids import LATEST, ArtifactName, check_alias, check_name
 from artifactstore.transfer.push import Request
 from artifactstore.transfer.scan import Apart, Sources
@@ -43,12 +44,15 @@ def sources_of(
     files: Iterable[str] | None,
     streams: Mapping[str, BinaryIO] | None,
     apart: Apart,
+    references: Mapping[str, Reference] | None = None,
 ) -> Sources:
     """What to push, as the scan takes it."""
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
     names = [os.fspath(path) for path in paths]
-    return Sources(names, list(files or ()), dict(streams or {}), list(exclude), apart)
+    return Sources(
+        names, list(files or ()), dict(streams or {}), dict(references or {}), list(exclude), apart
+    )
 
 
 def movable_alias(alias: str) -> str:

@@ -38,6 +38,7 @@ class PullSummary(msgspec.Struct, frozen=True):
         files_written: Entries that were written.
         bytes_written: Bytes that were fetched and written.
         bytes_kept: Bytes that were there already, verified.
+        references_left: References that were selected and left out.
         seconds: How long it took.
     """
 
@@ -48,6 +49,7 @@ class PullSummary(msgspec.Struct, frozen=True):
     files_written: int
     bytes_written: int
     bytes_kept: int
+    references_left: int
     seconds: float
 
 

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
 from artifactstore.errors import Damaged
 from artifactstore.executors import threads
+from artifactstore.format.reference import Reference
 from artifactstore.ids import parse_artifact_name
 from artifactstore.manifest.read import entries
 from artifactstore.progress import Progress
@@ -193,6 +194,7 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
         files: Iterable[str] | None = None,
         streams: Mapping[str, BinaryIO] | None = None,
         run: str | None = None,
+        references: Mapping[str, Reference] | None = None,
         progress: Progress | None = None,
     ) -> Version:
         """Make a version of an artifact from files and folders.
@@ -213,6 +215,7 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
             files: Single files, kept at the relative path that they are given by.
             streams: Path in the version to open binary stream.
             run: Id of the run that produces it, or the first 8 digits or more.
+            references: Path in the version to what lies elsewhere, taken as it is said to be.
             progress: Told what happens; the store's own when None.
 
         Returns:
@@ -230,7 +233,7 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
         self._parts.keyring.signer()
         name = parse_artifact_name(artifact)
         request = push_request(name, type, aliases, tags, description, metadata)
-        given = sources_of(sources, exclude, files, streams, self._apart())
+        given = sources_of(sources, exclude, files, streams, self._apart(), references)
         if run is not None:
             self.refresh()
             request = request._replace(run=self._open_run(run))

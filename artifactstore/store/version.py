@@ -10,6 +10,7 @@ from artifactstore.catalog.rows import VersionRow
 from artifactstore.errors import NoSuchEntry
 from artifactstore.format.operations import Manifest
 from artifactstore.format.page import Kind
+from artifactstore.format.reference import Reference
 from artifactstore.ids import ArtifactName
 from artifactstore.manifest.read import Getter, StoredEntry, entries, find_entry, kind_name
 from artifactstore.transfer.pull import selected
@@ -23,11 +24,12 @@ class Entry(msgspec.Struct, frozen=True):
 
     Attributes:
         path: Relative POSIX path.
-        kind: `file`, `symlink` or `folder` (an empty one).
-        size_bytes: Bytes of a file, or of a symlink's target.
-        digest: Plain BLAKE3 as hex: what `b3sum` prints of a file.
+        kind: `file`, `symlink`, `folder` (an empty one) or `reference`.
+        size_bytes: Bytes of a file, of a symlink's target, or at the source of a reference.
+        digest: Plain BLAKE3 as hex: what `b3sum` prints of a file; of a reference, over what it says.
         executable: Whether a file has its executable bit.
         target: A symlink's target; None otherwise.
+        reference: What a reference says: where the bytes lie and how to know them; None otherwise.
     """
 
     path: str
@@ -36,6 +38,7 @@ class Entry(msgspec.Struct, frozen=True):
     digest: str
     executable: bool
     target: str | None
+    reference: Reference | None = None
 
 
 class PushSummary(msgspec.Struct, frozen=True):
@@ -226,4 +229,6 @@ def file_in(getter: Getter, manifest: Manifest, path: str, version: str) -> Stor
 def entry_of(entry: StoredEntry) -> Entry:
     """An entry as the library shows it."""
     target = entry.content.target if entry.kind == Kind.SYMLINK else None
-    return Entry(entry.path, kind_name(entry.kind), entry.size, entry.digest.hex(), entry.executable, target)
+    reference = entry.reference if entry.kind == Kind.REFERENCE else None
+    digest = entry.digest.hex()
+    return Entry(entry.path, kind_name(entry.kind), entry.size, digest, entry.executable, target, reference)

@@ -76,6 +76,8 @@ def plan_pull(
         files += 1
         size = entry.size if entry.kind == Kind.FILE else 0
         logical += size
+        if entry.kind == Kind.REFERENCE:
+            continue
         path = os.path.join(destination, entry.path)
         if occupied and entry.kind == Kind.FILE and os.path.isfile(path) and os.path.getsize(path) == size:
             continue

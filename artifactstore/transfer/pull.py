@@ -56,6 +56,7 @@ class Pulled(NamedTuple):
         files_written: Entries that were written.
         bytes_written: Bytes of files that were fetched and written.
         bytes_kept: Bytes that were there already, verified by their hash.
+        references_left: References that were selected and left out.
     """
 
     files: int
@@ -63,6 +64,7 @@ class Pulled(NamedTuple):
     files_written: int
     bytes_written: int
     bytes_kept: int
+    references_left: int
 
 
 class PullParts(NamedTuple):
@@ -188,7 +190,7 @@ class _Puller:
         self._fetched_bytes = 0
         self._links: list[tuple[str, str]] = []
         self._moved: list[tuple[str, bool]] = []
-        self._files = self._logical = self._written_files = self._written = self._kept = 0
+        self._files = self._logical = self._written_files = self._written = self._kept = self._left = 0
         umask = os.umask(0o077)
         os.umask(umask)
         self._plain_mode, self._executable_mode = 0o666 & ~umask, 0o777 & ~umask
@@ -228,7 +230,9 @@ class _Puller:
         for path, target in self._links:
             self._target.make_symlink(path, target)
         progress.finish()
-        pulled = Pulled(self._files, self._logical, self._written_files, self._written, self._kept)
+        pulled = Pulled(
+            self._files, self._logical, self._written_files, self._written, self._kept, self._left
+        )
         return _Done(pulled, self._moved)
 
     def _listed(self, found: Iterable[StoredEntry]) -> Iterator[StoredEntry]:
@@ -255,6 +259,10 @@ class _Puller:
         """Decide what of one entry has to be written."""
         if self._existing is not None and entry.kind == Kind.FILE and self._is_there(entry):
             self._kept += entry.size
+            self._parts.progress.advance(bytes=entry.size, files=1)
+            return
+        if entry.kind == Kind.REFERENCE:
+            self._left += 1
             self._parts.progress.advance(bytes=entry.size, files=1)
             return
         if self._existing is not None:

@@ -14,6 +14,7 @@ from typing import BinaryIO, Final, NamedTuple
 from artifactstore.crypto.hashing import blake3
 from artifactstore.errors import InvalidSource, NoSuchPath, PathCollision, PermissionRefused, UsageError
 from artifactstore.format.page import EMPTY, Content, Identity, Kind, path_order
+from artifactstore.format.reference import Reference, reference_digest, reference_problem, reference_text
 from artifactstore.ids import normalized
 from artifactstore.index.statcache import file_key, folder_key
 from artifactstore.manifest.paths import are_plain, fold, path_problem
@@ -54,9 +55,9 @@ class Found(NamedTuple):
 
     Attributes:
         path: Its path in the version.
-        kind: File, symlink or empty folder.
-        source: Where it lies; for streams, where its bytes come from, for messages.
-        stat: Of the source; None for streams.
+        kind: File, symlink, empty folder or reference.
+        source: Where it lies; for streams, where its bytes come from, for messages; for references, their URL.
+        stat: Of the source; None for streams and references.
         key: What the stat cache knows it by.
         target: A symlink's target.
         stream: Bytes that are not a file's.
@@ -129,6 +130,7 @@ class Sources(NamedTuple):
         paths: Files and folders; a folder's contents go to the root of the version, a file to its name.
         files: Single files, at the relative path they were given by.
         streams: Path in the version to open binary stream.
+        references: Path in the version to what lies elsewhere.
         exclude: Patterns in gitignore's language, against paths in the version.
         apart: What is left out wherever it is met.
         program: Entries that a program gives; then nothing else is taken.
@@ -137,6 +139,7 @@ class Sources(NamedTuple):
     paths: Sequence[str] = ()
     files: Sequence[str] = ()
     streams: Mapping[str, BinaryIO] = {}
+    references: Mapping[str, Reference] = {}
     exclude: Sequence[str] = ()
     apart: Apart = Apart()
     program: Program | None = None
@@ -169,9 +172,11 @@ def scan(sources: Sources) -> Iterator[Found]:
         streams.append(_exact(sources.files))
     if sources.streams:
         streams.append(iter(sorted(_streams(sources.streams), key=_order)))
+    if sources.references:
+        streams.append(iter(sorted(_references(sources.references), key=_order)))
     if not streams:
         raise UsageError("there is nothing to push", next_step="name a file or folder")
-    if len(streams) == 1 and not sources.files and not sources.streams:
+    if len(streams) == 1 and len(sources.paths) == 1:
         return streams[0]
     return _without_collisions(merge(*streams, key=_order))
 
@@ -357,11 +362,35 @@ def _exact(files: Sequence[str]) -> Iterator[Found]:
 
 def _streams(streams: Mapping[str, BinaryIO]) -> Iterator[Found]:
     for name, stream in streams.items():
-        path = normalized(name)
-        problem = path_problem(path)
+        yield Found(_path_for(name), Kind.FILE, f"stream {name}", None, stream=stream)
+
+
+def _references(references: Mapping[str, Reference]) -> Iterator[Found]:
+    for name, reference in references.items():
+        problem = reference_problem(reference)
         if problem:
-            raise InvalidSource(f"{name!r} can't be a path in a version: {problem}", path=name)
-        yield Found(path, Kind.FILE, f"stream {name}", None, stream=stream)
+            raise InvalidSource(
+                f"{name!r} can't be a reference: {problem}",
+                next_step="correct its URL",
+                path=name,
+            )
+        known = reference_entry(_path_for(name), reference)
+        yield Found(known[0][0], Kind.REFERENCE, reference.url, None, given=Given(known=known))
+
+
+def reference_entry(path: str, reference: Reference) -> tuple[Identity, Content]:
+    """The entry of a reference."""
+    text = reference_text(reference)
+    identity = (path, int(Kind.REFERENCE), reference.size_bytes, reference_digest(text), 0)
+    return identity, Content(0, b"", [], text)
+
+
+def _path_for(name: str) -> str:
+    path = normalized(name)
+    problem = path_problem(path)
+    if problem:
+        raise InvalidSource(f"{name!r} can't be a path in a version: {problem}", path=name)
+    return path
 
 
 def _collision(one: str, other: str) -> PathCollision:

@@ -28,6 +28,7 @@ from artifactstore.format.page import (
     page_digest,
     path_order,
 )
+from artifactstore.format.reference import reference_digest
 from tests.format.damage import HOSTILE, damaged, refused_or_read
 
 CID = bytes(range(32))
@@ -40,7 +41,11 @@ Row = tuple[Identity, Content]
 
 @st.composite
 def entry(draw: st.DrawFn, path: str) -> Row:
-    kind = draw(st.sampled_from([Kind.FILE, Kind.SYMLINK, Kind.FOLDER]))
+    kind = draw(st.sampled_from([Kind.FILE, Kind.SYMLINK, Kind.FOLDER, Kind.REFERENCE]))
+    if kind is Kind.REFERENCE:
+        text = f"https://host/{draw(st.text('abc/'))}\netag:{draw(st.text('xyz', min_size=1))}\n"
+        raw = (path, kind, draw(st.integers(0, 99)), reference_digest(text), 0)
+        return raw, Content(0, b"", [], text)
     if kind is Kind.FOLDER:
         return (path, kind, 0, NOTHING, 0), EMPTY
     if kind is Kind.SYMLINK:
@@ -113,6 +118,14 @@ def test_the_digest_is_of_the_shortest_encoding() -> None:
 
 FILE: Row = (("f", Kind.FILE, 7, NOTHING, 0), Content(0, CID, [7]))
 LINK: Row = (("l", Kind.SYMLINK, 1, blake3(b"t").digest(), 0), Content(0, b"", [], "t"))
+TEXT = "s3://bucket/key?part=1\netag:a-2\nv1"
+
+
+def referring(text: str, size: int = 7) -> Row:
+    return ("r", Kind.REFERENCE, size, reference_digest(text), 0), Content(0, b"", [], text)
+
+
+REFERENCE = referring(TEXT)
 FOLDER: Row = (("d", Kind.FOLDER, 0, NOTHING, 0), EMPTY)
 ABOVE: Row = (("a", Kind.PAGE, 7, NOTHING, 0), Content(0, CID, [1], chunks=CID))
 ALSO_ABOVE: Row = (("b", Kind.PAGE, 7, NOTHING, 0), Content(0, CID, [1], chunks=CID))
@@ -131,7 +144,7 @@ def changed(row: Row, **changes: object) -> Row:
         changed(FILE, path=""),
         changed(FILE, path="x" * (PATH_BYTES_MAX + 1)),
         changed(FILE, path="\u00e9" * (PATH_BYTES_MAX // 2 + 1)),
-        changed(FILE, kind=4),
+        changed(FILE, kind=Kind.REFERENCE),
         changed(FILE, kind=0),
         changed(FILE, kind=9),
         changed(FILE, kind=Kind.PAGE),
@@ -154,6 +167,22 @@ def changed(row: Row, **changes: object) -> Row:
         changed(FILE, depth=-1),
         changed(FILE, depth=1, size=8, cids=CID * 2, sizes=[4, 4]),
         changed(FILE, depth=1, size=0, cids=b"", sizes=[]),
+        changed(REFERENCE, flags=1),
+        changed(REFERENCE, digest=bytes(32)),
+        changed(REFERENCE, cids=CID, sizes=[7]),
+        changed(REFERENCE, depth=1),
+        changed(REFERENCE, chunks=CID),
+        referring("s3://bucket/key\netag:a"),
+        referring("s3://bucket/key\netag:a\n\n"),
+        referring("s3://user:secret@bucket/key\netag:a\n"),
+        referring("s3://bucket/a key\netag:a\n"),
+        referring("s3://bucket/key#part\netag:a\n"),
+        referring("/etc/passwd\netag:a\n"),
+        referring("s3://bucket/key\nETAG:a\n"),
+        referring("s3://bucket/key\netag:\n"),
+        referring("s3://bucket/key\netag:a\na b"),
+        referring("s3://bucket/key\n\n"),
+        referring("s3://bucket/" + "k" * 4096 + "\netag:a\n"),
         changed(LINK, flags=1),
         changed(LINK, target=""),
         changed(LINK, target="tt"),
@@ -171,7 +200,8 @@ def changed(row: Row, **changes: object) -> Row:
 )
 def test_entries_that_contradict_themselves(bad: Row) -> None:
     """Sizes, kinds, flags, references and targets must fit each other before anyone acts on them."""
-    assert decode_page(encode(page(FOLDER, FILE, LINK)), "here") == page(FOLDER, FILE, LINK)
+    good = page(FOLDER, FILE, LINK, REFERENCE)
+    assert decode_page(encode(good), "here") == good
     with pytest.raises(Damaged):
         decode_page(encode(page(bad)), "here")
 

@@ -49,6 +49,7 @@ from artifactstore.format.operations import (
 )
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import SIGNING_CONTEXT, RecordType, encode_associated, slot_name
+from artifactstore.format.reference import Reference
 from artifactstore.format.run_operations import RunDeleted, RunFinished, RunStarted, RunUpdated, Used
 from artifactstore.ids import ArtifactName
 from artifactstore.index.tables import Position
@@ -62,6 +63,12 @@ RECORDS = 258
 PASSPHRASE = "a golden passphr\u00e4se"
 OPEN_DISTRIBUTED, ENDED_DISTRIBUTED = b"made by many ...", b"given up by all."
 RUN, EARLIER_RUN = b"a golden run's id"[:16], b"an earlier run's"
+REFERENCES: dict[str, tuple[str, int, str, str]] = {
+    "README.md": ("https://example.org/read me.md".replace(" ", "%20"), 61, 'etag:W/"5-a"', ""),
+    "far/a.csv": ("s3://bucket/raw/a.csv", 20, "etag:5d41402abc4b2a76b9719d911017c592", "3sL4kqtJ"),
+    "far/unlooked-at": ("gs://bucket/d\u00e9p\u00f4t", 0, "", ""),
+    "near.bin": ("file:///data/near.bin", 5, "blake3:" + 8 * "ea8f163d", ""),
+}
 FINISHED_PUSH, OPEN_PUSH = b"finished push id", b"a push still open"[:16]
 
 
@@ -258,6 +265,7 @@ class Maker:
         self.store.add_tags("demo/tables:v1", ["published", "approved"])
         self.commit(Damage([], [lists]))
         self.commit(RunDeleted(EARLIER_RUN))
+        self.refer()
         self.commit(Adopt(99, bytes(32)), kind=RecordType.ADOPT)
         self.store.delete(["demo/tables:v2"], reason="made by mistake", requested_by="its maker")
         self.store.delete(["demo/tables:v0"], force=True)
@@ -280,6 +288,12 @@ class Maker:
         self.commit(PartDropped(OPEN_DISTRIBUTED, [2, 1]))
         self.commit(Ended(ENDED_DISTRIBUTED, committed=False))
         self.commit(Part(ENDED_DISTRIBUTED, 1, row.manifest, 7, 5, []))  # too late: skipped by all
+
+    def refer(self) -> None:
+        """Push a version with references, of which nothing is kept but what they say."""
+        (self.sources / "README.md").rename(self.sources.parent / "aside.md")
+        self.push("demo/referring", references={path: Reference(*said) for path, said in REFERENCES.items()})
+        (self.sources.parent / "aside.md").rename(self.sources / "README.md")
 
     def add_members(self) -> None:
         """Add one slot of each kind, the passphrase at the least memory that the format allows."""
@@ -340,6 +354,8 @@ class Maker:
         version = self.store.push([self.sources], artifact, **options)
         entries = described(self.sources)
         self.versions[version.qualified_name] = {"digest": version.digest, "entries": entries}
+        if "references" in options:
+            self.versions[version.qualified_name]["references"] = REFERENCES
 
     def commit(self, operation: Operation, *, kind: RecordType = RecordType.COMMIT) -> None:
         """Commit an operation that no public method makes on its own."""
@@ -408,6 +424,7 @@ class Maker:
                 "tags": sorted(version.tags),
                 "created_ms": version.created_ns // 1_000_000,
                 "entries": known["entries"],
+                "references": known.get("references", {}),
             }
         kinds = [entry.kind for entry in self.store.log()][::-1]
         return {

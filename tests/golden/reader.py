@@ -40,7 +40,8 @@ from tests.golden.unlocking import (
 DATA, PAGE, LIST, INDEX, STATE = 1, 2, 3, 4, 5
 RECORD_TYPES = {0: "create", 1: "commit", 2: "pending", 3: "sweep", 4: "intent", 5: "erased", 6: "adopt"}
 TYPE_NAMES = {DATA: "data", PAGE: "page", LIST: "list", INDEX: "index", STATE: "state", 6: "receipt"}
-FILE, SYMLINK, FOLDER, PAGE_ENTRY = 1, 2, 3, 5
+FILE, SYMLINK, FOLDER, REFERENCE, PAGE_ENTRY = 1, 2, 3, 4, 5
+REFERENCE_URL = re.compile(r"[a-z][a-z0-9+.-]{0,31}://[^/?#\s@]*(/[^\s#]*)?")
 BLOB_RAW_MAX, PACK_MAX, RECORD_MAX = 4 << 20, 64 << 20, 16 << 20
 AAD = struct.Struct(">B32sBIBI")
 ROW = struct.Struct(">16sIIIIIBII")
@@ -744,7 +745,7 @@ class Reader:
                 require(kind == PAGE_ENTRY, "a page above the leaves holds an entry")
                 yield from self._page(cids, level - 1, known, length, sizes[0], held, path)
                 continue
-            require(kind in {FILE, SYMLINK, FOLDER}, "an entry of an unknown kind")
+            require(kind in {FILE, SYMLINK, FOLDER, REFERENCE}, "an entry of an unknown kind")
             parts = path.split("/")
             require(not {"", ".", ".."} & set(parts) and "\0" not in path, "a path that leads elsewhere")
             yield Entry(path, kind, length, known, flags, depth, split_cids(cids), sizes, target, held)
@@ -758,6 +759,17 @@ class Reader:
             )
         require(len(data) == entry.size and blake3(data).digest() == entry.digest, f"{entry.path} differs")
         return data
+
+    def reference(self, entry: Entry) -> list[Any]:
+        """What a reference says: URL, size, checksum, object version."""
+        digest = blake3(b"artifactstore reference v1\0" + entry.target.encode()).digest()
+        require(digest == entry.digest and not entry.cids, f"{entry.path} differs")
+        url, checksum, version = entry.target.split("\n")
+        require(REFERENCE_URL.fullmatch(url) is not None, f"{entry.path} refers to no URL")
+        require(not checksum or re.fullmatch("[a-z0-9]{1,16}:[!-~]{1,256}", checksum) is not None, "checksum")
+        require(re.fullmatch("[!-~]{0,1024}", version) is not None, "an object version that is none")
+        require(bool(checksum) or entry.size == 0, "a size without a checksum")
+        return [url, entry.size, checksum, version]
 
     def _chunks(self, depth: int, cids: list[bytes], sizes: list[int]) -> Iterator[bytes]:
         for cid, size in zip(cids, sizes, strict=True):
@@ -784,6 +796,9 @@ class Reader:
         require(reference in versions, f"there is no {reference}")
         for entry in self.entries(versions[reference][0]):
             path = folder / entry.path
+            if entry.kind == REFERENCE:
+                self.reference(entry)
+                continue
             path.parent.mkdir(parents=True, exist_ok=True)
             if entry.kind == FOLDER:
                 path.mkdir()

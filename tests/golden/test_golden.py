@@ -207,6 +207,15 @@ def test_the_reader_extracts_every_version(tmp_path: Path, name: str) -> None:
     assert make.described(tmp_path / "out") == EXPECTED["versions"][name]["entries"]
 
 
+@pytest.mark.parametrize("name", sorted(EXPECTED["versions"]))
+def test_the_reader_finds_every_reference(name: str) -> None:
+    """Where it points, how large it is and how to know it again."""
+    found = opened(from_state=True)
+    entries = found.entries(found.references()[name][0])
+    said = {one.path: found.reference(one) for one in entries if one.kind == reader.REFERENCE}
+    assert said == EXPECTED["versions"][name]["references"]
+
+
 def test_it_holds_one_of_each() -> None:
     """The golden store exercises the whole format: all pack types, both codecs, levels above the leaves, lists."""
     found = opened()
@@ -216,7 +225,12 @@ def test_it_holds_one_of_each() -> None:
     manifests = [row[0] for row in found.references().values()]
     assert {manifest[1] for manifest in manifests} == {0, 1}
     entries = [entry for manifest in manifests for entry in found.entries(manifest)]
-    assert {entry.kind for entry in entries} == {reader.FILE, reader.SYMLINK, reader.FOLDER}
+    assert {entry.kind for entry in entries} == {
+        reader.FILE,
+        reader.SYMLINK,
+        reader.FOLDER,
+        reader.REFERENCE,
+    }
     assert {entry.flags for entry in entries} == {0, 1}
     assert {entry.depth for entry in entries} == {0, 1}
     assert max(len(entry.cids) for entry in entries if entry.depth == 0) > 1
@@ -274,7 +288,19 @@ def test_the_library_reads_it(tmp_path: Path) -> None:
             version = store.version(name)
             assert version.digest == known["digest"]
             assert sorted(version.tags) == known["tags"]
-            store.pull(name, tmp_path / f"out{number}")
+            pulled = store.pull(name, tmp_path / f"out{number}")
+            assert pulled.references_left == len(known["references"])
+            said = {
+                one.path: [
+                    one.reference.url,
+                    one.reference.size_bytes,
+                    one.reference.checksum,
+                    one.reference.version,
+                ]
+                for one in version.files()
+                if one.reference is not None
+            }
+            assert said == known["references"]
             assert make.described(tmp_path / f"out{number}") == known["entries"]
         hidden = [*store.deleted_versions("demo/leak"), *store.deleted_versions("demo/tables")]
         assert [one.qualified_name for one in hidden] == EXPECTED["deleted"]
