@@ -4,7 +4,7 @@ Cuts depend on content alone, so that versions which differ in few files share m
 two pages a level (invariant 18).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from blake3 import blake3
@@ -70,15 +70,44 @@ class ManifestBuilder:
         Raises:
             InvalidSource: The files and references are larger together than a version may be.
         """
-        self.size += identity[2]
-        if self.size > FILE_BYTES_MAX:
-            raise InvalidSource(
-                f"with {identity[0]!r} the version is larger than {FILE_BYTES_MAX} bytes", path=identity[0]
-            )
-        self.entries += 1
+        self._count(identity, 1)
         emitted = self._leaves.add(identity, content)
         if emitted is not None:
             self._add(1, emitted.identity, emitted.content)
+
+    def add_page(self, level: int, identity: Identity, content: Content, read: Callable[[], Page]) -> bool:
+        """Take a whole page of another manifest as it is, where the same entries would fill the same page here.
+
+        They do where a page of each level up to this one has just ended, and what follows the page here begins with the
+        path that follows it there; the second is the caller's to know.
+
+        Args:
+            level: The page's.
+            identity: What the page above it says of it.
+            content: Likewise.
+            read: Reads it, when an entry has to join it after all.
+
+        Returns:
+            Whether it was taken; where not, its entries are to be added.
+        """
+        for below in range(level + 1):
+            if below >= len(self._levels):
+                break
+            if not self._levels[below].at_boundary:
+                return False
+            # Two children at least of each level follow, so that what is held back there can't be joined any more.
+            emitted = self._levels[below].flush() if 0 < below < level else None
+            if emitted is not None:
+                self._add(below + 1, emitted.identity, emitted.content)
+        while len(self._levels) <= level:
+            self._levels.append(_Level(len(self._levels), self._putter))
+        self._count(identity, content.sizes[0])
+        for passed in self._levels[:level]:
+            passed.pass_over()
+        emitted = self._levels[level].take(_Emitted(content.cids, identity, content), read)
+        if emitted is not None:
+            self._add(level + 1, emitted.identity, emitted.content)
+        return True
 
     def finish(self) -> Manifest:
         """Close every level and return the root."""
@@ -94,6 +123,14 @@ class ManifestBuilder:
             for page in emitted:
                 self._add(level + 1, page.identity, page.content)
             level += 1
+
+    def _count(self, identity: Identity, entries: int) -> None:
+        self.size += identity[2]
+        self.entries += entries
+        if self.size > FILE_BYTES_MAX:
+            raise InvalidSource(
+                f"with {identity[0]!r} the version is larger than {FILE_BYTES_MAX} bytes", path=identity[0]
+            )
 
     def _manifest(self, root: "_Emitted", level: int) -> Manifest:
         digest, chunks = root.identity[3], root.content.chunks
@@ -117,6 +154,13 @@ class _Emitted(NamedTuple):
     content: Content
 
 
+class _Held(NamedTuple):
+    """A page that is complete unless a lone last child joins it: its entries, or where it is stored already."""
+
+    entries: Callable[[], tuple[list[Identity], list[Content]]]
+    stored: _Emitted | None
+
+
 class _Level:
     """One level of the tree: the page being filled, and above the leaves the page before it.
 
@@ -132,7 +176,7 @@ class _Level:
         self._identities: list[Identity] = []
         self._contents: list[Content] = []
         self._path_bytes = 0
-        self._held: tuple[list[Identity], list[Content]] | None = None
+        self._held: _Held | None = None
         self._emitted_any = False
 
     def add(self, identity: Identity, content: Content) -> _Emitted | None:
@@ -147,8 +191,7 @@ class _Level:
         self._path_bytes += length
         count = len(self._contents)
         if self._held is not None and count == PAGE_CHILDREN_MIN:
-            held, self._held = self._held, None
-            emitted = self._emit(*held)
+            emitted = self.flush()
         if count >= self._minimum and (
             count >= PAGE_ENTRIES_MAX
             or not int.from_bytes(blake3(self._prefix + path).digest(4), "big") & PAGE_CUT_MASK
@@ -164,8 +207,39 @@ class _Level:
         if self._level == 0:
             return self._emit(*page)
         assert self._held is None
-        self._held = page
+        self._held = _Held(lambda: page, None)
         return None
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether no page is begun."""
+        return not self._identities
+
+    def flush(self) -> _Emitted | None:
+        """Emit the page that is held back, if one is."""
+        held, self._held = self._held, None
+        if held is None:
+            return None
+        self._emitted_any = True
+        return held.stored or self._emit(*held.entries())
+
+    def pass_over(self) -> None:
+        """Note that pages of this level were taken with one above them."""
+        self._emitted_any = True
+
+    def take(self, page: _Emitted, read: Callable[[], Page]) -> _Emitted | None:
+        """Take a page that is stored; return what goes to the level above."""
+        if not self._level:
+            self._emitted_any = True
+            return page
+        emitted = self.flush()
+
+        def entries() -> tuple[list[Identity], list[Content]]:
+            found = read()
+            return found.identities, found.contents
+
+        self._held = _Held(entries, page)
+        return emitted
 
     def only_child(self) -> _Emitted | None:
         """The one page below, when there is no other."""
@@ -175,16 +249,17 @@ class _Level:
 
     def finish(self) -> list[_Emitted]:
         """The last pages of the level; an empty version has one empty leaf."""
-        pages: list[tuple[list[Identity], list[Content]]] = []
+        pages: list[_Emitted] = []
         rest = (self._identities, self._contents)
-        if self._held is not None:
-            if len(rest[0]) == 1:
-                rest = (self._held[0] + rest[0], self._held[1] + rest[1])
-            else:
-                pages.append(self._held)
+        if self._held is not None and len(rest[0]) == 1:
+            held, self._held = self._held.entries(), None
+            rest = (held[0] + rest[0], held[1] + rest[1])
+        emitted = self.flush()
+        if emitted is not None:
+            pages.append(emitted)
         if rest[0] or (not pages and not self._emitted_any):
-            pages.append(rest)
-        return [self._emit(*page) for page in pages]
+            pages.append(self._emit(*rest))
+        return pages
 
     def _emit(self, identities: list[Identity], contents: list[Content]) -> _Emitted:
         self._emitted_any = True
