@@ -95,34 +95,38 @@ class Pages:
 
     def __init__(self, getter: Getter) -> None:
         self._getter = getter
-        self._kept: OrderedDict[bytes, Page] = OrderedDict()
+        # With the orders of its paths, which cost more to make than a page to search.
+        self._kept: OrderedDict[bytes, tuple[Page, list[str]]] = OrderedDict()
 
     def read(self, node: Node) -> Page:
         """One page, held against what its parent says of it."""
-        page = self._kept.get(node.cid)
-        if page is None:
-            page = self._kept[node.cid] = read_page(self._getter, node)
+        return self._read(node)[0]
+
+    def _read(self, node: Node) -> tuple[Page, list[str]]:
+        found = self._kept.get(node.cid)
+        if found is None:
+            page = read_page(self._getter, node)
+            found = page, [path_order(identity[0]) for identity in page.identities]
+            self._kept[node.cid] = found
             if len(self._kept) > _PAGES_KEPT_MAX:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(node.cid)
-        return page
+        return found
 
     def entries_from(self, manifest: Manifest, path: str) -> Iterator[StoredEntry]:
         """The entries of a version from where `path` is or would be, in path order; pages are read as they come."""
         yield from self._from(root_node(manifest), path_order(path))
 
     def _from(self, node: Node, order: str) -> Iterator[StoredEntry]:
-        page = self.read(node)
-        rows = list(zip(page.identities, page.contents, strict=True))
-        orders = [path_order(identity[0]) for identity in page.identities]
+        page, orders = self._read(node)
         at = bisect_left(orders, order)
         if not page.level:
-            for identity, content in rows[at:]:
-                yield StoredEntry(identity, content)
+            for row in range(at, len(orders)):
+                yield StoredEntry(page.identities[row], page.contents[row])
             return
         # The page before may hold what sorts between its first path and this one's.
-        for identity, content in rows[max(0, at - 1) :]:
-            yield from self._from(child_node(page, identity, content), order)
+        for row in range(max(0, at - (at == len(orders) or orders[at] != order)), len(orders)):
+            yield from self._from(child_node(page, page.identities[row], page.contents[row]), order)
 
     def at(self, manifest: Manifest, path: str) -> StoredEntry | None:
         """The entry at a path."""
@@ -183,6 +187,27 @@ def _merged(page: Page, stop: str | None, changes: Changes[T]) -> Iterator[tuple
         if not changes.adds(identity[0]) and not changes.removes(identity[0]):
             yield StoredEntry(identity, content)
     yield from changes.added(at, stop)
+
+
+class Spliced(NamedTuple):
+    """A page of another version on its way into a manifest."""
+
+    pages: Pages
+    whole: Whole
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files below it."""
+        return self.whole.node.size
+
+    @property
+    def entries(self) -> int:
+        """Entries below it."""
+        return self.whole.node.entries
+
+    def add_to(self, builder: ManifestBuilder) -> Sequence[bytes]:
+        """Add what is below it; return the cids of the pages that were taken as they are."""
+        return add_whole(builder, self.pages, self.whole)
 
 
 def add_whole(builder: ManifestBuilder, pages: Pages, whole: Whole) -> Sequence[bytes]:

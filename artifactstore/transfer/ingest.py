@@ -133,6 +133,8 @@ class Ingest:
             return read
         with open_source(found) as file:
             before = os.fstat(file.fileno())
+            if found.pinned and found.stat is not None:
+                refuse_changed(found, found.stat, before)
             read = LargeRead(found, before, read_ns, ListBuilder(self._writer), progress)
             self._read_stream(read, file, between)
             refuse_changed(found, before, os.fstat(file.fileno()))
@@ -288,7 +290,7 @@ def read_whole(found: Found) -> tuple[bytes, os.stat_result]:
     except OSError as error:
         raise _open_failed(found, error) from error
     try:
-        for _ in range(2):
+        for _ in range(1 if found.pinned else 2):
             size = SMALL_BYTES_MAX if known is None else known.st_size
             data = os.pread(handle, size + 1, 0)
             stat = os.fstat(handle)

@@ -43,6 +43,7 @@ from artifactstore.log.log import GenerationPassed
 from artifactstore.manifest.build import ManifestBuilder, split_cids
 from artifactstore.manifest.reach import reach
 from artifactstore.manifest.read import Getter
+from artifactstore.manifest.splice import Spliced
 from artifactstore.pack.writer import FinishedPack
 from artifactstore.progress import Progress
 from artifactstore.transfer.ingest import (
@@ -186,7 +187,7 @@ class Pusher:
         self._ingest = Ingest(pipeline.writer, pipeline.chunker, pipeline.executors, pipeline.clock)
         builder = ManifestBuilder(pipeline.writer)
         self._builder = builder if ordered else SortedBuilder(builder)
-        self._window: deque[Read | _Outstanding] = deque()
+        self._window: deque[Read | Spliced | _Outstanding] = deque()
         self._batch: list[Found] = []
         self._batch_bytes = 0
         self._stat_rows: list[tuple[bytes, bytes]] = []
@@ -304,7 +305,7 @@ class Pusher:
             return False
         return True
 
-    def _looked_up(self, found: Iterable[Found]) -> Iterable[tuple[Found, Read | None]]:
+    def _looked_up(self, found: Iterable[Found]) -> Iterable[tuple[Found, Read | Spliced | None]]:
         """Pair each find with what is known of it without reading, some hundred lookups a transaction."""
         with self._parts.environment.read() as txn:
             # In a first push nothing can be known, so nothing is looked up.
@@ -317,11 +318,14 @@ class Pusher:
                 group = []
         yield from self._known(group, cached=cached)
 
-    def _known(self, group: list[Found], *, cached: bool) -> list[tuple[Found, Read | None]]:
-        pairs: list[tuple[Found, Read | None]] = []
+    def _known(self, group: list[Found], *, cached: bool) -> list[tuple[Found, Read | Spliced | None]]:
+        pairs: list[tuple[Found, Read | Spliced | None]] = []
         with self._parts.environment.read() as txn:
             lookup = StatCache(txn).lookup
             for item in group:
+                if item.given is not None and item.given.pages is not None:
+                    pairs.append((item, item.given.pages))
+                    continue
                 unread = without_reading(item)
                 if unread is not None:
                     pairs.append((item, Read(*unread, None, 0)))
@@ -332,12 +336,12 @@ class Pusher:
                     continue
                 pairs.append((item, known_entry(item, item.stat, known)))
         self._parts.progress.advance(
-            bytes=sum(read.identity[2] for _, read in pairs if read),
-            files=sum(1 for _, read in pairs if read),
+            bytes=sum(read.identity[2] if isinstance(read, Read) else read.size for _, read in pairs if read),
+            files=sum(1 if isinstance(read, Read) else read.entries for _, read in pairs if read),
         )
         return pairs
 
-    def _enter(self, read: Read) -> None:
+    def _enter(self, read: Read | Spliced) -> None:
         if self._batch:
             self._flush_batch()
         if self._window:
@@ -371,7 +375,7 @@ class Pusher:
         """Enter what is finished, in order; wait for what is not only while more than `waiting_max` stand behind it."""
         while self._window:
             head = self._window[0]
-            if isinstance(head, Read):
+            if isinstance(head, Read | Spliced):
                 self._add(head)
             else:
                 if len(self._window) <= waiting_max and not head.done():
@@ -393,7 +397,11 @@ class Pusher:
             new_bytes = sum(read.new_bytes for read in reads)
             self._parts.progress.advance(bytes=size, files=len(reads), new_bytes=new_bytes)
 
-    def _add(self, read: Read) -> None:
+    def _add(self, read: Read | Spliced) -> None:
+        if isinstance(read, Spliced):
+            assert isinstance(self._builder, ManifestBuilder), "pages come in path order"
+            self._parts.writer.note_used(read.add_to(self._builder))
+            return
         path, kind, _, digest, _ = read.identity
         if self._rules and digest in self._rules and kind == Kind.FILE:
             raise self._rules.refusal(digest, "the push", path)

@@ -18,6 +18,7 @@ from artifactstore.format.reference import Reference, reference_digest, referenc
 from artifactstore.ids import normalized
 from artifactstore.index.statcache import file_key, folder_key
 from artifactstore.manifest.paths import are_plain, fold, path_problem
+from artifactstore.manifest.splice import Spliced
 from artifactstore.transfer.ignore import IGNORE_FILE, IgnoreRules, NoRules, load_rules
 
 # Far below the bound on paths: a path of plain names that is shorter needs no look.
@@ -40,6 +41,7 @@ class Given(NamedTuple):
         digest: Plain BLAKE3 that the bytes must have; None where nobody said.
         known: The whole entry, where its chunks are in the store already; then nothing is read.
         same_as: The path of an entry given before, whose bytes it shares; of entries in any order only.
+        pages: Instead of one entry: a page of another version, in path order.
     """
 
     size: int | None = None
@@ -48,6 +50,7 @@ class Given(NamedTuple):
     digest: bytes | None = None
     known: tuple[Identity, Content] | None = None
     same_as: str = ""
+    pages: Spliced | None = None
 
 
 class Found(NamedTuple):
@@ -62,6 +65,7 @@ class Found(NamedTuple):
         target: A symlink's target.
         stream: Bytes that are not a file's.
         given: Of an entry that a program gives: what it says of it.
+        pinned: Whether a file must be what its stat says when it is read; else it may have changed since it was found.
     """
 
     path: str
@@ -72,6 +76,7 @@ class Found(NamedTuple):
     target: str = ""
     stream: BinaryIO | None = None
     given: Given | None = None
+    pinned: bool = False
 
     @property
     def size_bytes(self) -> int | None:
