@@ -15,7 +15,8 @@ from artifactstore.store import listing
 from artifactstore.store.opened import OpenStore
 from artifactstore.store.opening import Parts
 from artifactstore.store.version import PushSummary, Version
-from artifactstore.transfer.push import NOTHING_BEGUN, Begun, Pipeline, Pushed, Pusher, Request
+from artifactstore.transfer.push import NOTHING_BEGUN, Begun, Pipeline, Pusher
+from artifactstore.transfer.request import Pushed, Request, Wanted
 from artifactstore.transfer.scan import Sources, scan
 
 # A push starts over at most so often; each time only for what a sweep or a repair took from under it.
@@ -60,7 +61,7 @@ class Pushing(OpenStore):
             open_run(txn, run)
         return run
 
-    def _pushed(self, given: Sources, request: Request, executors: Executors, progress: Progress) -> Pushed:
+    def _pushed(self, given: Sources, request: Wanted, executors: Executors, progress: Progress) -> Pushed:
         """Push everything given.
 
         Raises:
@@ -82,7 +83,7 @@ class Pushing(OpenStore):
         raise AssertionError("the last start returns or raises")
 
     def _finished(
-        self, pusher: Pusher, given: Sources, request: Request, executors: Executors, progress: Progress
+        self, pusher: Pusher, given: Sources, request: Wanted, executors: Executors, progress: Progress
     ) -> Pushed:
         """Run a push; when a sweep comes between its reading and its commit, carry it over."""
         since = self._parts.catalog.position().next_slot

@@ -10,7 +10,7 @@ from artifactstore.format.limits import DESCRIPTION_BYTES_MAX, METADATA_BYTES_MA
 from artifactstore.format.operations import metadata_problem
 from artifactstore.format.reference import Reference
 from artifactstore.ids import LATEST, ArtifactName, check_alias, check_name
-from artifactstore.transfer.push import Request
+from artifactstore.transfer.request import Request
 from artifactstore.transfer.scan import Apart, Sources
 
 

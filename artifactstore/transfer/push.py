@@ -10,11 +10,10 @@ from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from artifactstore.catalog.commit import Committed, Committer
 from artifactstore.catalog.denied import DenyList, deny_list, refuse_denied
-from artifactstore.catalog.rows import get_artifact, live_version
 from artifactstore.catalog.runs import refuse_producer
 from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness
@@ -26,16 +25,16 @@ from artifactstore.errors import (
     LineageCircle,
     NoSuchRun,
     PreconditionFailed,
+    PushEnded,
     RunEnded,
 )
 from artifactstore.executors import Executors
 from artifactstore.format.commitment import SALT_BYTES
 from artifactstore.format.limits import CID_BYTES
-from artifactstore.format.operations import Manifest, Operation, Pending, PendingDone, Push
+from artifactstore.format.operations import Manifest, Operation, Part, Pending, PendingDone, Push
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import Kind
 from artifactstore.format.record import RecordType
-from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.statcache import StatCache, is_empty, remember
 from artifactstore.index.tables import damaged_packs, known_chunks
@@ -55,6 +54,7 @@ from artifactstore.transfer.ingest import (
     Read,
     known_entry,
 )
+from artifactstore.transfer.request import Pushed, Wanted, refuse_ended
 from artifactstore.transfer.scan import Found, without_reading
 from artifactstore.transfer.sorting import SortedBuilder
 
@@ -74,54 +74,6 @@ _PUSH_ID_BYTES: Final = 16
 _RESCUE_S: Final = 2.0
 # Each further try needs a takedown between the last one and it.
 _RULES_TRIES_MAX: Final = 64
-
-
-class Request(NamedTuple):
-    """What a push is to make of its files.
-
-    Attributes:
-        artifact: The artifact.
-        type: Its type, when this is its first version.
-        aliases: Aliases for the version.
-        tags: Labels for the version.
-        description: Free text, or None to keep an equal version's.
-        metadata: A JSON object, or None likewise.
-        run: Id of the run that produces the version, or None.
-    """
-
-    artifact: ArtifactName
-    type: str
-    aliases: list[str]
-    tags: list[str]
-    description: str | None
-    metadata: dict[str, Any] | None
-    run: bytes | None = None
-
-
-class Pushed(NamedTuple):
-    """What a push did.
-
-    Attributes:
-        number: The version it made, or the equal one it found.
-        created: Whether it made one.
-        files: Entries in the version.
-        logical_bytes: Bytes of its files.
-        files_read: Files that had to be read.
-        bytes_read: Their bytes.
-        new_bytes: Raw bytes of chunks that were new to the store.
-        stored_bytes: Bytes of packs that were added.
-        packs: Packs that were added.
-    """
-
-    number: int
-    created: bool
-    files: int
-    logical_bytes: int
-    files_read: int
-    bytes_read: int
-    new_bytes: int
-    stored_bytes: int
-    packs: int
 
 
 class Pipeline(NamedTuple):
@@ -199,6 +151,7 @@ class Pusher:
         self._rereads = rereads
         self._passed = False
         self._manifest: Manifest | None = None
+        self._own_id = b""
         with pipeline.environment.read() as txn:
             self._damaged = frozenset(damaged_packs(txn))
             self._rules = deny_list(txn, pipeline.deny_key)
@@ -227,7 +180,7 @@ class Pusher:
         """Whether all sources are read and stored, so that only the commit is left."""
         return self._manifest is not None
 
-    def run(self, found: Iterable[Found], request: Request) -> Pushed:
+    def run(self, found: Iterable[Found], request: Wanted) -> Pushed:
         """Push everything found and commit the version.
 
         When it is cut short, what was uploaded so far is registered, so that the next push takes it up.
@@ -238,6 +191,7 @@ class Pusher:
             Denied: One of the files was taken down.
             GenerationPassed: A sweep was met. When all was read, `carry_over` goes on from there.
         """
+        self._own_id = request.push_id
         self._register([])
         try:
             for item, known in self._looked_up(found):
@@ -265,7 +219,7 @@ class Pusher:
         return self._commit(manifest, request)
 
     def carry_over(
-        self, pipeline: Pipeline, getter: Getter, request: Request, gone: Collection[str]
+        self, pipeline: Pipeline, getter: Getter, request: Wanted, gone: Collection[str]
     ) -> Pushed:
         """Commit, after a sweep, a version that was read and stored whole before it.
 
@@ -281,6 +235,7 @@ class Pusher:
         """
         manifest = self._manifest
         assert manifest is not None
+        self._own_id = request.push_id
         self._before = self._counted
         self._parts = pipeline
         self._passed = False
@@ -444,7 +399,7 @@ class Pusher:
     def _begin_registration(self, packs: Sequence[FinishedPack]) -> None:
         self._unregistered = [*self._unregistered, *packs]
         if self._unregistered and not self._passed:
-            self._push_id = self._push_id or self._parts.randomness.token(_PUSH_ID_BYTES)
+            self._push_id = self._push_id or self._own_id or self._parts.randomness.token(_PUSH_ID_BYTES)
             self._registering = self._parts.executors.io.submit(self._commit_pending, self._unregistered)
 
     def _commit_pending(self, packs: Sequence[FinishedPack]) -> None:
@@ -469,7 +424,7 @@ class Pusher:
                 raise
             self._passed = True
 
-    def _commit(self, manifest: Manifest, request: Request) -> Pushed:
+    def _commit(self, manifest: Manifest, request: Wanted) -> Pushed:
         writer = self._parts.writer
         # What this push has stored is its own until a record names it.
         packs = self._unregistered = [*self._unregistered, *writer.drain()]
@@ -486,43 +441,28 @@ class Pusher:
             stored_bytes=stored.pack_bytes,
             packs=stored.packs,
         )
-        unchanged = self._equal_version(manifest, request) if not packs and not self._push_id else None
+        with self._parts.environment.read() as txn:
+            unchanged = None if packs or self._push_id else request.unchanged(txn, manifest)
         if unchanged is not None:
             self._remember()
             return pushed._replace(number=unchanged)
-        operations: list[Operation] = [
-            Push(
-                project=request.artifact.project,
-                name=request.artifact.name,
-                type=request.type,
-                manifest=manifest,
-                description=request.description,
-                metadata=request.metadata,
-                aliases=request.aliases,
-                tags=request.tags,
-                new_bytes=stored.raw_bytes,
-                stored_bytes=stored.pack_bytes,
-                packs=self._named(packs),
-                salt=self._parts.randomness.token(SALT_BYTES),
-                run=request.run,
-            )
-        ]
-        if self._push_id:
-            operations.append(PendingDone(self._push_id))
+        salt = self._parts.randomness.token(SALT_BYTES)
+        operations: list[Operation] = [request.operation(manifest, stored, self._named(packs), salt)]
+        if self._push_id or request.push_id:
+            operations.append(PendingDone(self._push_id or request.push_id))
         try:
             committed = self._committed(operations, manifest)
         except PreconditionFailed:
             self._register([])
             raise
-        except (Denied, NoSuchRun, RunEnded, LineageCircle):
+        except (Denied, NoSuchRun, RunEnded, LineageCircle, PushEnded):
             self._abandon()
             raise
         self._unregistered = []
-        outcome = committed.outcomes[0]
         writer.registered(packs)
         self._remember()
-        assert outcome.number is not None
-        return pushed._replace(number=outcome.number, created=outcome.created)
+        number, created = request.made(committed.outcomes[0])
+        return pushed._replace(number=number, created=created)
 
     def _named(self, packs: Sequence[FinishedPack]) -> list[bytes]:
         """What a client without an index should look into: packs of pages and lists, then those of the data."""
@@ -563,8 +503,11 @@ class Pusher:
         Invariant 1: what was left out because it was known must still be known there. What was taken down meanwhile
         must not come back.
         """
-        for push in (one for one in operations if isinstance(one, Push)):
-            refuse_producer(txn, push)
+        for one in operations:
+            if isinstance(one, Push):
+                refuse_producer(txn, one)
+            elif isinstance(one, Part):
+                refuse_ended(txn, one.push)
         rules = deny_list(txn, self._parts.deny_key)
         if rules.beyond(self._rules):
             raise _DenyListGrew(rules)
@@ -575,18 +518,6 @@ class Pusher:
                 next_step="push again; what was uploaded is not uploaded twice",
                 packs=sorted(name.hex() for name in found),
             )
-
-    def _equal_version(self, manifest: Manifest, request: Request) -> int | None:
-        """The newest version, when the push would change nothing at all."""
-        said = (request.description, request.metadata, request.run)
-        if request.aliases or request.tags or any(one is not None for one in said):
-            return None
-        with self._parts.environment.read() as txn:
-            artifact = get_artifact(txn, request.artifact)
-            newest = None if artifact is None else live_version(txn, request.artifact, artifact.newest)
-        if artifact is None or newest is None or newest.manifest.digest != manifest.digest:
-            return None
-        return artifact.newest
 
 
 class _DenyListGrew(Exception):
