@@ -4,14 +4,16 @@ Each class has a stable `kind` (what `--json` prints), an exit code, the facts a
 and a next step that a person can take. The tree::
 
     ArtifactStoreError
-    ├── UsageError            2   InvalidReference, InvalidName, InvalidMetadata, InvalidLock, Unsupported,
-    │                             MissingExtra
+    ├── UsageError            2   InvalidReference, InvalidName, InvalidMetadata, InvalidLock, InvalidQuery,
+    │                             Unsupported, MissingExtra
     ├── NotFoundError         3   NoSuchPath, NoSuchStore, NoSuchProject, NoSuchArtifact, NoSuchVersion,
-    │                             NoSuchEntry, NoSuchReceipt, NoSuchPush, NotLocked, NoSuchRun, Deleted
+    │                             NoSuchDigest, AmbiguousDigest, NoSuchEntry, NoSuchReceipt, NoSuchPush,
+    │                             NotLocked, NoSuchRun, Deleted
     ├── ConflictError         4   DestinationExists, StoreExists, ForeignContents, NewerStore, SourceChanged,
-    │                             InvalidSource, PathCollision, LockMismatch, LocalChanges, PreconditionFailed, Denied,
-    │                             SweptMeanwhile, PushEnded, PartsMissing, PartLost, ClockSkewed, ObjectLocked,
-    │                             UntrustedBackend, RunEnded, LineageCircle
+    │                             InvalidSource, PathCollision, LockMismatch, LocalChanges, PreconditionFailed,
+    │                             AliasMoved, StillLinked, NameTaken, IsCollection, NotACollection,
+    │                             TypeMismatch, Denied, SweptMeanwhile, PushEnded, PartsMissing, PartLost,
+    │                             ClockSkewed, ObjectLocked, UntrustedBackend, RunEnded, LineageCircle
     ├── AccessError           5   KeyMissing, WrongKey, KeyExposed, KeyDamaged, CacheShared,
     │                             PermissionRefused
     ├── Damaged               6   RolledBack, HostileManifest, StillThere, InvalidEvidence
@@ -89,6 +91,13 @@ class InvalidLock(UsageError):
     advice = "take it as it was from git, or lock anew with `artifactstore lock REF --target DIR`"
 
 
+class InvalidQuery(UsageError):
+    """A where-expression can't be understood."""
+
+    kind = "invalid-query"
+    advice = "write it like: metadata.rows > 1000 and 'production' in aliases"
+
+
 class Unsupported(UsageError):
     """The platform or an installed library lacks what this project needs."""
 
@@ -144,6 +153,19 @@ class NoSuchVersion(NotFoundError):
 
     kind = "no-such-version"
     advice = "list the versions with `artifactstore ls PROJECT/NAME`"
+
+
+class NoSuchDigest(NoSuchVersion):
+    """No version of the artifact has a digest that begins like this."""
+
+    kind = "no-such-digest"
+
+
+class AmbiguousDigest(NoSuchVersion):
+    """Several versions of different content have digests that begin like this."""
+
+    kind = "ambiguous-digest"
+    advice = "give more digits of the digest"
 
 
 class NoSuchEntry(NotFoundError):
@@ -266,6 +288,48 @@ class PreconditionFailed(ConflictError):
     """Another writer changed what this operation relied on."""
 
     kind = "precondition-failed"
+
+
+class AliasMoved(PreconditionFailed):
+    """An alias does not stand where it was expected, so it was not moved."""
+
+    kind = "alias-moved"
+    advice = "look at the version that it is on now, then move it from there"
+
+
+class StillLinked(PreconditionFailed):
+    """A version is linked into a collection, so it was not deleted."""
+
+    kind = "still-linked"
+    advice = "unlink it first, or pass --force (force=True): what the link holds stays"
+
+
+class NameTaken(ConflictError):
+    """A project or an artifact has, or had, the name that another was to get."""
+
+    kind = "name-taken"
+    advice = "choose another name"
+
+
+class IsCollection(ConflictError):
+    """A collection takes links only, and no versions of its own."""
+
+    kind = "is-a-collection"
+    advice = "push into another artifact, then `artifactstore link` the version into the collection"
+
+
+class NotACollection(ConflictError):
+    """Links go into collections only, and what is no link can't be unlinked."""
+
+    kind = "not-a-collection"
+    advice = "link into a new name: the first link makes the collection"
+
+
+class TypeMismatch(ConflictError):
+    """A version can't be linked into a collection of another type."""
+
+    kind = "type-mismatch"
+    advice = "link it into a collection of its own type"
 
 
 class SweptMeanwhile(PreconditionFailed):

@@ -55,6 +55,7 @@ STRUCTS: list[type[msgspec.Struct]] = [
     operations.Parameters,
     *get_args(operations.Operation),
     operations.Manifest,
+    operations.Source,
     operations.Retention,
     pack.Footer,
     page.Page,
@@ -322,6 +323,10 @@ def test_operations() -> None:
     assert decoded == [
         operations.Alias("demo", "docs", 0, ["prod"]),
         operations.Alias("demo", "docs", None, ["prod"]),
+        operations.Alias("demo", "docs", 1, ["prod"], [0]),
+        operations.Describe("demo", "docs", 0, None, {"rows": 3}, ["raw"], False),
+        operations.Rename("demo", "docs", "demo", "texts"),
+        operations.Rename("demo", None, "shop", None),
         operations.Tag("demo", "docs", 0, ["raw"], []),
         operations.Delete("demo", "docs", [0], False, False, "asked", "me"),
         operations.Undelete("demo", "docs", [0]),

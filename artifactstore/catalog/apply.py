@@ -11,15 +11,28 @@ import msgspec
 from artifactstore.catalog.begun import apply_distributed, distributed_at
 from artifactstore.catalog.deletion import apply_deletion, deletion_at
 from artifactstore.catalog.denied import apply_denial
-from artifactstore.catalog.generation import number_after_purged, purged_prefix, put_grace_ms
+from artifactstore.catalog.describing import apply_describe
+from artifactstore.catalog.generation import put_grace_ms
+from artifactstore.catalog.links import (
+    IS_COLLECTION,
+    Link,
+    first_source,
+    link_at,
+    link_in,
+    link_refusal,
+    note_link,
+)
+from artifactstore.catalog.names import first_name
 from artifactstore.catalog.outcome import Cause, Outcome
 from artifactstore.catalog.pending import drop_pending, put_pending
+from artifactstore.catalog.renaming import apply_rename, next_number_of, rename_at
 from artifactstore.catalog.retention import apply_keeping
 from artifactstore.catalog.rows import (
     ArtifactRow,
     SlotRow,
     VersionRow,
     drop_alias,
+    get_alias,
     get_artifact,
     get_slot,
     get_version,
@@ -41,6 +54,7 @@ from artifactstore.format.operations import (
     Damage,
     Delete,
     Deny,
+    Describe,
     Ended,
     Expire,
     Operation,
@@ -49,9 +63,11 @@ from artifactstore.format.operations import (
     Pending,
     PendingDone,
     Push,
+    Rename,
     Replace,
     Retain,
     SlotAdded,
+    Source,
     Tag,
     Undelete,
 )
@@ -61,6 +77,7 @@ from artifactstore.index.environment import ReadTransaction, WriteTransaction
 from artifactstore.index.tables import mark_damaged, mark_whole
 
 _NO_VERSION: Final = "there is no such version, or it was deleted"
+_ALIAS_ELSEWHERE: Final = "an alias does not stand where it was expected"
 _SLOT_KNOWN: Final = "the slot key has a name already"
 
 
@@ -73,6 +90,8 @@ def apply_operation(txn: WriteTransaction, operation: Operation, cause: Cause) -
             return _alias(txn, operation, cause)
         case Tag():
             return _tag(txn, operation, cause)
+        case Describe():
+            return apply_describe(txn, operation, cause)
         case Delete() | Undelete():
             return apply_deletion(txn, operation, cause)
         case _:
@@ -85,6 +104,8 @@ def _apply_other(txn: WriteTransaction, operation: Operation, cause: Cause) -> O
     match operation:
         case Replace():
             outcome = apply_replacement(txn, operation, cause)
+        case Rename():
+            outcome = apply_rename(txn, operation, cause)
         case Expire() | Retain():
             outcome = apply_keeping(txn, operation, cause)
         case Deny() | Allow():
@@ -116,17 +137,13 @@ def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome
     records meets its own among them.
     """
     match operation:
-        case Push():
+        case Push(source=None):
             newest = newest_live(txn, ArtifactName(operation.project, operation.name), slot=slot)
             return Outcome(None) if newest is None else Outcome(newest[0], created=newest[1].slot == slot)
-        case Alias() | Tag() | Expire():
-            name, number = ArtifactName(operation.project, operation.name), operation.number
-            row = _oldest(txn, name) if number is None else get_version(txn, name, number)
-            # What a later record has deleted was shown until then; to take a name away, it may be deleted.
-            applied = row is not None and row.slot < slot
-            if row is not None and number is not None and row.deleted is not None:
-                applied = applied and row.deleted.slot > slot
-            return Outcome(number, skipped="" if applied else _NO_VERSION)
+        case Push():
+            return link_at(txn, operation, slot)
+        case Alias() | Tag() | Describe() | Expire():
+            return _edit_at(txn, operation, slot)
         case Delete() | Undelete():
             return deletion_at(txn, operation, slot)
         case _:
@@ -134,19 +151,34 @@ def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome
 
 
 def _other_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome:
-    """The same of one that is rarer."""
+    """The same of those that are rarer."""
+    outcome = Outcome(None)
     match operation:
         case Replace():
-            return replacement_at(txn, operation, slot)
+            outcome = replacement_at(txn, operation, slot)
+        case Rename():
+            outcome = rename_at(txn, operation)
         case Begin() | Part() | PartDropped() | Ended():
-            return distributed_at(txn, operation, slot)
+            outcome = distributed_at(txn, operation, slot)
         case RunStarted() | RunUpdated() | RunFinished() | RunDeleted() | Used():
-            return run_outcome_at(txn, operation, slot)
+            outcome = run_outcome_at(txn, operation, slot)
         case SlotAdded():
             known = get_slot(txn, operation.id)
-            return Outcome(None, skipped="" if known is not None and known.slot == slot else _SLOT_KNOWN)
+            outcome = Outcome(None, skipped="" if known is not None and known.slot == slot else _SLOT_KNOWN)
         case _:
-            return Outcome(None)
+            pass
+    return outcome
+
+
+def _edit_at(txn: ReadTransaction, operation: Alias | Tag | Describe | Expire, slot: int) -> Outcome:
+    """Whether a change of what stands outside a version's digest applied; what else it depends on its writer saw to."""
+    name, number = ArtifactName(operation.project, operation.name), operation.number
+    row = _oldest(txn, name) if number is None else get_version(txn, name, number)
+    # What a later record has deleted was shown until then; to take a name away, it may be deleted.
+    applied = row is not None and row.slot < slot
+    if row is not None and number is not None and row.deleted is not None:
+        applied = applied and row.deleted.slot > slot
+    return Outcome(number, skipped="" if applied else _NO_VERSION)
 
 
 def _oldest(txn: ReadTransaction, name: ArtifactName) -> VersionRow | None:
@@ -155,8 +187,12 @@ def _oldest(txn: ReadTransaction, name: ArtifactName) -> VersionRow | None:
 
 
 def _push(txn: WriteTransaction, push: Push, cause: Cause) -> Outcome:
-    name = ArtifactName(push.project, push.name)
+    name = first_name(txn, ArtifactName(push.project, push.name))
+    if push.source is not None:
+        return _link(txn, push, name, first_source(txn, push.source), cause)
     artifact = get_artifact(txn, name)
+    if artifact is not None and artifact.collection:
+        return Outcome(None, skipped=IS_COLLECTION)
     newest = None if artifact is None else live_version(txn, name, artifact.newest)
     if (
         artifact is not None
@@ -164,37 +200,78 @@ def _push(txn: WriteTransaction, push: Push, cause: Cause) -> Outcome:
         and newest is not None
         and newest.manifest.digest == push.manifest.digest
     ):
-        number, created = artifact.newest, False
-        put_version(txn, name, number, _edited(newest, push))
-        artifact = msgspec.structs.replace(artifact, updated_ms=cause.time_ms)
-    else:
-        number, created = _next_number(txn, name, artifact, cause), True
-        put_version(txn, name, number, _new_version(push, cause))
-        if artifact is None:
-            artifact = ArtifactRow(push.type, 0, None, 0, cause.time_ms, cause.time_ms, None)
-        artifact = msgspec.structs.replace(
-            artifact,
-            next_number=number + 1,
-            newest=number,
-            versions=artifact.versions + 1,
-            updated_ms=cause.time_ms,
-        )
+        _edit(txn, name, artifact.newest, newest, push, cause)
+        return Outcome(artifact.newest, created=False)
+    return Outcome(_made(txn, push, name, _new_version(push, name, cause), cause), created=True)
+
+
+def _link(txn: WriteTransaction, push: Push, name: ArtifactName, source: Source, cause: Cause) -> Outcome:
+    """Make a link, or find that there is one already."""
+    refusal = link_refusal(txn, push, source)
+    if refusal:
+        return Outcome(None, skipped=refusal)
+    found = link_in(txn, name, source)
+    if found is not None:
+        number, row = found
+        _edit(txn, name, number, row, push, cause)
+        return Outcome(number, created=False)
+    linked = get_version(txn, ArtifactName(source.project, source.name), source.number)
+    assert linked is not None
+    row = msgspec.structs.replace(
+        _new_version(push, name, cause),
+        description=linked.description if push.description is None else push.description,
+        metadata=linked.metadata if push.metadata is None else push.metadata,
+        source=source,
+    )
+    number = _made(txn, push, name, row, cause)
+    note_link(txn, source, Link(name, number))
+    return Outcome(number, created=True)
+
+
+def _edit(
+    txn: WriteTransaction, name: ArtifactName, number: int, row: VersionRow, push: Push, cause: Cause
+) -> None:
+    """A push of equal content is an edit of what stands outside the digest."""
+    put_version(txn, name, number, _edited(row, push))
+    artifact = get_artifact(txn, name)
+    assert artifact is not None
+    put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))
+    for alias in push.aliases:
+        put_alias(txn, name, alias, number)
+    note_producer(txn, push.run, name, number, cause)
+
+
+def _made(txn: WriteTransaction, push: Push, name: ArtifactName, row: VersionRow, cause: Cause) -> int:
+    """Make a version, which is the newest then; return its number."""
+    artifact = get_artifact(txn, name)
+    number = _next_number(txn, name, artifact, cause)
+    put_version(txn, name, number, row)
+    if artifact is None:
+        collection = push.source is not None
+        artifact = ArtifactRow(push.type, 0, None, 0, cause.time_ms, cause.time_ms, None, collection)
+    artifact = msgspec.structs.replace(
+        artifact,
+        next_number=number + 1,
+        newest=number,
+        versions=artifact.versions + 1,
+        updated_ms=cause.time_ms,
+    )
     put_artifact(txn, name, artifact)
     put_alias(txn, name, LATEST, number)
     for alias in push.aliases:
         put_alias(txn, name, alias, number)
     note_producer(txn, push.run, name, number, cause)
-    return Outcome(number, created)
+    return number
 
 
 def _next_number(txn: ReadTransaction, name: ArtifactName, artifact: ArtifactRow | None, cause: Cause) -> int:
     """The number of an artifact's next version: numbers never recur, not even when all before were purged."""
     if artifact is not None:
         return artifact.next_number
-    return number_after_purged(txn, purged_prefix(cause.name_key, name))
+    return next_number_of(txn, name, cause.name_key)
 
 
-def _new_version(push: Push, cause: Cause) -> VersionRow:
+def _new_version(push: Push, name: ArtifactName, cause: Cause) -> VersionRow:
     return VersionRow(
         manifest=push.manifest,
         description=push.description or "",
@@ -210,11 +287,12 @@ def _new_version(push: Push, cause: Cause) -> VersionRow:
         salt=push.salt,
         place=None,
         expires_ms=None,
+        source=None,
+        said=None if (push.project, push.name) == name else (push.project, push.name),
     )
 
 
 def _edited(row: VersionRow, push: Push) -> VersionRow:
-    """A push of equal content is an edit of what stands outside the digest."""
     return msgspec.structs.replace(
         row,
         description=row.description if push.description is None else push.description,
@@ -229,6 +307,10 @@ def _alias(txn: WriteTransaction, operation: Alias, cause: Cause) -> Outcome:
     number = operation.number
     if artifact is None or (number is not None and live_version(txn, name, number) is None):
         return Outcome(number, skipped=_NO_VERSION)
+    if operation.expected is not None and any(
+        get_alias(txn, name, alias) != next(iter(operation.expected), None) for alias in operation.aliases
+    ):
+        return Outcome(number, skipped=_ALIAS_ELSEWHERE)
     for alias in operation.aliases:
         if number is None:
             drop_alias(txn, name, alias)

@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from artifactstore.catalog.links import links_of
+from artifactstore.catalog.names import shown_name
 from artifactstore.catalog.outcome import Cause, Outcome
 from artifactstore.catalog.rows import (
     Deletion,
@@ -54,7 +56,7 @@ def _delete(txn: WriteTransaction, operation: Delete, cause: Cause) -> Outcome:
     if not rows:
         return Outcome(None, skipped=_ALL_HIDDEN)
     held = _held(txn, operation)
-    if held and not operation.force:
+    if not operation.force and (held or _linked(txn, operation)):
         return Outcome(None, skipped=_refused(txn, operation))
     deletion = Deletion(
         cause.slot, cause.time_ms, cause.member, operation.reason, operation.requested_by, operation.now
@@ -81,7 +83,19 @@ def _held(txn: ReadTransaction, operation: Delete) -> list[tuple[str, int]]:
 def _refused(txn: ReadTransaction, operation: Delete) -> str:
     """Why a deletion does not apply."""
     held = _held(txn, operation)
-    return f"the alias {held[0][0]!r} points at v{held[0][1]}" if held else _ALL_HIDDEN
+    if held:
+        return f"the alias {held[0][0]!r} points at v{held[0][1]}"
+    linked = _linked(txn, operation)
+    return _ALL_HIDDEN if linked is None else f"{linked} is a link of one of the versions"
+
+
+def _linked(txn: ReadTransaction, operation: Delete) -> str | None:
+    """A link of what is to be deleted, as it is called now."""
+    name = ArtifactName(operation.project, operation.name)
+    for number in operation.numbers:
+        for link in links_of(txn, name, number):
+            return f"{shown_name(txn, link.collection)}:v{link.number}"
+    return None
 
 
 def _undelete(txn: WriteTransaction, operation: Undelete, cause: Cause) -> Outcome:

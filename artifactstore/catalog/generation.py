@@ -90,6 +90,12 @@ def purged_version(txn: ReadTransaction, prefix: bytes, number: int) -> Purged |
     return None if data is None else _decode_purged(data, "index")
 
 
+def purged_numbers(txn: ReadTransaction, prefix: bytes) -> Iterator[tuple[int, Purged]]:
+    """The numbers that were purged, each with how."""
+    for key, data in txn.scan(PURGED, prefix):
+        yield int.from_bytes(key[-_NUMBER_BYTES:], "big"), _decode_purged(data, "index")
+
+
 def number_after_purged(txn: ReadTransaction, prefix: bytes) -> int:
     """The number after the highest that was purged; 0 where none was."""
     for key, _ in txn.scan(PURGED, prefix, reverse=True):

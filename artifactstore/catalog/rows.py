@@ -1,4 +1,7 @@
-"""The catalog's tables in the client index: artifacts, versions, aliases, pending pushes, names of slot keys."""
+"""The catalog's tables in the client index: artifacts, versions, aliases, links, names of slot keys.
+
+Whatever asks for rows by a name may use any that the artifact ever had; what lists rows gives the first ones.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,8 +9,9 @@ from typing import Any
 import msgspec
 
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX
+from artifactstore.catalog.names import first_name, key_of, name_of, project_members
 from artifactstore.format.coding import decoder_of, encode
-from artifactstore.format.operations import Manifest, Retention
+from artifactstore.format.operations import Manifest, Retention, Source
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import ReadTransaction, WriteTransaction
 from artifactstore.index.tables import ALIASES, ARTIFACTS, SLOTS, VERSIONS
@@ -44,6 +48,7 @@ class ArtifactRow(msgspec.Struct, array_like=True, frozen=True):
         created_ms: Advisory time of its first version.
         updated_ms: Advisory time of its last change.
         retention: Its retention policy; None where it has none.
+        collection: Whether its versions are links.
     """
 
     type: str
@@ -53,6 +58,7 @@ class ArtifactRow(msgspec.Struct, array_like=True, frozen=True):
     created_ms: int
     updated_ms: int
     retention: Retention | None
+    collection: bool
 
 
 class VersionRow(msgspec.Struct, array_like=True, frozen=True):
@@ -73,6 +79,8 @@ class VersionRow(msgspec.Struct, array_like=True, frozen=True):
         salt: What the salts of its commitment follow from.
         place: The number of the version in whose place it stands, of a successor that a takedown made; else None.
         expires_ms: From when on retention deletes it; None for never.
+        source: The version that it is a link of, by the first name of its artifact; None where it is none.
+        said: Project and artifact as the push called them; None where it was by their first names.
     """
 
     manifest: Manifest
@@ -89,6 +97,8 @@ class VersionRow(msgspec.Struct, array_like=True, frozen=True):
     salt: bytes
     place: int | None
     expires_ms: int | None
+    source: Source | None
+    said: tuple[str, str] | None
 
 
 class SlotRow(msgspec.Struct, array_like=True, frozen=True):
@@ -112,52 +122,57 @@ _decode_version = decoder_of(VersionRow, "a version row")
 _decode_slot = decoder_of(SlotRow, "a row of a slot key")
 
 
-def artifact_key(name: ArtifactName) -> bytes:
-    """Key of an artifact; the project's name comes first, so that a project is a range."""
-    return f"{name.project}\0{name.name}".encode()
+def artifact_key(txn: ReadTransaction, name: ArtifactName) -> bytes:
+    """Key of an artifact; that of its versions and aliases begins with it."""
+    return key_of(first_name(txn, name))
 
 
-def _version_key(name: ArtifactName, number: int) -> bytes:
-    return artifact_key(name) + b"\0" + number.to_bytes(8, "big")
+def _version_key(txn: ReadTransaction, name: ArtifactName, number: int) -> bytes:
+    return artifact_key(txn, name) + b"\0" + number.to_bytes(8, "big")
 
 
-def _alias_key(name: ArtifactName, alias: str) -> bytes:
-    return artifact_key(name) + b"\0" + alias.encode()
+def _alias_key(txn: ReadTransaction, name: ArtifactName, alias: str) -> bytes:
+    return artifact_key(txn, name) + b"\0" + alias.encode()
 
 
 def get_artifact(txn: ReadTransaction, name: ArtifactName) -> ArtifactRow | None:
     """One artifact, or None."""
-    data = txn.get(ARTIFACTS, artifact_key(name))
+    data = txn.get(ARTIFACTS, artifact_key(txn, name))
     return None if data is None else _decode_artifact(data, "index")
 
 
 def put_artifact(txn: WriteTransaction, name: ArtifactName, row: ArtifactRow) -> None:
     """Write one artifact."""
-    txn.put(ARTIFACTS, artifact_key(name), encode(row))
+    txn.put(ARTIFACTS, artifact_key(txn, name), encode(row))
 
 
 def artifacts(txn: ReadTransaction, project: str | None = None) -> Iterator[tuple[ArtifactName, ArtifactRow]]:
-    """Every artifact, or those of one project, by name."""
-    prefix = b"" if project is None else f"{project}\0".encode()
-    for key, data in txn.scan(ARTIFACTS, prefix):
-        found, _, name = key.decode().partition("\0")
-        yield ArtifactName(found, name), _decode_artifact(data, "index")
+    """Every artifact by its first name, or those that are in one project now."""
+    if project is None:
+        for key, data in txn.scan(ARTIFACTS):
+            yield name_of(bytes(key)), _decode_artifact(data, "index")
+        return
+    for name in project_members(txn, project):
+        row = get_artifact(txn, name)
+        assert row is not None
+        yield name, row
 
 
 def get_version(txn: ReadTransaction, name: ArtifactName, number: int) -> VersionRow | None:
     """One version, or None."""
-    data = txn.get(VERSIONS, _version_key(name, number))
+    data = txn.get(VERSIONS, _version_key(txn, name, number))
     return None if data is None else _decode_version(data, "index")
 
 
 def put_version(txn: WriteTransaction, name: ArtifactName, number: int, row: VersionRow) -> None:
     """Write one version."""
-    txn.put(VERSIONS, _version_key(name, number), encode(row))
+    txn.put(VERSIONS, _version_key(txn, name, number), encode(row))
 
 
 def versions(txn: ReadTransaction, name: ArtifactName, since: int = 0) -> Iterator[tuple[int, VersionRow]]:
     """The versions of an artifact by number, from one number on."""
-    for key, data in txn.scan(VERSIONS, artifact_key(name) + b"\0", start=_version_key(name, since)):
+    prefix = artifact_key(txn, name) + b"\0"
+    for key, data in txn.scan(VERSIONS, prefix, start=prefix + since.to_bytes(8, "big")):
         yield int.from_bytes(key[-8:], "big"), _decode_version(data, "index")
 
 
@@ -177,12 +192,12 @@ def packs_named(txn: ReadTransaction, name: ArtifactName, number: int) -> list[b
 
 def drop_version(txn: WriteTransaction, name: ArtifactName, number: int) -> None:
     """Remove one version."""
-    txn.delete(VERSIONS, _version_key(name, number))
+    txn.delete(VERSIONS, _version_key(txn, name, number))
 
 
 def drop_artifact(txn: WriteTransaction, name: ArtifactName) -> None:
     """Remove an artifact, of which no version and no alias is left."""
-    txn.delete(ARTIFACTS, artifact_key(name))
+    txn.delete(ARTIFACTS, artifact_key(txn, name))
 
 
 def live_version(txn: ReadTransaction, name: ArtifactName, number: int | None) -> VersionRow | None:
@@ -203,7 +218,7 @@ def newest_live(
     """
     found: tuple[int, VersionRow] | None = None
     highest = -1
-    for key, data in txn.scan(VERSIONS, artifact_key(name) + b"\0", reverse=True):
+    for key, data in txn.scan(VERSIONS, artifact_key(txn, name) + b"\0", reverse=True):
         number = int.from_bytes(key[-8:], "big")
         if number < highest:
             break  # a successor stands further back than its number says, and never further ahead
@@ -220,31 +235,30 @@ def all_versions(
     txn: ReadTransaction, *, after: tuple[ArtifactName, int] | None = None
 ) -> Iterator[tuple[ArtifactName, int, VersionRow]]:
     """Every version of the store, or those that follow one."""
-    start = b"" if after is None else _version_key(*after) + b"\0"
+    start = b"" if after is None else _version_key(txn, *after) + b"\0"
     for key, data in txn.scan(VERSIONS, start=start):
-        project, _, name = key[:-9].decode().partition("\0")
-        yield ArtifactName(project, name), int.from_bytes(key[-8:], "big"), _decode_version(data, "index")
+        yield name_of(bytes(key[:-9])), int.from_bytes(key[-8:], "big"), _decode_version(data, "index")
 
 
 def get_alias(txn: ReadTransaction, name: ArtifactName, alias: str) -> int | None:
     """The number that an alias points at, or None."""
-    data = txn.get(ALIASES, _alias_key(name, alias))
+    data = txn.get(ALIASES, _alias_key(txn, name, alias))
     return None if data is None else int.from_bytes(data, "big")
 
 
 def put_alias(txn: WriteTransaction, name: ArtifactName, alias: str, number: int) -> None:
     """Point an alias at a version."""
-    txn.put(ALIASES, _alias_key(name, alias), number.to_bytes(8, "big"))
+    txn.put(ALIASES, _alias_key(txn, name, alias), number.to_bytes(8, "big"))
 
 
 def drop_alias(txn: WriteTransaction, name: ArtifactName, alias: str) -> None:
     """Remove an alias."""
-    txn.delete(ALIASES, _alias_key(name, alias))
+    txn.delete(ALIASES, _alias_key(txn, name, alias))
 
 
 def aliases(txn: ReadTransaction, name: ArtifactName) -> Iterator[tuple[str, int]]:
     """(alias, number) of an artifact, by alias."""
-    prefix = artifact_key(name) + b"\0"
+    prefix = artifact_key(txn, name) + b"\0"
     for key, data in txn.scan(ALIASES, prefix):
         yield key[len(prefix) :].decode(), int.from_bytes(data, "big")
 

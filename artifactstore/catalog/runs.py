@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from artifactstore.catalog.edges import EdgeRow, closes_circle, get_edge, put_edge, run_node, version_node
+from artifactstore.catalog.names import first_name
 from artifactstore.catalog.outcome import Cause, Outcome
 from artifactstore.catalog.rows import get_artifact, live_version
 from artifactstore.errors import LineageCircle, NoSuchRun, RunEnded
@@ -140,7 +141,8 @@ def run_outcome_at(txn: ReadTransaction, operation: RunOperation, slot: int) -> 
         case RunFinished():
             skipped = "" if row.ended_slot == slot else RUN_ENDED
         case Used():
-            version = version_node(ArtifactName(operation.project, operation.name), operation.number)
+            name = first_name(txn, ArtifactName(operation.project, operation.name))
+            version = version_node(name, operation.number)
             edge = get_edge(txn, version, run_node(operation.run))
             skipped = "" if edge is not None and edge.slot <= slot else CIRCLE
         case _:
@@ -200,7 +202,7 @@ def refuse_producer(txn: ReadTransaction, push: Push) -> None:
     if push.run is None:
         return
     open_run(txn, push.run)
-    name = ArtifactName(push.project, push.name)
+    name = first_name(txn, ArtifactName(push.project, push.name))
     artifact = get_artifact(txn, name)
     newest = None if artifact is None else live_version(txn, name, artifact.newest)
     if artifact is None or artifact.newest is None or newest is None:
@@ -276,7 +278,7 @@ def _forgotten(row: RunRow, cause: Cause) -> RunRow:
 
 
 def _used(txn: WriteTransaction, row: RunRow, operation: Used, cause: Cause) -> Outcome:
-    name = ArtifactName(operation.project, operation.name)
+    name = first_name(txn, ArtifactName(operation.project, operation.name))
     if not row.is_open:
         return Outcome(operation.number, skipped=RUN_ENDED)
     if live_version(txn, name, operation.number) is None:

@@ -38,6 +38,8 @@ from artifactstore.index.tables import (
     DENIED,
     EDGES,
     HANDOVERS,
+    LINKS,
+    NAMES,
     PARTS,
     PENDING,
     PURGED,
@@ -75,6 +77,8 @@ _TABLES: Final = (
     DENIED,
     RUNS,
     EDGES,
+    NAMES,
+    LINKS,
 )
 # A state is due when the records since the last one outgrow half of it, but never for less than this.
 _TAIL_BYTES_MIN: Final = 64 << 10

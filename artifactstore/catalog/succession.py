@@ -5,6 +5,8 @@ from typing import Final
 import msgspec
 
 from artifactstore.catalog.edges import UP, edges, put_edge, version_node
+from artifactstore.catalog.links import Link, note_link
+from artifactstore.catalog.names import first_name
 from artifactstore.catalog.outcome import Cause, Outcome
 from artifactstore.catalog.rows import (
     Deletion,
@@ -31,6 +33,7 @@ def apply_replacement(txn: WriteTransaction, operation: Replace, cause: Cause) -
     if artifact is None or row is None:
         return Outcome(None, skipped=_NO_VERSION)
     number = artifact.next_number
+    first = first_name(txn, name)
     successor = msgspec.structs.replace(
         row,
         manifest=operation.manifest,
@@ -41,10 +44,13 @@ def apply_replacement(txn: WriteTransaction, operation: Replace, cause: Cause) -
         packs=operation.packs,
         salt=operation.salt,
         place=operation.number if row.place is None else row.place,
+        said=None if first == name else (operation.project, operation.name),
     )
+    if row.source is not None:
+        note_link(txn, row.source, Link(first, number))
     put_version(txn, name, number, successor)
-    for producer, edge in list(edges(txn, version_node(name, operation.number), UP)):
-        put_edge(txn, producer, version_node(name, number), edge)
+    for producer, edge in list(edges(txn, version_node(first, operation.number), UP)):
+        put_edge(txn, producer, version_node(first, number), edge)
     deletion = Deletion(
         cause.slot, cause.time_ms, cause.member, operation.reason, operation.requested_by, now=True
     )

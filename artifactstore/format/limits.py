@@ -55,6 +55,8 @@ PAGE_LEVEL_MAX: Final = 8
 PATH_BYTES_MAX: Final = 4096
 FILE_BYTES_MAX: Final = 1 << 60
 METADATA_BYTES_MAX: Final = 1 << 20
+# Of all of a version's, as it is encoded: no JSON text of 1 MiB takes more.
+METADATA_PACKED_BYTES_MAX: Final = 2 << 20
 METADATA_DEPTH_MAX: Final = 64
 DESCRIPTION_BYTES_MAX: Final = 64 << 10
 REASON_CHARACTERS_MAX: Final = 4096

@@ -65,8 +65,18 @@ class Manifest(msgspec.Struct, array_like=True, frozen=True):
     chunks: Bytes32
 
 
+class Source(msgspec.Struct, array_like=True, frozen=True):
+    """The version that a link stands for."""
+
+    project: Name
+    name: Name
+    number: Number
+
+
 class Push(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="push"):
     """Make a version, unless its digest equals that of the artifact's newest one.
+
+    With a source it makes a link: a version of a collection, which holds what the source holds.
 
     Attributes:
         project: The project's name.
@@ -82,6 +92,7 @@ class Push(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", 
         packs: Names of the packs it uses that the version before it did not; advisory.
         salt: Random; what the salts of the version's commitment follow from.
         run: Id of the run that produced it; None where that is not told.
+        source: The version that it links into a collection; None for a version of its own.
     """
 
     project: Name
@@ -97,15 +108,63 @@ class Push(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", 
     packs: list[Bytes32]
     salt: Bytes32
     run: Bytes16 | None
+    source: Source | None = None
 
 
 class Alias(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="alias"):
-    """Point aliases at a version, or remove them (`number` None)."""
+    """Point aliases at a version, or remove them (`number` None).
+
+    Attributes:
+        project: The project's name.
+        name: The artifact's name.
+        number: The version; None removes them.
+        aliases: All are moved, or none.
+        expected: Where each of them must stand before: a number, or nowhere when empty; None for wherever.
+    """
 
     project: Name
     name: Name
     number: Number | None
     aliases: list[AliasName]
+    expected: Annotated[list[Number], Meta(max_length=1)] | None = None
+
+
+class Describe(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="describe"):
+    """Change what is said of a version outside its digest.
+
+    Attributes:
+        project: The project's name.
+        name: The artifact's name.
+        number: The version.
+        description: Free text; None keeps it.
+        metadata: What to say under these keys.
+        remove: Keys to take away first.
+        replace: Whether all other keys go.
+    """
+
+    project: Name
+    name: Name
+    number: Number
+    description: _Description | None
+    metadata: Metadata
+    remove: Annotated[list[str], Meta(max_length=NUMBERS_PER_OPERATION_MAX)]
+    replace: bool
+
+
+class Rename(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="rename"):
+    """Give an artifact or, where no names of artifacts are given, a project another name; the old ones go on answering.
+
+    Attributes:
+        project: The project's name.
+        name: The artifact's name; None for the project itself.
+        to_project: The project's new name, or the project that the artifact goes to.
+        to_name: The artifact's new name; None for the project itself.
+    """
+
+    project: Name
+    name: Name | None
+    to_project: Name
+    to_name: Name | None
 
 
 class Tag(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="tag"):
@@ -356,6 +415,8 @@ class SlotAdded(msgspec.Struct, array_like=True, frozen=True, tag_field="operati
 Operation = (
     Push
     | Alias
+    | Describe
+    | Rename
     | Tag
     | Delete
     | Undelete
@@ -440,7 +501,7 @@ def decode_sealed(data: bytes, where: str) -> Sealed:
 def _said(operation: Operation) -> tuple[Metadata | None, ...]:
     """The JSON objects that an operation carries."""
     match operation:
-        case Push(metadata=metadata) | Begin(metadata=metadata):
+        case Push(metadata=metadata) | Begin(metadata=metadata) | Describe(metadata=metadata):
             return (metadata,)
         case RunStarted(config=config, host=host):
             return (config, host)

@@ -41,6 +41,8 @@ RECEIPTS: Final = "receipts"
 DENIED: Final = "denied"
 RUNS: Final = "runs"
 EDGES: Final = "edges"
+NAMES: Final = "names"
+LINKS: Final = "links"
 TABLES: Final = (
     META,
     CHUNKS,
@@ -65,6 +67,8 @@ TABLES: Final = (
     DENIED,
     RUNS,
     EDGES,
+    NAMES,
+    LINKS,
 )
 
 LAYOUT: Final = 7

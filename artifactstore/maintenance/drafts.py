@@ -47,6 +47,11 @@ class PurgedVersion(NamedTuple):
     number: int
     row: VersionRow
 
+    @property
+    def said(self) -> ArtifactName:
+        """What its push called the artifact, and its commitment does."""
+        return self.artifact if self.row.said is None else ArtifactName(*self.row.said)
+
 
 class Counts:
     """Counts what evidence lists."""
@@ -120,11 +125,11 @@ class DraftWriter:
                 hashing.update(chunk)
                 yield chunk
                 made += 1
-            commitment = commitment_of(*version.artifact, version.row.manifest, version.row.salt)
+            commitment = commitment_of(*version.said, version.row.manifest, version.row.salt)
             purge = purge_of(draft, commitment, hashing.digest())
             self._begun.append(
                 (
-                    FinishedDraft(draft.id, version.artifact, version.number, purge, counts.all, []),
+                    FinishedDraft(draft.id, version.said, version.number, purge, counts.all, []),
                     start,
                     made,
                 )
@@ -135,8 +140,8 @@ class DraftWriter:
         assert row.deleted is not None
         return Draft(
             id=self._randomness.token(RECEIPT_ID_BYTES),
-            project=version.artifact.project,
-            name=version.artifact.name,
+            project=version.said.project,
+            name=version.said.name,
             number=version.number,
             slot=row.slot,
             manifest=row.manifest,

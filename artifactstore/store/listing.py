@@ -19,7 +19,14 @@ from artifactstore.catalog.rows import (
     live_version,
     versions,
 )
-from artifactstore.errors import Deleted, NoSuchArtifact, NoSuchProject, NoSuchVersion
+from artifactstore.errors import (
+    AmbiguousDigest,
+    Deleted,
+    NoSuchArtifact,
+    NoSuchDigest,
+    NoSuchProject,
+    NoSuchVersion,
+)
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import RecordType
 from artifactstore.format.segment import ROW_TAIL
@@ -103,7 +110,7 @@ def version_at(source: Source, txn: ReadTransaction, name: ArtifactName, number:
     return _version(source, txn, name, number, artifact, row)
 
 
-def _by_digest(txn: ReadTransaction, reference: Reference, prefix: str) -> int | None:
+def _by_digest(txn: ReadTransaction, reference: Reference, prefix: str) -> int:
     found = [
         (number, row.manifest.digest)
         for number, row in versions(txn, reference.artifact)
@@ -111,13 +118,20 @@ def _by_digest(txn: ReadTransaction, reference: Reference, prefix: str) -> int |
     ]
     if len({digest for _, digest in found}) > 1:
         names = ", ".join(f"v{number}" for number, _ in found)
-        raise NoSuchVersion(
-            f"{reference} fits several versions: {names}", next_step="give more digits of the digest"
+        raise AmbiguousDigest(
+            f"{reference} fits several versions: {names}",
+            reference=str(reference),
+            versions=[f"v{number}" for number, _ in found],
+        )
+    if not found:
+        raise NoSuchDigest(
+            f"no version of {reference.artifact} has a digest that begins with {prefix}",
+            reference=str(reference),
         )
     # Equal digests are equal content; the newest of them that is shown is meant, else the newest.
     numbers = [number for number, _ in found]
     shown = [number for number in numbers if live_version(txn, reference.artifact, number) is not None]
-    return (shown or numbers)[-1] if numbers else None
+    return (shown or numbers)[-1]
 
 
 def _version(

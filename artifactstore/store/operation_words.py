@@ -12,6 +12,7 @@ from artifactstore.format.operations import (
     Damage,
     Delete,
     Deny,
+    Describe,
     Ended,
     Expire,
     Operation,
@@ -20,6 +21,7 @@ from artifactstore.format.operations import (
     Pending,
     PendingDone,
     Push,
+    Rename,
     Replace,
     Retain,
     SlotAdded,
@@ -43,18 +45,35 @@ def operation_words(operation: Operation) -> str:
     match operation:
         case Push():
             named = f" as {', '.join(operation.aliases)}" if operation.aliases else ""
-            return f"push {operation.project}/{operation.name}{named}"
-        case Alias(number=None):
-            return f"unalias {operation.project}/{operation.name} {' '.join(operation.aliases)}"
-        case Alias():
-            return f"alias {operation.project}/{operation.name}:v{operation.number} {' '.join(operation.aliases)}"
-        case Tag():
-            changes = [f"+{tag}" for tag in operation.add] + [f"-{tag}" for tag in operation.remove]
-            return f"tag {operation.project}/{operation.name}:v{operation.number} {' '.join(changes)}"
+            source = operation.source
+            linked = "push" if source is None else f"link {source.project}/{source.name}:v{source.number} to"
+            return f"{linked} {operation.project}/{operation.name}{named}"
+        case Alias() | Tag() | Describe():
+            return _of_a_version(operation)
         case Delete() | Undelete():
             return f"{type(operation).__name__.lower()} {_numbered(operation)}"
+        case Rename(name=None):
+            return f"rename {operation.project} to {operation.to_project}"
+        case Rename():
+            old, new = f"{operation.project}/{operation.name}", f"{operation.to_project}/{operation.to_name}"
+            return f"rename {old} to {new}"
         case _:
             return _of_the_store(operation)
+
+
+def _of_a_version(operation: Alias | Tag | Describe) -> str:
+    """One that concerns what stands outside a version's digest."""
+    artifact = f"{operation.project}/{operation.name}"
+    match operation:
+        case Alias(number=None):
+            return f"unalias {artifact} {' '.join(operation.aliases)}{_expected(operation)}"
+        case Alias():
+            return f"alias {artifact}:v{operation.number} {' '.join(operation.aliases)}{_expected(operation)}"
+        case Tag():
+            changes = [f"+{tag}" for tag in operation.add] + [f"-{tag}" for tag in operation.remove]
+            return f"tag {artifact}:v{operation.number} {' '.join(changes)}"
+        case Describe():
+            return f"edit {artifact}:v{operation.number} {_edited(operation)}"
 
 
 def _of_the_store(operation: Operation) -> str:
@@ -128,6 +147,22 @@ def _of_a_run(operation: RunOperation) -> str:
             return f"run {run} uses {operation.project}/{operation.name}:v{operation.number}"
         case _:
             return f"{type(operation).__name__.removeprefix('Run').lower().removesuffix('d')} run {run}"
+
+
+def _expected(operation: Alias) -> str:
+    if operation.expected is None:
+        return ""
+    return f" if at v{operation.expected[0]}" if operation.expected else " if new"
+
+
+def _edited(operation: Describe) -> str:
+    """What an edit changes; of metadata the keys."""
+    keys = [*(f"+{key}" for key in operation.metadata), *(f"-{key}" for key in operation.remove)]
+    shown = keys[:_NUMBERS_SHOWN]
+    more = [f"and {len(keys) - len(shown)} more"] if len(keys) > len(shown) else []
+    said = ["description"] if operation.description is not None else []
+    other = ["-*"] if operation.replace else []
+    return " ".join([*said, *other, *shown, *more])
 
 
 def _numbered(operation: Delete | Undelete) -> str:

@@ -6,6 +6,7 @@ looked for again, and its sources are read once more only where something of tha
 
 from typing import Final
 
+from artifactstore.catalog.links import refuse_collection
 from artifactstore.catalog.runs import find_run, open_run
 from artifactstore.errors import PreconditionFailed
 from artifactstore.executors import Executors
@@ -41,6 +42,8 @@ class Pushing(OpenStore):
         started = self._clock.monotonic_s()
         watcher = progress or self._progress
         self.refresh()
+        with self._parts.environment.read() as txn:
+            refuse_collection(txn, request.artifact)
         self.before_writing()
         watcher.start(label)
         with self._make_executors() as executors:

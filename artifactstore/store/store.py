@@ -226,6 +226,7 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
             InvalidSource: Something can't be an entry.
             SourceChanged: A file changed while it was read.
             PathCollision: Two sources would be one path.
+            IsCollection: The artifact takes links only.
             PreconditionFailed: A pack that it relied on was found damaged meanwhile, and a stream can't be read again.
             NoSuchRun, RunEnded: The run is not one that may still produce versions.
             LineageCircle: An equal version is there, and the run came of it.

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 from artifactstore.catalog.commit import Committed, Committer
 from artifactstore.catalog.denied import DenyList, deny_list, refuse_denied
+from artifactstore.catalog.links import refuse_collection
 from artifactstore.catalog.runs import refuse_producer
 from artifactstore.chunking import Chunker
 from artifactstore.clock import Clock, Randomness
@@ -35,6 +36,7 @@ from artifactstore.format.operations import Manifest, Operation, Part, Pending, 
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import Kind
 from artifactstore.format.record import RecordType
+from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.statcache import StatCache, is_empty, remember
 from artifactstore.index.tables import damaged_packs, known_chunks
@@ -501,10 +503,11 @@ class Pusher:
         """Refuse what other writers changed before the very slot of the commit.
 
         Invariant 1: what was left out because it was known must still be known there. What was taken down meanwhile
-        must not come back.
+        must not come back. A collection takes no versions of its own.
         """
         for one in operations:
             if isinstance(one, Push):
+                refuse_collection(txn, ArtifactName(one.project, one.name))
                 refuse_producer(txn, one)
             elif isinstance(one, Part):
                 refuse_ended(txn, one.push)

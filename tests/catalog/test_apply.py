@@ -1,88 +1,25 @@
 """What operations do to the catalog: numbers, `latest`, edits, and what is skipped by all alike."""
 
-from pathlib import Path
-
 import pytest
 
 from artifactstore.catalog import rows
-from artifactstore.catalog.apply import apply_operation, outcome_at
-from artifactstore.catalog.outcome import Cause, Outcome
+from artifactstore.catalog.apply import outcome_at
+from artifactstore.catalog.outcome import Outcome
 from artifactstore.catalog.pending import PendingRow, pending
 from artifactstore.format.operations import (
     Adopt,
     Alias,
     Damage,
     Delete,
-    Manifest,
     Operation,
     Pending,
     PendingDone,
-    Push,
     Tag,
     Undelete,
 )
 from artifactstore.ids import ArtifactName
-from artifactstore.index.environment import Environment
 from artifactstore.index.tables import PACK_NAMES, TABLES, damaged_packs
-
-NAME = ArtifactName("p", "n")
-
-
-class Replay:
-    """An index that operations are applied to, one record each."""
-
-    def __init__(self, environment: Environment) -> None:
-        self.environment = environment
-        self.slot = 0
-
-    def __call__(self, operation: Operation) -> Outcome:
-        with self.environment.write() as txn:
-            outcome = apply_operation(
-                txn, operation, Cause(self.slot, 1000 + self.slot, bytes(16), bytes(32))
-            )
-        self.slot += 1
-        return outcome
-
-    def aliases(self, name: ArtifactName = NAME) -> dict[str, int]:
-        with self.environment.read() as txn:
-            return dict(rows.aliases(txn, name))
-
-    def version(self, number: int) -> rows.VersionRow:
-        with self.environment.read() as txn:
-            found = rows.get_version(txn, NAME, number)
-        assert found is not None
-        return found
-
-    def artifact(self) -> rows.ArtifactRow:
-        with self.environment.read() as txn:
-            found = rows.get_artifact(txn, NAME)
-        assert found is not None
-        return found
-
-
-@pytest.fixture
-def replay(tmp_path: Path):
-    with Environment.open(tmp_path / "index", tables=TABLES) as environment:
-        yield Replay(environment)
-
-
-def push(content: int, **changes: object) -> Push:
-    fields: dict = {
-        "project": "p",
-        "name": "n",
-        "type": "dataset",
-        "manifest": Manifest(bytes(32), 0, bytes([content]) * 32, 10, 1, bytes(32)),
-        "description": None,
-        "metadata": None,
-        "aliases": [],
-        "tags": [],
-        "new_bytes": 1,
-        "stored_bytes": 2,
-        "packs": [],
-        "salt": bytes(32),
-        "run": None,
-    }
-    return Push(**(fields | changes))
+from tests.catalog.replaying import NAME, Replay, push
 
 
 def test_numbers_rise_by_one_and_latest_follows(replay: Replay) -> None:
@@ -113,6 +50,31 @@ def test_aliases_move_and_go(replay: Replay) -> None:
     assert replay.aliases() == {"best": 1, "latest": 1, "prod": 1}
     replay(Alias("p", "n", None, ["prod", "unknown"]))
     assert replay.aliases() == {"best": 1, "latest": 1}
+
+
+@pytest.mark.parametrize(
+    ("operation", "moved"),
+    [
+        (Alias("p", "n", 1, ["prod"], [0]), True),
+        (Alias("p", "n", 1, ["prod"], [1]), False),
+        (Alias("p", "n", 1, ["prod"], []), False),
+        (Alias("p", "n", 1, ["new"], []), True),
+        (Alias("p", "n", 1, ["new"], [0]), False),
+        (Alias("p", "n", 1, ["prod", "new"], [0]), False),
+        (Alias("p", "n", 1, ["prod", "best"], [0]), True),
+        (Alias("p", "n", None, ["prod"], [0]), True),
+        (Alias("p", "n", None, ["prod"], [1]), False),
+    ],
+)
+def test_aliases_move_from_where_they_are_expected(replay: Replay, operation: Alias, moved: bool) -> None:
+    """All of them, or none."""
+    replay(push(1, aliases=["prod", "best"]))
+    replay(push(2))
+    before = replay.aliases()
+    assert bool(replay(operation).skipped) != moved
+    expected = dict.fromkeys(operation.aliases, operation.number)
+    after = {alias: at for alias, at in (before | (expected if moved else {})).items() if at is not None}
+    assert replay.aliases() == after
 
 
 def test_tags_are_a_sorted_set(replay: Replay) -> None:

@@ -37,6 +37,8 @@ from artifactstore.format.operations import (
     Alias,
     Begin,
     Damage,
+    Delete,
+    Describe,
     Ended,
     Expire,
     Operation,
@@ -44,8 +46,11 @@ from artifactstore.format.operations import (
     PartDropped,
     Pending,
     PendingDone,
+    Push,
+    Rename,
     Retain,
     Retention,
+    Source,
 )
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import SIGNING_CONTEXT, RecordType, encode_associated, slot_name
@@ -270,11 +275,43 @@ class Maker:
         self.store.delete(["demo/tables:v2"], reason="made by mistake", requested_by="its maker")
         self.store.delete(["demo/tables:v0"], force=True)
         self.store.undelete(["demo/tables:v0"])
+        self.name_anew()
         shutil.rmtree(self.sources)
         self.sources.mkdir()
         self.push("other/empty", type="model", metadata={"nested": {"list": [1, None, True, "text"]}})
         while self.store._parts.catalog.position().next_slot < RECORDS:  # enough for tiles
             self.store.add_tags("other/empty:v0", ["tiled"])
+
+    def name_anew(self) -> None:
+        """Link, rename, edit and move aliases, with and without effect."""
+        for number in (0, 1, 0):
+            self.link(number, "production")
+        self.commit(Rename("demo", "tables", "demo", "sheets"))
+        self.commit(Rename("demo", None, "shop", None))
+        self.commit(Rename("shop", "sheets", "shop", "leak"))  # is taken: skipped
+        self.commit(
+            Describe("demo", "sheets", 1, "Edited.", {"rows": 90_001, "new": [None]}, [], replace=False)
+        )
+        self.commit(Describe("shop", "tables", 0, None, {"rows": 1}, ["ratio"], replace=False))
+        self.commit(Alias("shop", "sheets", 0, ["prod"], [0]))  # it stands elsewhere: skipped
+        self.commit(Alias("shop", "sheets", 0, ["prod"], [1]))
+        self.commit(Alias("registry", "tables", 1, ["fresh"], []))
+        self.commit(
+            Delete("shop", "sheets", [1], force=False, now=False, reason="", requested_by="")
+        )  # is linked
+
+    def link(self, number: int, alias: str) -> None:
+        """Link a version of the tables into a collection."""
+        source = self.store.version(f"demo/tables:v{number}")
+        salt = self.randomness.token(32)
+        operation = Push(
+            "registry", "tables", source.type, source.manifest, None, None, [alias], [], 0, 0, [], salt, None,
+            Source("demo", "tables", number),
+        )  # fmt: skip
+        self.commit(operation)
+        made = self.store.version(f"registry/tables:{alias}")
+        known = self.versions[f"demo/tables:v{number}"]
+        self.versions[made.qualified_name] = known
 
     def distribute(self) -> None:
         """Begin a push in three parts, of which one is finished and another was; give one up."""
@@ -438,6 +475,7 @@ class Maker:
             "deleted": deleted,
             "denied": [file.id for file in self.store.denied_files()],
             "runs": self.lineage(),
+            "names": {"shop/sheets": "demo/tables", "demo/sheets": "demo/tables", "shop/leak": "demo/leak"},
             "versions": versions,
         }
 

@@ -224,6 +224,8 @@ class Reader:
         self.damaged: dict[bytes, int] = {}
         self.slots: dict[bytes, list[Any]] = {}
         self.denied: dict[bytes, list[Any]] = {}
+        self.names: dict[bytes, bytes] = {}
+        self.links: dict[bytes, bytes] = {}
         self.receipts: dict[bytes, list[Any]] = {}
         self.lineage = Lineage()
         self.certificates: dict[int, list[Any]] = {}
@@ -469,56 +471,124 @@ class Reader:
             self.denied |= {file: [slot, time_ms, member, *fields[1:3]] for file in fields[0]}
         elif tag == "allow":
             self.denied = {file: row for file, row in self.denied.items() if file not in fields[0]}
+        elif tag == "describe":
+            self._describe(time_ms, fields)
+        elif tag == "rename":
+            self._rename(time_ms, fields)
         elif tag in {"expire", "retain"}:
             self._keep(tag, time_ms, fields)
         elif tag == "used":
             project, name, number = fields[1:4]
-            if self._shown(f"{project}\0{name}".encode(), number):
-                self.lineage.use(slot, fields)
+            key = self.first_name(project, name)
+            if self._shown(key, number):
+                first = key.decode().split("\0")
+                self.lineage.use(slot, [fields[0], *first, *fields[3:]])
         elif tag.startswith("run-"):
             self.lineage.operate(tag, slot, time_ms, member, fields)
         else:
             require(tag == "adopt", f"operation {tag!r} is not one of this version")  # which changes nothing
 
+    def first_name(self, project: str, name: str) -> bytes:
+        """The key under which the rows of an artifact lie, by any name that it ever had."""
+        first = self.names.get(b"p" + project.encode(), project.encode()) + b"\0" + name.encode()
+        return self.names.get(b"a" + first, first)
+
     def _push(self, slot: int, time_ms: int, member: bytes, fields: list[Any]) -> None:
         project, name, kind, manifest, description, metadata, aliases, tags, *rest = fields
-        new_bytes, stored_bytes, packs, salt = rest[:4]
-        key = f"{project}\0{name}".encode()
+        new_bytes, stored_bytes, packs, salt, run, source = rest[:6]
+        key = self.first_name(project, name)
         artifact = self.artifacts.get(key)
+        if source is not None:
+            found = self.first_name(*source[:2])
+            linked = self._shown(found, source[2])
+            if linked is None or linked[14] is not None or linked[0] != manifest:
+                return
+            if self.artifacts[found][0] != kind or (artifact is not None and not artifact[7]):
+                return
+            source = [*found.decode().split("\0"), source[2]]
+            description = linked[1] if description is None else description
+            metadata = linked[2] if metadata is None else metadata
+        elif artifact is not None and artifact[7]:
+            return
+        if artifact is not None and artifact[0] != kind and source is not None:
+            return
         if artifact is None:
-            artifact = self.artifacts[key] = [kind, 0, None, 0, time_ms, time_ms, None]
-        newest = None if artifact[2] is None else self.versions[key + b"\0" + artifact[2].to_bytes(8, "big")]
-        if newest is not None and newest[0][2] == manifest[2]:
-            number = artifact[2]
-            newest[1] = newest[1] if description is None else description
-            newest[2] = newest[2] if metadata is None else metadata
-            newest[3] = sorted({*newest[3], *tags})
+            collection = source is not None
+            artifact = self.artifacts[key] = [kind, 0, None, 0, time_ms, time_ms, None, collection]
+        number = self._equal(key, manifest, source)
+        if number is not None:
+            row = self.versions[key + b"\0" + number.to_bytes(8, "big")]
+            row[1] = row[1] if fields[4] is None else description
+            row[2] = row[2] if fields[5] is None else metadata
+            row[3] = sorted({*row[3], *tags})
         else:
             number = artifact[1]
-            row = [manifest, description or "", metadata or {}, sorted(set(tags)), time_ms, slot, member]
+            said = None if key == f"{project}\0{name}".encode() else [project, name]
             self.versions[key + b"\0" + number.to_bytes(8, "big")] = [
-                *row,
-                new_bytes,
-                stored_bytes,
-                packs,
-                None,
-                salt,
-                None,
-                None,
+                *[manifest, description or "", metadata or {}, sorted(set(tags)), time_ms, slot, member],
+                *[new_bytes, stored_bytes, packs, None, salt, None, None, source, said],
             ]
             artifact[1:4] = [number + 1, number, artifact[3] + 1]
+            if source is not None:
+                self._note_link(source, key, number)
         artifact[5] = time_ms
         self.aliases[key + b"\0latest"] = artifact[2]
         for alias in aliases:
             self.aliases[key + b"\0" + alias.encode()] = number
-        self.lineage.produce(slot, rest[4], key + b"\0" + number.to_bytes(8, "big"))
+        self.lineage.produce(slot, run, key + b"\0" + number.to_bytes(8, "big"))
+
+    def _equal(self, key: bytes, manifest: list[Any], source: list[Any] | None) -> int | None:
+        """The version that a push or a link finds instead of making one."""
+        if source is not None:
+            of_source = [
+                number
+                for number in range(self.artifacts[key][1])
+                if (row := self._shown(key, number)) is not None and row[14] == source
+            ]
+            return of_source[0] if of_source else None
+        newest: int | None = self.artifacts[key][2]
+        row = None if newest is None else self._shown(key, newest)
+        return newest if row is not None and row[0][2] == manifest[2] else None
+
+    def _note_link(self, source: list[Any], key: bytes, number: int) -> None:
+        hashed = sha256(f"{source[0]}\0{source[1]}".encode()) + source[2].to_bytes(8, "big")
+        self.links[hashed + key + b"\0" + number.to_bytes(8, "big")] = b"\1"
+
+    def _describe(self, time_ms: int, fields: list[Any]) -> None:
+        project, name, number, description, metadata, remove, replace = fields[:7]
+        key = self.first_name(project, name)
+        row = self._shown(key, number)
+        if row is None:
+            return
+        row[1] = row[1] if description is None else description
+        row[2] = {field: value for field, value in row[2].items() if field not in remove and not replace}
+        row[2] |= metadata
+        self.artifacts[key][5] = time_ms
+
+    def _rename(self, time_ms: int, fields: list[Any]) -> None:
+        project, name, to_project, to_name = fields[:4]
+        first = self.names.get(b"p" + project.encode(), project.encode())
+        if name is None:
+            if self.names.setdefault(b"p" + to_project.encode(), first) == first:
+                self.names[b"P" + first] = to_project.encode()
+            return
+        key = self.first_name(project, name)
+        inside = self.names.get(b"p" + to_project.encode(), to_project.encode()) + b"\0" + to_name.encode()
+        if key not in self.artifacts or inside in self.artifacts:
+            return
+        if self.names.setdefault(b"a" + inside, key) == key:
+            self.names[b"A" + key] = inside
+            self.artifacts[key][5] = time_ms
 
     def _alias(self, time_ms: int, fields: list[Any]) -> None:
-        project, name, number, aliases = fields[:4]
-        key = f"{project}\0{name}".encode()
+        project, name, number, aliases, expected = fields[:5]
+        key = self.first_name(project, name)
         if key not in self.artifacts:
             return
         if number is not None and not self._shown(key, number):
+            return
+        at = [self.aliases.get(key + b"\0" + alias.encode()) for alias in aliases]
+        if expected is not None and any(one != (expected[0] if expected else None) for one in at):
             return
         for alias in aliases:
             if number is None:
@@ -529,7 +599,7 @@ class Reader:
 
     def _tag(self, time_ms: int, fields: list[Any]) -> None:
         project, name, number, add, remove = fields[:5]
-        key = f"{project}\0{name}".encode()
+        key = self.first_name(project, name)
         row = self._shown(key, number)
         if row is None:
             return
@@ -542,7 +612,7 @@ class Reader:
 
     def _delete(self, slot: int, time_ms: int, member: bytes, fields: list[Any]) -> None:
         project, name, numbers, force, now, reason, requested_by = fields[:7]
-        key = f"{project}\0{name}".encode()
+        key = self.first_name(project, name)
         found = {number: self.versions.get(key + b"\0" + number.to_bytes(8, "big")) for number in numbers}
         rows = {
             number: row
@@ -550,7 +620,14 @@ class Reader:
             if row is not None and (row[10] is None or (now and not row[10][5]))
         }
         held = [alias for alias, at in self.aliases.items() if alias.startswith(key + b"\0") and at in rows]
-        if not rows or (not force and set(held) - {key + b"\0latest"}):
+        linked = [
+            self.versions[link[40:]]
+            for link in self.links
+            for number in rows
+            if link[:40] == sha256(key) + number.to_bytes(8, "big")
+        ]
+        in_the_way = set(held) - {key + b"\0latest"} or any(row[10] is None for row in linked)
+        if not rows or (not force and in_the_way):
             return
         for row in rows.values():
             row[10] = [slot, time_ms, member, reason, requested_by, now]
@@ -560,7 +637,7 @@ class Reader:
 
     def _undelete(self, time_ms: int, fields: list[Any]) -> None:
         project, name, numbers = fields[:3]
-        key = f"{project}\0{name}".encode()
+        key = self.first_name(project, name)
         rows = [self.versions.get(key + b"\0" + number.to_bytes(8, "big")) for number in numbers]
         hidden = [row for row in rows if row is not None and row[10] is not None]
         for row in hidden:
@@ -583,7 +660,7 @@ class Reader:
 
     def _replace(self, slot: int, time_ms: int, member: bytes, fields: list[Any]) -> None:
         project, name, number, manifest, new_bytes, stored_bytes, packs, salt, *said = fields[:10]
-        key = f"{project}\0{name}".encode()
+        key = self.first_name(project, name)
         row = self._shown(key, number)
         if row is None:
             return
@@ -594,9 +671,13 @@ class Reader:
             *about,
             self._place(key, number),
             row[13],
+            row[14],
+            None if key == f"{project}\0{name}".encode() else [project, name],
         ]
         names = (key + b"\0" + at.to_bytes(8, "big") for at in (number, successor))
         self.lineage.succeed(*names)
+        if row[14] is not None:
+            self._note_link(row[14], key, successor)
         row[10] = [slot, time_ms, member, *said, True]
         for alias, at in self.aliases.items():
             if alias.startswith(key + b"\0") and at == number:
@@ -607,7 +688,7 @@ class Reader:
 
     def _keep(self, tag: str, time_ms: int, fields: list[Any]) -> None:
         project, name, *rest = fields
-        key = f"{project}\0{name}".encode()
+        key = self.first_name(project, name)
         row = self._shown(key, rest[0]) if tag == "expire" else None
         if key not in self.artifacts or (tag == "expire" and row is None):
             return
@@ -656,6 +737,8 @@ class Reader:
                     getattr(self, table)[key] = unpack(value)
                 elif table in {"runs", "edges"}:
                     getattr(self.lineage, table)[key] = unpack(value)
+                elif table in {"names", "links"}:
+                    getattr(self, table)[key] = value
                 elif table in {"aliases", "pending", "damaged"}:
                     getattr(self, table)[key] = int.from_bytes(value, "big")
                 elif table == "handovers":

@@ -117,6 +117,9 @@ def test_the_reader_finds_the_catalog(from_state: bool) -> None:
     assert [name.hex() for name in found.damaged] == EXPECTED["damaged"]
     assert sorted(found.references(deleted=True)) == EXPECTED["deleted"]
     assert sorted(file.hex() for file in found.denied) == EXPECTED["denied"]
+    assert {name: found.first_name(*name.split("/")).decode() for name in EXPECTED["names"]} == {
+        name: first.replace("/", "\0") for name, first in EXPECTED["names"].items()
+    }
     assert found.store_id.hex() == EXPECTED["store_id"]
     assert found.kinds == EXPECTED["records"][len(EXPECTED["records"]) - len(found.kinds) :]
 
@@ -137,6 +140,8 @@ def test_state_and_replay_agree() -> None:
         "damaged",
         "slots",
         "denied",
+        "names",
+        "links",
         "parameters",
         "index_packs",
     ):
