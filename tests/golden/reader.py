@@ -25,6 +25,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.golden.lineage import Lineage
+from tests.golden.naming import Names
 from tests.golden.unlocking import (
     SUITE,
     Refused,
@@ -224,7 +225,7 @@ class Reader:
         self.damaged: dict[bytes, int] = {}
         self.slots: dict[bytes, list[Any]] = {}
         self.denied: dict[bytes, list[Any]] = {}
-        self.names: dict[bytes, bytes] = {}
+        self.names = Names()
         self.links: dict[bytes, bytes] = {}
         self.receipts: dict[bytes, list[Any]] = {}
         self.lineage = Lineage()
@@ -474,12 +475,14 @@ class Reader:
         elif tag == "describe":
             self._describe(time_ms, fields)
         elif tag == "rename":
-            self._rename(time_ms, fields)
+            renamed = self.names.rename(fields, self.artifacts)
+            if renamed is not None:
+                self.artifacts[renamed][5] = time_ms
         elif tag in {"expire", "retain"}:
             self._keep(tag, time_ms, fields)
         elif tag == "used":
             project, name, number = fields[1:4]
-            key = self.first_name(project, name)
+            key = self.names.first(project, name)
             if self._shown(key, number):
                 first = key.decode().split("\0")
                 self.lineage.use(slot, [fields[0], *first, *fields[3:]])
@@ -488,18 +491,13 @@ class Reader:
         else:
             require(tag == "adopt", f"operation {tag!r} is not one of this version")  # which changes nothing
 
-    def first_name(self, project: str, name: str) -> bytes:
-        """The key under which the rows of an artifact lie, by any name that it ever had."""
-        first = self.names.get(b"p" + project.encode(), project.encode()) + b"\0" + name.encode()
-        return self.names.get(b"a" + first, first)
-
     def _push(self, slot: int, time_ms: int, member: bytes, fields: list[Any]) -> None:
         project, name, kind, manifest, description, metadata, aliases, tags, *rest = fields
         new_bytes, stored_bytes, packs, salt, run, source = rest[:6]
-        key = self.first_name(project, name)
+        key = self.names.first(project, name)
         artifact = self.artifacts.get(key)
         if source is not None:
-            found = self.first_name(*source[:2])
+            found = self.names.first(*source[:2])
             linked = self._shown(found, source[2])
             if linked is None or linked[14] is not None or linked[0] != manifest:
                 return
@@ -556,7 +554,7 @@ class Reader:
 
     def _describe(self, time_ms: int, fields: list[Any]) -> None:
         project, name, number, description, metadata, remove, replace = fields[:7]
-        key = self.first_name(project, name)
+        key = self.names.first(project, name)
         row = self._shown(key, number)
         if row is None:
             return
@@ -565,24 +563,9 @@ class Reader:
         row[2] |= metadata
         self.artifacts[key][5] = time_ms
 
-    def _rename(self, time_ms: int, fields: list[Any]) -> None:
-        project, name, to_project, to_name = fields[:4]
-        first = self.names.get(b"p" + project.encode(), project.encode())
-        if name is None:
-            if self.names.setdefault(b"p" + to_project.encode(), first) == first:
-                self.names[b"P" + first] = to_project.encode()
-            return
-        key = self.first_name(project, name)
-        inside = self.names.get(b"p" + to_project.encode(), to_project.encode()) + b"\0" + to_name.encode()
-        if key not in self.artifacts or inside in self.artifacts:
-            return
-        if self.names.setdefault(b"a" + inside, key) == key:
-            self.names[b"A" + key] = inside
-            self.artifacts[key][5] = time_ms
-
     def _alias(self, time_ms: int, fields: list[Any]) -> None:
         project, name, number, aliases, expected = fields[:5]
-        key = self.first_name(project, name)
+        key = self.names.first(project, name)
         if key not in self.artifacts:
             return
         if number is not None and not self._shown(key, number):
@@ -599,7 +582,7 @@ class Reader:
 
     def _tag(self, time_ms: int, fields: list[Any]) -> None:
         project, name, number, add, remove = fields[:5]
-        key = self.first_name(project, name)
+        key = self.names.first(project, name)
         row = self._shown(key, number)
         if row is None:
             return
@@ -612,7 +595,7 @@ class Reader:
 
     def _delete(self, slot: int, time_ms: int, member: bytes, fields: list[Any]) -> None:
         project, name, numbers, force, now, reason, requested_by = fields[:7]
-        key = self.first_name(project, name)
+        key = self.names.first(project, name)
         found = {number: self.versions.get(key + b"\0" + number.to_bytes(8, "big")) for number in numbers}
         rows = {
             number: row
@@ -637,7 +620,7 @@ class Reader:
 
     def _undelete(self, time_ms: int, fields: list[Any]) -> None:
         project, name, numbers = fields[:3]
-        key = self.first_name(project, name)
+        key = self.names.first(project, name)
         rows = [self.versions.get(key + b"\0" + number.to_bytes(8, "big")) for number in numbers]
         hidden = [row for row in rows if row is not None and row[10] is not None]
         for row in hidden:
@@ -660,7 +643,7 @@ class Reader:
 
     def _replace(self, slot: int, time_ms: int, member: bytes, fields: list[Any]) -> None:
         project, name, number, manifest, new_bytes, stored_bytes, packs, salt, *said = fields[:10]
-        key = self.first_name(project, name)
+        key = self.names.first(project, name)
         row = self._shown(key, number)
         if row is None:
             return
@@ -688,7 +671,7 @@ class Reader:
 
     def _keep(self, tag: str, time_ms: int, fields: list[Any]) -> None:
         project, name, *rest = fields
-        key = self.first_name(project, name)
+        key = self.names.first(project, name)
         row = self._shown(key, rest[0]) if tag == "expire" else None
         if key not in self.artifacts or (tag == "expire" and row is None):
             return
@@ -738,7 +721,7 @@ class Reader:
                 elif table in {"runs", "edges"}:
                     getattr(self.lineage, table)[key] = unpack(value)
                 elif table in {"names", "links"}:
-                    getattr(self, table)[key] = value
+                    (self.names.rows if table == "names" else self.links)[key] = value
                 elif table in {"aliases", "pending", "damaged"}:
                     getattr(self, table)[key] = int.from_bytes(value, "big")
                 elif table == "handovers":

@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from artifactstore import Store, audit, verify_receipt
-from tests.golden import lineage, make, reader, unlocking
+from tests.golden import lineage, make, naming, reader, unlocking
 from tests.receipts import verifier
 
 EXPECTED: dict[str, Any] = json.loads((make.GOLDEN / "expected.json").read_text(encoding="utf-8"))
@@ -48,7 +48,8 @@ def test_made_again_it_has_the_same_bytes(tmp_path: Path) -> None:
 def test_the_reader_knows_nothing_of_the_library() -> None:
     """It imports the standard library and four packages, so that it is evidence for the document."""
     trees = [
-        ast.parse(Path(part.__file__).read_text(encoding="utf-8")) for part in (reader, unlocking, lineage)
+        ast.parse(Path(part.__file__).read_text(encoding="utf-8"))
+        for part in (reader, unlocking, lineage, naming)
     ]
     imported = {
         name if name.startswith("tests") else name.split(".")[0]
@@ -75,7 +76,7 @@ def test_the_reader_knows_nothing_of_the_library() -> None:
         "sys",
         "typing",
     }
-    standard |= {"unicodedata", "tests.golden.unlocking", "tests.golden.lineage"}
+    standard |= {"unicodedata", "tests.golden.unlocking", "tests.golden.lineage", "tests.golden.naming"}
     assert imported == foreign | standard
 
 
@@ -117,7 +118,7 @@ def test_the_reader_finds_the_catalog(from_state: bool) -> None:
     assert [name.hex() for name in found.damaged] == EXPECTED["damaged"]
     assert sorted(found.references(deleted=True)) == EXPECTED["deleted"]
     assert sorted(file.hex() for file in found.denied) == EXPECTED["denied"]
-    assert {name: found.first_name(*name.split("/")).decode() for name in EXPECTED["names"]} == {
+    assert {name: found.names.first(*name.split("/")).decode() for name in EXPECTED["names"]} == {
         name: first.replace("/", "\0") for name, first in EXPECTED["names"].items()
     }
     assert found.store_id.hex() == EXPECTED["store_id"]
@@ -140,7 +141,6 @@ def test_state_and_replay_agree() -> None:
         "damaged",
         "slots",
         "denied",
-        "names",
         "links",
         "parameters",
         "index_packs",
@@ -148,6 +148,7 @@ def test_state_and_replay_agree() -> None:
         assert getattr(short, name) == getattr(whole, name), name
     assert short.frontier.root() == whole.frontier.root()
     assert vars(short.lineage) == vars(whole.lineage)
+    assert short.names.rows == whole.names.rows
 
 
 def test_the_reader_finds_runs() -> None:
