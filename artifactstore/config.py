@@ -11,17 +11,32 @@ in none.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import platformdirs
 
-from artifactstore.errors import PermissionRefused, UsageError
+from artifactstore.errors import InvalidName, PermissionRefused, UsageError
+from artifactstore.ids import check_name
 
 APPLICATION = "artifactstore"
 PROJECT_FILE = ".artifactstore.toml"
 USER_FILE = "config.toml"
 CONFIG_FILE_BYTES_MAX = 1 << 20
 COMPRESSION_LEVEL_MAX = 19
+
+# The environment, all of it: a test holds this table against the documentation and the code.
+ENVIRONMENT: Mapping[str, str] = {
+    "store": "ARTIFACTSTORE_STORE",
+    "project": "ARTIFACTSTORE_PROJECT",
+    "key_file": "ARTIFACTSTORE_KEY_FILE",
+    "password_command": "ARTIFACTSTORE_PASSWORD_COMMAND",
+    "cache_dir": "ARTIFACTSTORE_CACHE_DIR",
+    "storage.endpoint": "ARTIFACTSTORE_ENDPOINT",
+    "storage.region": "ARTIFACTSTORE_REGION",
+    "storage.addressing": "ARTIFACTSTORE_ADDRESSING",
+    "storage.ca": "ARTIFACTSTORE_CA",
+    "storage.profile": "ARTIFACTSTORE_PROFILE",
+}
 
 _PROJECT_KEYS: Mapping[str, type] = {
     "store": str,
@@ -41,7 +56,24 @@ _PROJECT_STORAGE = ("endpoint", "region", "addressing", "ca")
 # Which of a user's credentials are used is not for a project to say.
 _USER_STORAGE = (*_PROJECT_STORAGE, "profile")
 
-T = TypeVar("T")
+_ARGUMENTS = "the arguments"
+_THE_ENVIRONMENT = "the environment"
+
+
+class Setting(NamedTuple):
+    """One value, and where it came from.
+
+    Attributes:
+        name: What it is called in a configuration file; `storage.NAME` for how the store's server is reached.
+        value: The value; None where there is none.
+        origin: `argument`, `environment`, `project file`, `user file` or `default`.
+        place: The variable or the file that it was found in; empty for the others.
+    """
+
+    name: str
+    value: object
+    origin: str
+    place: str = ""
 
 
 class Settings(NamedTuple):
@@ -67,9 +99,10 @@ class Settings(NamedTuple):
 
 
 class ConfigFile(NamedTuple):
-    """What one configuration file says; None where it says nothing."""
+    """What one configuration file says; None where it says nothing. `origin` is which of the two it is."""
 
     path: Path
+    origin: str
     store: str | None = None
     project: str | None = None
     exclude: tuple[str, ...] = ()
@@ -111,7 +144,31 @@ def load_settings(
     folder: Path | None = None,
     user_file: Path | None = None,
 ) -> Settings:
-    """Settle what a command works with.
+    """Settle what a command works with; arguments are those of `found_settings`."""
+    return found_settings(
+        store=store,
+        key_file=key_file,
+        password_command=password_command,
+        cache_dir=cache_dir,
+        storage=storage,
+        environment=environment,
+        folder=folder,
+        user_file=user_file,
+    )[0]
+
+
+def found_settings(
+    *,
+    store: str | None = None,
+    key_file: Path | None = None,
+    password_command: str | None = None,
+    cache_dir: Path | None = None,
+    storage: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    user_file: Path | None = None,
+) -> tuple[Settings, tuple[Setting, ...]]:
+    """Settle what a command works with, and say of each value where it came from.
 
     Args:
         store: The store's URL or folder, from an argument.
@@ -130,62 +187,115 @@ def load_settings(
     """
     environment = os.environ if environment is None else environment
     project = _project_file(folder)
-    user = _read(user_file or config_dir() / USER_FILE, _USER_KEYS)
+    user = _read(user_file or config_dir() / USER_FILE, "user file", _USER_KEYS)
     found = [file for file in (project, user) if file is not None]
-    named = _first(store, environment.get("ARTIFACTSTORE_STORE"), *(file.store for file in found))
-    named_key_file, command = _unlocking(
-        ("the arguments", key_file, password_command),
-        (
-            "the environment",
-            _path(environment.get("ARTIFACTSTORE_KEY_FILE")),
-            environment.get("ARTIFACTSTORE_PASSWORD_COMMAND") or None,
-        ),
-        *((str(file.path), file.key_file, file.password_command) for file in found),
-    )
-    return Settings(
-        store=named or default_store(),
-        store_named=named is not None,
-        key_file=named_key_file or default_key_file(),
-        key_file_named=named_key_file is not None,
-        password_command=command,
-        cache_dir=_first(
-            cache_dir, _path(environment.get("ARTIFACTSTORE_CACHE_DIR")), *(file.cache_dir for file in found)
+    look = _Look(environment, found)
+    named = look.up("store", store, default_store())
+    unlocking = _unlocking(look, key_file, password_command)
+    said = {
+        each.name: each
+        for each in (
+            named,
+            *unlocking,
+            look.up("cache_dir", cache_dir, default_cache_dir()),
+            _named_project(look.up("project", None, None)),
+            look.up("compression_level", None, None),
         )
-        or default_cache_dir(),
-        project=_first(*(file.project for file in found)),
-        exclude=tuple(pattern for file in found for pattern in file.exclude),
-        compression_level=_first(*(file.compression_level for file in found)),
-        storage=_storage(storage or {}, environment, [file for file in found if file.store in {None, named}]),
+    }
+    excludes = [
+        Setting("exclude", pattern, file.origin, str(file.path)) for file in found for pattern in file.exclude
+    ]
+    files = [file for file in found if named.origin == "default" or file.store in {None, named.value}]
+    reached = _storage(storage or {}, environment, files)
+    settings = Settings(
+        store=str(named.value),
+        store_named=named.origin != "default",
+        key_file=Path(str(said["key_file"].value)),
+        key_file_named=said["key_file"].origin != "default",
+        password_command=said["password_command"].value,  # type: ignore[arg-type] # text or None, as all that says it
+        cache_dir=Path(str(said["cache_dir"].value)),
+        project=said["project"].value,  # type: ignore[arg-type] # likewise
+        exclude=tuple(str(each.value) for each in excludes),
+        compression_level=said["compression_level"].value,  # type: ignore[arg-type] # a number or None
+        storage={each.name.removeprefix("storage."): each.value for each in reached},
         files=tuple(file.path for file in found),
     )
+    return settings, (*said.values(), *excludes, *reached)
 
 
-def _unlocking(*places: tuple[str, Path | None, str | None]) -> tuple[Path | None, str | None]:
-    """The key file or the password command that the first place names."""
-    for place, key_file, command in places:
-        if key_file is not None and command is not None:
+def _named_project(setting: Setting) -> Setting:
+    """The setting `project`, if projects may be called so."""
+    if setting.value is not None:
+        try:
+            check_name(str(setting.value), "project")
+        except InvalidName as error:
+            error.message = f"{setting.place} says {error.message}"
+            raise
+    return setting
+
+
+class _Look:
+    """Looks a setting up in every place, in order."""
+
+    def __init__(self, environment: Mapping[str, str], files: list[ConfigFile]) -> None:
+        self.environment = environment
+        self.files = files
+
+    def up(self, name: str, argument: object, default: object) -> Setting:
+        """The setting from the first place that says something; an empty environment variable says nothing."""
+        return next(
+            (each for each in self.places(name, argument) if each.value is not None), None
+        ) or Setting(name, default, "default")
+
+    def places(self, name: str, argument: object) -> list[Setting]:
+        """What each place says, best first."""
+        found = [Setting(name, argument or None, "argument")]
+        variable = ENVIRONMENT.get(name)
+        if variable is not None:
+            text = self.environment.get(variable) or None
+            value = _path(text) if name in {"key_file", "cache_dir"} else text
+            found.append(Setting(name, value, "environment", variable))
+        found += [Setting(name, getattr(file, name), file.origin, str(file.path)) for file in self.files]
+        return found
+
+
+def _unlocking(look: _Look, key_file: Path | None, password_command: str | None) -> tuple[Setting, Setting]:
+    """The key file or the password command that the first place names, with the default for the other."""
+    for keys, command in zip(
+        look.places("key_file", key_file), look.places("password_command", password_command), strict=True
+    ):
+        if keys.value is not None and command.value is not None:
+            place = {"argument": _ARGUMENTS, "environment": _THE_ENVIRONMENT}.get(keys.origin, keys.place)
             raise UsageError(
                 f"{place} name both a key file and a password command", next_step="name one of them"
             )
-        if key_file is not None or command is not None:
-            return key_file, command
-    return None, None
+        if keys.value is not None:
+            return keys, Setting("password_command", None, "default")
+        if command.value is not None:
+            return Setting("key_file", default_key_file(), "default"), command
+    return Setting("key_file", default_key_file(), "default"), Setting("password_command", None, "default")
 
 
 def _storage(
     given: Mapping[str, Any], environment: Mapping[str, str], files: list[ConfigFile]
-) -> dict[str, Any]:
+) -> list[Setting]:
     """Each option from the first place that has it."""
-    named = {name: environment.get(f"ARTIFACTSTORE_{name.upper()}") for name in _USER_STORAGE}
-    merged: dict[str, Any] = {}
+    merged: dict[str, Setting] = {}
     for file in reversed(files):
-        merged |= file.storage
-    return {**merged, **{name: value for name, value in named.items() if value}, **given}
-
-
-def _first(*candidates: T | None) -> T | None:
-    """The first that says something; an empty environment variable says nothing."""
-    return next((candidate for candidate in candidates if candidate is not None and candidate != ""), None)
+        merged |= {
+            name: Setting(f"storage.{name}", value, file.origin, str(file.path))
+            for name, value in file.storage.items()
+        }
+    for name in _USER_STORAGE:
+        variable = ENVIRONMENT[f"storage.{name}"]
+        if environment.get(variable):
+            merged[name] = Setting(f"storage.{name}", environment[variable], "environment", variable)
+    return list(
+        {
+            **merged,
+            **{name: Setting(f"storage.{name}", value, "argument") for name, value in given.items()},
+        }.values()
+    )
 
 
 def _path(text: str | None) -> Path | None:
@@ -199,13 +309,13 @@ def _project_file(folder: Path | None) -> ConfigFile | None:
     except FileNotFoundError:  # the working folder was deleted under us
         return None
     for candidate in (start, *start.parents):
-        found = _read(candidate / PROJECT_FILE, _PROJECT_KEYS)
+        found = _read(candidate / PROJECT_FILE, "project file", _PROJECT_KEYS)
         if found is not None:
             return found
     return None
 
 
-def _read(path: Path, allowed: Mapping[str, type]) -> ConfigFile | None:
+def _read(path: Path, origin: str, allowed: Mapping[str, type]) -> ConfigFile | None:
     """Read one configuration file; None when it does not exist."""
     try:
         with path.open("rb") as stream:
@@ -220,7 +330,7 @@ def _read(path: Path, allowed: Mapping[str, type]) -> ConfigFile | None:
         ) from error
     if len(raw) > CONFIG_FILE_BYTES_MAX:
         raise _refused(path, f"is longer than {CONFIG_FILE_BYTES_MAX} bytes")
-    return _checked(path, _parsed(path, raw), allowed)
+    return _checked(path, origin, _parsed(path, raw), allowed)
 
 
 def _parsed(path: Path, raw: bytes) -> dict[str, object]:
@@ -232,7 +342,7 @@ def _parsed(path: Path, raw: bytes) -> dict[str, object]:
         raise _refused(path, f"is not TOML: {error}") from error
 
 
-def _checked(path: Path, table: dict[str, object], allowed: Mapping[str, type]) -> ConfigFile:
+def _checked(path: Path, origin: str, table: dict[str, object], allowed: Mapping[str, type]) -> ConfigFile:
     """Keep what `table` says after checking every key and its type."""
     for key, value in table.items():
         if key not in allowed:
@@ -251,6 +361,7 @@ def _checked(path: Path, table: dict[str, object], allowed: Mapping[str, type]) 
     store, project, exclude = table.get("store"), table.get("project"), table.get("exclude")
     return ConfigFile(
         path,
+        origin,
         storage=_checked_storage(
             path, table.get("storage"), _USER_STORAGE if "key_file" in allowed else _PROJECT_STORAGE
         ),

@@ -75,7 +75,20 @@ COMMANDS = {
     "index": CommandSource(
         "artifactstore.cli.index_commands", "index", "Show or rebuild this client's index."
     ),
+    "cache": CommandSource(
+        "artifactstore.cli.cache_commands",
+        "cache",
+        "Show or clean the indexes of all stores on this machine.",
+    ),
     "key": CommandSource("artifactstore.cli.key_commands", "key", "Show, back up or restore your key file."),
+    "config": CommandSource(
+        "artifactstore.cli.config_commands", "config", "Show each setting, and where it comes from."
+    ),
+    "doctor": CommandSource(
+        "artifactstore.cli.doctor_command",
+        "doctor",
+        "Look for what may stand in the way, on this machine too.",
+    ),
     "completion": CommandSource(
         "artifactstore.cli.completion_command", "completion", "Print a shell's completion script."
     ),

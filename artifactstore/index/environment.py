@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
-from artifactstore.index.folder import guarded, named_os_error, remove
+from artifactstore.index.folder import guarded, is_locked, named_os_error, remove
 from artifactstore.index.header import IndexBroken
 from artifactstore.index.mapped import MappedIndex
 from artifactstore.index.transactions import ReadTransaction, WriteTransaction
@@ -119,6 +119,44 @@ def destroy(path: str | os.PathLike[str]) -> None:
         return
     except OSError as error:
         raise named_os_error(error, folder) from error
+
+
+def is_in_use(path: str | os.PathLike[str]) -> bool:
+    """Whether this process or another has the index in a folder open."""
+    folder = Path(os.path.realpath(path))
+    try:
+        with _registry_lock:
+            if folder in _registry:
+                # Not looked at: closing the lock file would give up the locks that LMDB holds on it.
+                return True
+            with guarded(folder):
+                return is_locked(folder)
+    except OSError as error:
+        raise named_os_error(error, folder) from error
+
+
+def destroy_unused(path: str | os.PathLike[str]) -> bool:
+    """Delete the index in a folder unless somebody has it open; whether it is gone.
+
+    Raises:
+        PermissionRefused, BackendError: The operating system refuses it.
+    """
+    folder = Path(os.path.realpath(path))
+    gone = folder.with_name(folder.name + ".gone")
+    try:
+        with _registry_lock, guarded(folder):
+            # Whoever opens it takes the same guard first, so nobody comes between.
+            if folder in _registry or is_locked(folder):
+                return False
+            remove(gone)
+            with contextlib.suppress(FileNotFoundError):
+                folder.rename(gone)
+            remove(gone)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise named_os_error(error, folder) from error
+    return True
 
 
 def _acquire(folder: Path) -> MappedIndex:

@@ -82,6 +82,24 @@ def guarded(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether another process has the index open: LMDB holds a lock on the first byte of its lock file then.
+
+    This process must not have it open.
+    """
+    try:
+        descriptor = os.open(folder / "lock.mdb", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
+    except (BlockingIOError, PermissionError):
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def remove(path: Path) -> None:
     """Delete a file or a whole folder; nothing there is fine."""
     if path.is_dir() and not path.is_symlink():

@@ -237,6 +237,9 @@ class MappedIndex:
                     check_folder(self.path)
                     allocate_lock_file(self.path / "lock.mdb")
                     self._open_lmdb()
+                # When it was used last, for who makes room in the cache.
+                with contextlib.suppress(OSError):
+                    os.utime(self.path)
                 self._lmdb.reader_check()
                 self._open_tables(self._lmdb.begin(write=True))
             except BaseException:

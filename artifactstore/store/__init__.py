@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from artifactstore.maintenance.sweep_plan import SweepPlan
     from artifactstore.maintenance.usage import UsageRow
     from artifactstore.store.auditing import audit
+    from artifactstore.store.caching import CacheCleaning, CachedIndex, CacheInfo, cache_info, clean_cache
     from artifactstore.store.collecting import GcSummary, PreparedSweep
+    from artifactstore.store.diagnosis import Finding, diagnose
     from artifactstore.store.differences import Change, DiffTotals, FactChange, RenamedFolder, VersionDiff
     from artifactstore.store.keeping import (
         ArtifactRetention,
@@ -46,6 +48,9 @@ __all__ = [
     "ArtifactRetention",
     "AuditReport",
     "BrokenPack",
+    "CacheCleaning",
+    "CacheInfo",
+    "CachedIndex",
     "Change",
     "CheckReport",
     "DeletionPlan",
@@ -54,6 +59,7 @@ __all__ = [
     "Entry",
     "FactChange",
     "FindReport",
+    "Finding",
     "FoundFile",
     "Garbage",
     "GcSummary",
@@ -89,6 +95,9 @@ __all__ = [
     "Version",
     "VersionDiff",
     "audit",
+    "cache_info",
+    "clean_cache",
+    "diagnose",
     "verify_receipt",
 ]
 
@@ -102,6 +111,8 @@ _NAMES = {
     "artifactstore.maintenance.sweep_plan": ["SweepPlan"],
     "artifactstore.maintenance.usage": ["UsageRow"],
     "artifactstore.store.auditing": ["audit"],
+    "artifactstore.store.caching": ["CacheCleaning", "CacheInfo", "CachedIndex", "cache_info", "clean_cache"],
+    "artifactstore.store.diagnosis": ["Finding", "diagnose"],
     "artifactstore.store.collecting": ["GcSummary", "PreparedSweep"],
     "artifactstore.store.differences": ["Change", "DiffTotals", "FactChange", "RenamedFolder", "VersionDiff"],
     "artifactstore.store.keeping": [
