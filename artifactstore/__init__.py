@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         plan_mirror,
         run_plan,
     )
+    from artifactstore.executors import Workers
+    from artifactstore.observer import Counters, Observer, OperationDone, RequestDone
     from artifactstore.progress import Progress
     from artifactstore.store import (
         AdoptPlan,
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
         SweepPlan,
         TakedownPlan,
         TakedownSummary,
+        Upload,
         Version,
         audit,
         cache_info,
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
         diagnose,
         verify_receipt,
     )
+    from artifactstore.store.pool import Lease, PoolInfo, StorePool, Tenant
 
 __all__ = [
     "AdoptPlan",
@@ -94,6 +98,7 @@ __all__ = [
     "CheckReport",
     "CopyPlan",
     "CopyStep",
+    "Counters",
     "DeletionPlan",
     "DeniedFile",
     "DiffTotals",
@@ -106,6 +111,7 @@ __all__ = [
     "GcSummary",
     "IndexInfo",
     "KeySlot",
+    "Lease",
     "Lock",
     "LockCheck",
     "LockMove",
@@ -113,7 +119,10 @@ __all__ = [
     "LogEntry",
     "Names",
     "Objects",
+    "Observer",
+    "OperationDone",
     "Place",
+    "PoolInfo",
     "PreparedSweep",
     "Problem",
     "Progress",
@@ -129,6 +138,7 @@ __all__ = [
     "RenamedFolder",
     "RepairPlan",
     "RepairSummary",
+    "RequestDone",
     "RestorePlan",
     "Restored",
     "RetentionPlan",
@@ -136,13 +146,17 @@ __all__ = [
     "RetentionVerdict",
     "Store",
     "StoreInfo",
+    "StorePool",
     "SweepPlan",
     "TakedownPlan",
     "TakedownSummary",
     "TargetStatus",
+    "Tenant",
+    "Upload",
     "UsageRow",
     "Version",
     "VersionDiff",
+    "Workers",
     "audit",
     "cache_info",
     "clean_cache",
@@ -171,6 +185,9 @@ _HOMES = {
     ),
     "ArtifactStoreError": "artifactstore.errors",
     "Progress": "artifactstore.progress",
+    **dict.fromkeys(("Counters", "Observer", "OperationDone", "RequestDone"), "artifactstore.observer"),
+    **dict.fromkeys(("Lease", "PoolInfo", "StorePool", "Tenant"), "artifactstore.store.pool"),
+    "Workers": "artifactstore.executors",
     **dict.fromkeys(
         ("CopyPlan", "CopyStep", "copy_versions", "mirror", "plan_copy", "plan_mirror", "run_plan"),
         "artifactstore.exchange",

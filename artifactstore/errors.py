@@ -13,7 +13,8 @@ and a next step that a person can take. The tree::
     │                             InvalidSource, PathCollision, LockMismatch, LocalChanges, PreconditionFailed,
     │                             AliasMoved, StillLinked, NameTaken, IsCollection, NotACollection,
     │                             TypeMismatch, Denied, SweptMeanwhile, PushEnded, PartsMissing, PartLost,
-    │                             ClockSkewed, ObjectLocked, UntrustedBackend, RunEnded, LineageCircle
+    │                             ClockSkewed, ObjectLocked, UntrustedBackend, RunEnded, LineageCircle,
+    │                             UploadAborted (SourceStalled), StoreClosed, PoolExhausted
     ├── AccessError           5   KeyMissing, WrongKey, KeyExposed, KeyDamaged, CacheShared,
     │                             PermissionRefused
     ├── Damaged               6   RolledBack, HostileManifest, StillThere, InvalidEvidence
@@ -402,6 +403,34 @@ class UntrustedBackend(ConflictError):
 
     kind = "untrusted-backend"
     advice = "use a backend with exclusive create, or open it with single_writer=True and only one writer"
+
+
+class UploadAborted(ConflictError):
+    """An upload was given up, or one of its files came half; it made no version."""
+
+    kind = "upload-aborted"
+    advice = "begin the upload anew"
+
+
+class SourceStalled(UploadAborted):
+    """A stream that is pushed gave nothing for longer than its reader was told to wait."""
+
+    kind = "source-stalled"
+    advice = "send it again, or give it more time with stall_s"
+
+
+class StoreClosed(ConflictError):
+    """A store, or a pool of stores, is used after it was closed."""
+
+    kind = "store-closed"
+    advice = "open it again"
+
+
+class PoolExhausted(ConflictError):
+    """All stores that a pool may have open are in use, or all operations that may run at once do run."""
+
+    kind = "pool-exhausted"
+    advice = "try again, or raise the bound"
 
 
 # --- 5: keys and permissions ----------------------------------------------------------------------------

@@ -23,7 +23,8 @@ from artifactstore.index.tables import PackTable, StoredPack
 from artifactstore.pack.ranges import Range, coalesce
 from artifactstore.pack.reader import BlobOpener, PackRef, open_whole
 
-_BLOB_CACHE_BYTES: Final = 16 << 20
+# Of opened blobs, unless somebody who has many stores open says less.
+CACHE_BYTES: Final = 16 << 20
 _OPENERS_MAX: Final = 256
 # Of packs of pages and lists that are fetched whole, because somebody is about to need most of what is in them.
 _WHOLE_BYTES_MAX: Final = 6 << 20
@@ -48,6 +49,7 @@ class ChunkReader:
         packs: Packs by number, with their keys.
         keys: Gives store id and cid keys.
         locator: Finds chunks.
+        cache_bytes: How much of what was opened is kept.
 
     Thread-safe.
     """
@@ -59,11 +61,14 @@ class ChunkReader:
         packs: PackTable,
         keys: CidKeys,
         locator: Locator,
+        *,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._backend = backend
         self._environment = environment
         self._locator = locator
         self._packs = packs
+        self._cache_bytes = cache_bytes
         self._store_id = keys.store_id
         self._cid_keys = {kind: keys.cid_key(kind.name.lower()) for kind in PackType}
         self.renew()
@@ -281,7 +286,7 @@ class ChunkReader:
             if blob not in self._blobs:
                 self._blobs[blob] = raw
                 self._blob_bytes += len(raw)
-            while self._blob_bytes > _BLOB_CACHE_BYTES:
+            while self._blob_bytes > self._cache_bytes:
                 _, dropped = self._blobs.popitem(last=False)
                 self._blob_bytes -= len(dropped)
 

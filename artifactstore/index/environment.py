@@ -14,9 +14,11 @@ import contextlib
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from artifactstore.errors import StoreClosed
 from artifactstore.index.folder import guarded, is_locked, named_os_error, remove
 from artifactstore.index.header import IndexBroken
 from artifactstore.index.mapped import MappedIndex
@@ -28,6 +30,8 @@ _registry: dict[Path, MappedIndex] = {}
 _registry_lock = threading.RLock()
 _everything: weakref.WeakSet[MappedIndex] = weakref.WeakSet()
 _draining: list[MappedIndex] = []
+# Of environments that nobody has any more and nobody closed.
+_forgotten: deque[MappedIndex] = deque()
 
 
 class Environment:
@@ -37,7 +41,7 @@ class Environment:
         path: The folder.
     """
 
-    __slots__ = ("_shared", "path")
+    __slots__ = ("__weakref__", "_shared", "path")
 
     def __init__(self, shared: MappedIndex) -> None:
         self._shared: MappedIndex | None = shared
@@ -53,6 +57,7 @@ class Environment:
             PermissionRefused: The folder can't be written.
             BackendError: Anything else the operating system refuses.
         """
+        _release_forgotten()
         folder = Path(os.path.realpath(path))
         shared = _acquire(folder)
         environment = cls(shared)
@@ -85,6 +90,13 @@ class Environment:
         shared, self._shared = self._shared, None
         if shared is not None:
             _release(shared)
+        _release_forgotten()
+
+    def __del__(self) -> None:
+        # The collector may come at any moment, while locks are held: whoever opens or closes one next lets go of it.
+        shared = getattr(self, "_shared", None)
+        if shared is not None:
+            _forgotten.append(shared)
 
     def __enter__(self) -> "Environment":
         return self
@@ -94,7 +106,7 @@ class Environment:
 
     def _opened(self) -> MappedIndex:
         if self._shared is None:
-            raise ValueError(f"the index in {self.path} was closed")
+            raise StoreClosed("the store was closed", index=str(self.path))
         return self._shared
 
 
@@ -178,6 +190,12 @@ def _release(shared: MappedIndex) -> None:
         # One that a transaction still runs on stays known: LMDB would refuse to open its folder again.
         if not shared.users and not shared.live and not shared.detached:
             del _registry[shared.path]
+
+
+def _release_forgotten() -> None:
+    while _forgotten:
+        with contextlib.suppress(IndexError):
+            _release(_forgotten.popleft())
 
 
 def _detach(folder: Path) -> None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from artifactstore.store.store import Store
     from artifactstore.store.takingdown import DeniedFile, TakedownPlan, TakedownSummary
+    from artifactstore.store.uploading import Upload
     from artifactstore.store.version import Entry, PushSummary, Version
 
 __all__ = [
@@ -91,6 +92,7 @@ __all__ = [
     "SweepPlan",
     "TakedownPlan",
     "TakedownSummary",
+    "Upload",
     "UsageRow",
     "Version",
     "VersionDiff",
@@ -137,6 +139,7 @@ _NAMES = {
     ],
     "artifactstore.store.store": ["Store"],
     "artifactstore.store.takingdown": ["DeniedFile", "TakedownPlan", "TakedownSummary"],
+    "artifactstore.store.uploading": ["Upload"],
     "artifactstore.store.version": ["Entry", "PushSummary", "Version"],
 }
 

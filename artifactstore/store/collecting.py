@@ -13,6 +13,7 @@ from artifactstore.log.log import GenerationPassed
 from artifactstore.maintenance.settings import EXPIRY_MS_DEFAULT, THRESHOLD_DEFAULT
 from artifactstore.progress import Progress
 from artifactstore.store.members import Members
+from artifactstore.store.observed import operation
 from artifactstore.store.opened import OpenStore
 
 _NS_PER_MS: Final = 1_000_000
@@ -129,6 +130,7 @@ class Collecting(OpenStore):
             expiry_ms=expiry_ms,
         )
 
+    @operation
     def gc(
         self,
         prepared: PreparedSweep | None = None,
@@ -162,6 +164,7 @@ class Collecting(OpenStore):
             swept = self._sweep(prepared, progress=progress, trust_clock=trust_clock)
         return self._erased(plan.returned, swept, progress)
 
+    @operation
     def resume_gc(self, *, progress: Progress | None = None) -> GcSummary:
         """Delete what earlier sweeps condemned and left; nothing is planned or swept.
 

@@ -15,6 +15,7 @@ from artifactstore.ids import LATEST, ArtifactName, Selection, parse_artifact_na
 from artifactstore.index.environment import ReadTransaction
 from artifactstore.store import listing
 from artifactstore.store.naming import Naming
+from artifactstore.store.observed import operation
 from artifactstore.store.results import DeletionPlan
 from artifactstore.store.version import Version
 
@@ -51,6 +52,7 @@ class Deleting(Naming):
         )
         return DeletionPlan(tuple(versions), held, sum(version.size_bytes for version in versions))
 
+    @operation
     def delete(
         self,
         refs: Iterable[str],
@@ -92,6 +94,7 @@ class Deleting(Naming):
         )
         return list(plan.versions)
 
+    @operation
     def undelete(self, refs: Iterable[str]) -> list[Version]:
         """Show deleted versions again; aliases that they had do not come back, but `latest` does.
 

@@ -12,6 +12,7 @@ from artifactstore.executors import Executors
 from artifactstore.ids import DIGEST_CHARACTERS
 from artifactstore.progress import Progress
 from artifactstore.store.naming import Naming
+from artifactstore.store.observed import operation
 from artifactstore.store.version import file_in
 from artifactstore.transfer.fingerprint import fingerprint
 
@@ -22,6 +23,7 @@ _DIGITS = re.compile(r"[0-9a-fA-F]{8,}", re.ASCII)
 class Finding(Naming):
     """The part of a store that looks for content."""
 
+    @operation
     def find(
         self,
         files: Iterable[str | os.PathLike[str]],

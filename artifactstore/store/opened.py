@@ -1,5 +1,7 @@
 """What every part of a store's front door stands on: the open parts, following the log, committing, closing."""
 
+import threading
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,6 +16,7 @@ from artifactstore.content.get import ChunkReader
 from artifactstore.content.put import ChunkWriter
 from artifactstore.errors import Damaged
 from artifactstore.executors import Executors
+from artifactstore.forks import renewed_in_children
 from artifactstore.format.operations import Operation
 from artifactstore.format.pack import PackType
 from artifactstore.ids import ArtifactName, Reference
@@ -58,9 +61,16 @@ class OpenStore:
         self._progress: Progress = progress or Quiet()
         self._chunker: Chunker | None = None
         # Indexes of earlier generations, which operations under way may still read.
-        self._retired: list[Environment] = []
+        self._retired: weakref.WeakSet[Environment] = weakref.WeakSet()
         self._stale = False
+        self._watch = access.watch(clock)
+        self.renew()
+        renewed_in_children(self)
         self.notices = parts.notices
+
+    def renew(self) -> None:
+        """In a child of a fork: what another thread of the parent held is free here."""
+        self._renewing = threading.RLock()
 
     @property
     def id(self) -> str:
@@ -107,8 +117,12 @@ class OpenStore:
         """Receipts of versions that were purged."""
         return Receipts(self)
 
+    def watched(self, operation: str) -> AbstractContextManager[None]:
+        """Tell the store's observer, and the log, that an operation begins and ends, for a `with` block."""
+        return self._watch.operation(self.id, operation)
+
     def close(self) -> None:
-        """Close the index and the backend; the store is not used afterwards."""
+        """Close the index and the backend; the store is not used afterwards. Closing it twice does no harm."""
         for environment in (*self._retired, self._parts.environment):
             environment.close()
         self._parts.backend.close()
@@ -184,14 +198,18 @@ class OpenStore:
             return done
 
     def _renew(self, before: Parts) -> None:
-        """Unlock the current generation, unless another thread has."""
-        if self._parts is before:
-            self._retired.append(before.environment)
-            self._parts, pair = renewed(self._access, before, self._clock, self._randomness)
-            if self._access.ways.passphrase is not None:
-                ways = self._access.ways._replace(pair=pair, passphrase=None)
-                self._access = self._access._replace(ways=ways)
-            self._stale = True
+        """Unlock the current generation, unless another thread has.
+
+        The index of the one before is closed when nothing that is under way reads it any more.
+        """
+        with self._renewing:
+            if self._parts is before:
+                self._parts, pair = renewed(self._access, before, self._clock, self._randomness)
+                self._retired.add(before.environment)
+                if self._access.ways.passphrase is not None:
+                    ways = self._access.ways._replace(pair=pair, passphrase=None)
+                    self._access = self._access._replace(ways=ways)
+                self._stale = True
 
     def _commit(
         self,

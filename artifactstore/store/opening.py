@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 from artifactstore.backend.base import Backend, outcome_of
+from artifactstore.backend.observed import ObservedBackend
 from artifactstore.backend.opening import open_backend
 from artifactstore.backend.probe import PROBE_PREFIX, probe
 from artifactstore.backend.retrying import RetryingBackend
@@ -19,7 +20,7 @@ from artifactstore.catalog.replay import Catalog
 from artifactstore.chunking.chunker import GENERAL, NORMALIZATION, WEIGHTS
 from artifactstore.clock import Clock, Randomness
 from artifactstore.config import default_key_file, load_settings
-from artifactstore.content.get import ChunkReader
+from artifactstore.content.get import CACHE_BYTES, ChunkReader
 from artifactstore.content.locate import Locator
 from artifactstore.crypto.aead import Aead
 from artifactstore.crypto.derive import hkdf_sha256
@@ -65,6 +66,7 @@ from artifactstore.log.signers import Signers
 from artifactstore.log.slots import Slots
 from artifactstore.log.start import Start, read_start
 from artifactstore.log.tiles import Tiles
+from artifactstore.observer import Observer, Watch
 from artifactstore.store.kept import KeptKeys
 from artifactstore.store.pins import pin, pinned
 
@@ -96,6 +98,8 @@ class Access(NamedTuple):
         download_bytes_per_s: Limit on downloads, or None.
         compression_level: zstd level of what this client pushes.
         wrap_backend: Puts a wrapper around the backend, for metering and faults; None for none.
+        observer: Who is told of operations and requests; nobody when None.
+        cache_bytes: How much of what was opened is kept for the next read.
     """
 
     url: str
@@ -107,6 +111,12 @@ class Access(NamedTuple):
     download_bytes_per_s: int | None = None
     compression_level: int = COMPRESSION_LEVEL
     wrap_backend: Callable[[Backend], Backend] | None = None
+    observer: Observer | None = None
+    cache_bytes: int = CACHE_BYTES
+
+    def watch(self, clock: Clock) -> Watch:
+        """Tells the observer and the log."""
+        return Watch(self.observer, clock.monotonic_s)
 
 
 class Parts(NamedTuple):
@@ -137,6 +147,8 @@ def access_to(
     upload_bytes_per_s: int | None = None,
     download_bytes_per_s: int | None = None,
     compression_level: int | None = None,
+    observer: Observer | None = None,
+    cache_bytes: int | None = None,
 ) -> Access:
     """Fill in the default places of key file and cache, and hold on to where relative ones are now.
 
@@ -178,6 +190,8 @@ def access_to(
         upload_bytes_per_s,
         download_bytes_per_s,
         level,
+        observer=observer,
+        cache_bytes=CACHE_BYTES if cache_bytes is None else cache_bytes,
     )
 
 
@@ -330,6 +344,9 @@ def backend_of(access: Access, clock: Clock, randomness: Randomness, *, make: bo
     backend = open_backend(access.url, storage_options=access.storage_options, make=make)
     if access.wrap_backend is not None:
         backend = access.wrap_backend(backend)
+    watch = access.watch(clock)
+    if watch.sees_requests:
+        backend = ObservedBackend(backend, watch)
     if backend.is_remote:
         backend = RetryingBackend(backend, clock, randomness)
     if access.upload_bytes_per_s or access.download_bytes_per_s:
@@ -493,7 +510,7 @@ def wire(
     log = Log(backend, keyring, signers, clock, begun)
     catalog = Catalog(backend, environment, packs, keyring, notices)
     locator = Locator(backend, environment, packs, keyring, notices)
-    reader = ChunkReader(backend, environment, packs, keyring, locator)
+    reader = ChunkReader(backend, environment, packs, keyring, locator, cache_bytes=access.cache_bytes)
     committer = Committer(backend, environment, packs, keyring, log, catalog, clock, randomness)
     return Parts(backend, keyring, environment, packs, log, catalog, locator, reader, committer, notices)
 

@@ -73,7 +73,11 @@ class Pushing(OpenStore):
         begun = NOTHING_BEGUN
         for start in range(1, _STARTS_MAX + 1):
             pusher = Pusher(
-                self._pipeline(executors, progress), begun, rereads=given.rereads, ordered=given.ordered
+                self._pipeline(executors, progress),
+                begun,
+                rereads=given.rereads,
+                ordered=given.ordered,
+                keeps=given.keeps,
             )
             try:
                 return self._finished(pusher, given, request, executors, progress)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
 from artifactstore.errors import Damaged
@@ -11,18 +11,20 @@ from artifactstore.executors import threads
 from artifactstore.format.reference import Reference
 from artifactstore.ids import parse_artifact_name
 from artifactstore.manifest.read import entries
+from artifactstore.observer import Observer
 from artifactstore.progress import Progress
 from artifactstore.store.comparing import Comparing
 from artifactstore.store.keeping import Keeping
 from artifactstore.store.measuring import Measuring
+from artifactstore.store.observed import operation
 from artifactstore.store.opened import MakeExecutors
 from artifactstore.store.opening import (
     Access,
+    Parts,
     access_to,
     create_parts,
     open_parts,
 )
-from artifactstore.store.pushing import Pushing
 from artifactstore.store.requests import push_request, sources_of
 from artifactstore.store.results import (
     PullPlan,
@@ -31,13 +33,14 @@ from artifactstore.store.results import (
 )
 from artifactstore.store.takingdown import TakingDown
 from artifactstore.store.upkeep import Upkeep
+from artifactstore.store.uploading import Uploading
 from artifactstore.store.version import Version
 from artifactstore.transfer.plan import plan_pull, plan_push
 from artifactstore.transfer.pull import PullParts, pull
 from artifactstore.transfer.scan import scan
 
 
-class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
+class Store(Uploading, TakingDown, Keeping, Measuring, Upkeep, Comparing):
     """One store: a URL with one log, one key set and one dedup domain.
 
     Made by `Store.create` and `Store.open`; a context manager. Thread-safe: several threads may push, pull and read
@@ -59,6 +62,8 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
         single_writer: bool = False,
         compression_level: int | None = None,
         progress: Progress | None = None,
+        observer: Observer | None = None,
+        cache_bytes: int | None = None,
         clock: Clock | None = None,
         randomness: Randomness | None = None,
         make_executors: MakeExecutors = threads,
@@ -73,6 +78,8 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
             single_writer: Vouch for being the only writer, on a backend without exclusive create.
             compression_level: zstd level of what this client pushes, 1 to 19; 3 when None.
             progress: Told what long work does.
+            observer: Told of operations and requests, with durations and bytes.
+            cache_bytes: How much of what was opened is kept for the next read; 16 MiB when None.
             clock: Time; the system's when None.
             randomness: Randomness; the system's when None.
             make_executors: Makes the thread pools of one operation.
@@ -90,6 +97,8 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
             storage_options=storage_options,
             single_writer=single_writer,
             compression_level=compression_level,
+            observer=observer,
+            cache_bytes=cache_bytes,
         )
         with make_executors() as executors:
             parts = create_parts(access, clock, randomness, executors)
@@ -121,6 +130,8 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
         download_bytes_per_s: int | None = None,
         compression_level: int | None = None,
         progress: Progress | None = None,
+        observer: Observer | None = None,
+        cache_bytes: int | None = None,
         clock: Clock | None = None,
         randomness: Randomness | None = None,
         make_executors: MakeExecutors = threads,
@@ -141,6 +152,8 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
             download_bytes_per_s: Limit on downloads in bytes a second.
             compression_level: As for `create`.
             progress: As for `create`.
+            observer: As for `create`.
+            cache_bytes: As for `create`.
             clock: As for `create`.
             randomness: As for `create`.
             make_executors: As for `create`.
@@ -164,8 +177,22 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
             upload_bytes_per_s=upload_bytes_per_s,
             download_bytes_per_s=download_bytes_per_s,
             compression_level=compression_level,
+            observer=observer,
+            cache_bytes=cache_bytes,
         )
         parts, access = open_parts(access, clock, randomness, store_id=store_id)
+        return cls._of(access, parts, clock, randomness, make_executors, progress)
+
+    @classmethod
+    def _of(
+        cls,
+        access: Access,
+        parts: Parts,
+        clock: Clock,
+        randomness: Randomness,
+        make_executors: MakeExecutors,
+        progress: Progress | None,
+    ) -> Self:
         return cls(
             access,
             parts,
@@ -176,10 +203,12 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _reopen, (self._access, self.id)
+        # Of a server's observer there is one, where it was made.
+        return _reopen, (self._access._replace(observer=None), self.id)
 
     # --- push and pull --------------------------------------------------------------------------------------
 
+    @operation
     def push(
         self,
         sources: Iterable[str | os.PathLike[str]],
@@ -255,6 +284,7 @@ class Store(Pushing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
         found = scan(sources_of(sources, exclude, files, streams, self._apart()))
         return PushPlan(*plan_push(found, self._parts.environment, progress or self._progress))
 
+    @operation
     def pull(
         self,
         ref: str,

@@ -20,6 +20,7 @@ from artifactstore.progress import Progress
 from artifactstore.store import listing
 from artifactstore.store.deleting import Deleting, refuse_long
 from artifactstore.store.finding import Finding
+from artifactstore.store.observed import operation
 from artifactstore.store.version import Version
 
 _NS_PER_MS = 1_000_000
@@ -133,6 +134,7 @@ class TakingDown(Deleting, Finding):
             all(one.digest in rules for one in known),
         )
 
+    @operation
     def takedown(
         self,
         files: Iterable[str | os.PathLike[str]],

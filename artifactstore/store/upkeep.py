@@ -15,6 +15,7 @@ from artifactstore.log.merkle import root_of
 from artifactstore.progress import Progress
 from artifactstore.store import listing
 from artifactstore.store.collecting import Collecting
+from artifactstore.store.observed import operation
 from artifactstore.store.opening import Parts, with_empty_index, with_memory_of, without_memory
 from artifactstore.store.results import IndexInfo, LogEntry, StoreInfo
 
@@ -39,6 +40,7 @@ class Upkeep(Collecting):
             Checkpoint(keyring.store_id, position.next_slot, root_of(position.frontier)), keyring.signer()
         )
 
+    @operation
     def check(
         self,
         *,
@@ -105,6 +107,7 @@ class Upkeep(Collecting):
         )
         return maintenance.repair_plan.plan_repair(report)
 
+    @operation
     def repair(
         self, plan: maintenance.repair_plan.RepairPlan, *, progress: Progress | None = None
     ) -> maintenance.repair.RepairSummary:
@@ -203,6 +206,7 @@ class Upkeep(Collecting):
             parts.environment, fresh.environment, parts.packs, parts.keyring.name_key()
         )
 
+    @operation
     def rebuild_index(self, progress: Progress | None = None) -> None:
         """Delete this client's index and build it again from the log."""
         watcher = progress or self._progress

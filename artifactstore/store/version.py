@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import msgspec
@@ -14,7 +15,7 @@ from artifactstore.format.reference import Reference
 from artifactstore.ids import ArtifactName
 from artifactstore.manifest.read import Getter, StoredEntry, entries, find_entry, kind_name
 from artifactstore.transfer.pull import selected
-from artifactstore.transfer.read import open_entry
+from artifactstore.transfer.read import open_entry, stream_entry
 
 _NS_PER_MS = 1_000_000
 
@@ -76,6 +77,10 @@ class Source(Protocol):
 
     def name_key(self) -> bytes:
         """Under which names of purged artifacts are hashed."""
+        ...
+
+    def watched(self, operation: str) -> AbstractContextManager[None]:
+        """Tell whoever watches that an operation begins and ends."""
         ...
 
 
@@ -193,6 +198,46 @@ class Version:
     def stored(self) -> Iterator[StoredEntry]:
         """Yield its entries in path order with where their bytes lie, for those who compare them with something."""
         return entries(self._source.getter_of(self._name, self.number), self._row.manifest)
+
+    def entry(self, path: str) -> Entry:
+        """What is at one path.
+
+        Raises:
+            NoSuchEntry: It holds nothing there.
+        """
+        getter = self._source.getter_of(self._name, self.number)
+        found = find_entry(getter, self._row.manifest, path)
+        if found is None:
+            raise NoSuchEntry(f"{self.qualified_name} holds nothing at {path!r}", path=path)
+        return entry_of(found)
+
+    def stream(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes of a range of one of its files, piece by piece: each is fetched when it is asked for.
+
+        A piece is a chunk of the file, or the part of it that lies in the range: at most 1 MiB. To stop early costs
+        nothing and leaves nothing open.
+
+        Args:
+            path: The file.
+            start: The first byte.
+            end: The byte behind the last one; the end of the file when None, and at most that.
+
+        Raises:
+            NoSuchEntry: It holds no file at `path`.
+            ValueError: `start` is negative, or behind `end`.
+            Damaged: A chunk can't be read back whole.
+            Deleted: The version was purged while it was read.
+        """
+        getter = self._source.getter_of(self._name, self.number)
+        entry = file_in(getter, self._row.manifest, path, self.qualified_name)
+        stop = entry.size if end is None else min(end, entry.size)
+        if start < 0 or (end is not None and end < start):
+            raise ValueError(f"not a range of a file: from {start} to {end}")
+        return self._streamed(getter, entry, start, stop)
+
+    def _streamed(self, getter: Getter, entry: StoredEntry, start: int, stop: int) -> Iterator[bytes]:
+        with self._source.watched("stream"):
+            yield from stream_entry(getter, entry, start, stop)
 
     def open(self, path: str) -> io.BufferedReader:
         """Open one of its files: seekable, binary, fetching only the ranges that are read.

@@ -132,10 +132,17 @@ class Pusher:
         rereads: Whether its sources can be read again. Where they can't, it goes on through a sweep without
             registering packs, and sees at its end whether all is there.
         ordered: Whether its sources come in manifest order. Where they don't, entries are sorted when all are read.
+        keeps: Whether what it has stored is registered when it is cut short; else it is given up.
     """
 
     def __init__(
-        self, pipeline: Pipeline, begun: Begun = NOTHING_BEGUN, *, rereads: bool = True, ordered: bool = True
+        self,
+        pipeline: Pipeline,
+        begun: Begun = NOTHING_BEGUN,
+        *,
+        rereads: bool = True,
+        ordered: bool = True,
+        keeps: bool = True,
     ) -> None:
         self._parts = pipeline
         self._ingest = Ingest(pipeline.writer, pipeline.chunker, pipeline.executors, pipeline.clock)
@@ -151,6 +158,7 @@ class Pusher:
         self._before = begun.counted
         self._registering: Future[None] | None = None
         self._rereads = rereads
+        self._keeps = keeps
         self._passed = False
         self._manifest: Manifest | None = None
         self._own_id = b""
@@ -208,10 +216,10 @@ class Pusher:
             manifest = self._builder.finish()
             self._parts.writer.flush()
             self._settle_registration()
-        except Denied:
-            self._abandon()
-            raise
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Denied) or not self._keeps:
+                self._abandon()
+                raise
             with suppress(ArtifactStoreError, GenerationPassed, TimeoutError):
                 self._parts.writer.settle(_RESCUE_S)
                 self._remember()
@@ -270,7 +278,8 @@ class Pusher:
         group: list[Found] = []
         for item in found:
             group.append(item)
-            if len(group) >= _LOOKUPS_PER_TRANSACTION:
+            # Whoever sends a stream may wait until it is read before the next one comes.
+            if len(group) >= _LOOKUPS_PER_TRANSACTION or item.stream is not None:
                 yield from self._known(group, cached=cached)
                 group = []
         yield from self._known(group, cached=cached)
@@ -455,7 +464,10 @@ class Pusher:
         try:
             committed = self._committed(operations, manifest)
         except PreconditionFailed:
-            self._register([])
+            if self._keeps:
+                self._register([])
+            else:
+                self._abandon()
             raise
         except (Denied, NoSuchRun, RunEnded, LineageCircle, PushEnded):
             self._abandon()
@@ -492,12 +504,16 @@ class Pusher:
         )
 
     def _abandon(self) -> None:
-        """Give up what this push registered: its packs are roots no more."""
-        if self._push_id:
-            with suppress(ArtifactStoreError, GenerationPassed):
-                self._end_registration()
-            with suppress(ArtifactStoreError, GenerationPassed):
-                self._parts.committer.commit([PendingDone(self._push_id)])
+        """Give up what this push stored: what it registered is a root no more, and the rest is known to be garbage."""
+        give_up = (ArtifactStoreError, GenerationPassed, TimeoutError)
+        with suppress(*give_up):
+            self._end_registration()
+        with suppress(*give_up):
+            self._parts.writer.settle(_RESCUE_S)
+            packs = [*self._unregistered, *self._parts.writer.take_stored()]
+            if self._push_id or packs:
+                done = PendingDone(self._push_id or self._parts.randomness.token(_PUSH_ID_BYTES))
+                self._parts.committer.commit([done], packs)
 
     def _refuse_changes(self, operations: Sequence[Operation], txn: ReadTransaction) -> None:
         """Refuse what other writers changed before the very slot of the commit.

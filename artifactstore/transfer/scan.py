@@ -109,11 +109,13 @@ class Program(NamedTuple):
         entries: Makes them, from the first on, each time that it is called; their paths are such as a version may hold.
         ordered: Whether they come in manifest order without collisions. Others are sorted when all are read.
         again: Whether `entries` may be called again.
+        keeps: Whether what is stored of them is registered when they are cut short, for who gives them again.
     """
 
     entries: Callable[[], Iterable[Found]]
     ordered: bool = True
     again: bool = True
+    keeps: bool = True
 
 
 class Apart(NamedTuple):
@@ -153,6 +155,11 @@ class Sources(NamedTuple):
     def rereads(self) -> bool:
         """Whether all of it can be read again."""
         return not self.streams and (self.program is None or self.program.again)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a push that is cut short is taken up by another one."""
+        return self.program is None or self.program.keeps
 
     @property
     def ordered(self) -> bool:
@@ -367,7 +374,21 @@ def _exact(files: Sequence[str]) -> Iterator[Found]:
 
 def _streams(streams: Mapping[str, BinaryIO]) -> Iterator[Found]:
     for name, stream in streams.items():
-        yield Found(_path_for(name), Kind.FILE, f"stream {name}", None, stream=stream)
+        yield found_stream(name, f"stream {name}", stream)
+
+
+def found_stream(name: str, source: str, stream: BinaryIO) -> Found:
+    """A stream as something to push.
+
+    Args:
+        name: Its path in the version.
+        source: What it is, for messages.
+        stream: Gives its bytes.
+
+    Raises:
+        InvalidSource: There is no such path.
+    """
+    return Found(_path_for(name), Kind.FILE, source, None, stream=stream)
 
 
 def _references(references: Mapping[str, Reference]) -> Iterator[Found]:

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifactstore.errors import BackendError, PermissionRefused, StorageFull
+from artifactstore.errors import BackendError, PermissionRefused, StorageFull, StoreClosed
 from artifactstore.index import mapped
 from artifactstore.index.environment import Environment, IndexBroken, destroy
 
@@ -217,7 +217,7 @@ def test_one_opening_per_process(tmp_path: Path) -> None:
     assert rows(second) == [(b"k", b"value")]
     first.close()
     first.close()
-    with pytest.raises(ValueError, match="was closed"):
+    with pytest.raises(StoreClosed):
         first.read()
     write(second, b"l")
     second.close()
