@@ -51,7 +51,8 @@ def audit(
     Raises:
         NoSuchStore: There is none.
         RolledBack: Another store lies there than the one expected.
-        InvalidEvidence: The checkpoint is none, or of another store; or the receipt does not verify, or is.
+        InvalidEvidence: The checkpoint is none, or of another store; or the receipt does not verify,
+            or is another store's.
         NewerStore: A record needs a newer release.
     """
     verified = None if receipt is None else maintenance.verifying.verify_receipt(receipt)

@@ -72,7 +72,14 @@ class PullPlan(msgspec.Struct, frozen=True):
 
 
 class ProjectInfo(msgspec.Struct, frozen=True):
-    """One project."""
+    """One project.
+
+    Attributes:
+        name: Its name.
+        artifacts: Artifacts with a version that is shown.
+        versions: Versions that are shown.
+        updated_ns: When the last of them changed, in nanoseconds since the Unix epoch.
+    """
 
     name: str
     artifacts: int
@@ -81,7 +88,16 @@ class ProjectInfo(msgspec.Struct, frozen=True):
 
 
 class ArtifactInfo(msgspec.Struct, frozen=True):
-    """One artifact; `size_bytes` is that of its newest version."""
+    """One artifact.
+
+    Attributes:
+        artifact: `project/name`.
+        type: Its type.
+        versions: Versions that are shown.
+        latest: The number of the newest one.
+        size_bytes: Bytes of the files of that one.
+        updated_ns: When it last changed, in nanoseconds since the Unix epoch.
+    """
 
     artifact: str
     type: str
