@@ -30,7 +30,7 @@ class ArtifactStoreError(Exception):
 
     Args:
         message: What happened, in one sentence, with the facts in it.
-        next_step: What to do about it; the class's own advice when not given.
+        next_step: What to do about it; the class's own advice when not given, which no class is without.
         facts: The same facts by name (which path, which object, expected, found), for `--json`.
     """
 
@@ -63,6 +63,7 @@ class UsageError(ArtifactStoreError):
 
     kind = "usage"
     exit_code = 2
+    advice = "see the --help of the command, or what the library says of its arguments"
 
 
 class InvalidReference(UsageError):
@@ -83,6 +84,7 @@ class InvalidMetadata(UsageError):
     """Metadata is not JSON, or larger than a version may carry."""
 
     kind = "invalid-metadata"
+    advice = "write a JSON object within the bound, and push what is larger as a file"
 
 
 class InvalidLock(UsageError):
@@ -103,12 +105,14 @@ class Unsupported(UsageError):
     """The platform or an installed library lacks what this project needs."""
 
     kind = "unsupported"
+    advice = "use CPython 3.11 or newer on Linux or macOS, and the libraries that pip installs with it"
 
 
 class MissingExtra(UsageError):
     """An optional dependency is not installed."""
 
     kind = "missing-extra"
+    advice = "install what it names with pip, for example: pip install 'artifactstore[s3]'"
 
 
 # --- 3: what was named does not exist ----------------------------------------------------------------
@@ -119,6 +123,7 @@ class NotFoundError(ArtifactStoreError):
 
     kind = "not-found"
     exit_code = 3
+    advice = "check the spelling of what was named"
 
 
 class NoSuchPath(NotFoundError):
@@ -208,6 +213,7 @@ class Deleted(NotFoundError):
     """The version was deleted and its content is gone."""
 
     kind = "deleted"
+    advice = "see what can be brought back with `artifactstore ls PROJECT/NAME --deleted`"
 
 
 # --- 4: refused, because of something that is in the way -----------------------------------------------
@@ -218,6 +224,7 @@ class ConflictError(ArtifactStoreError):
 
     kind = "conflict"
     exit_code = 4
+    advice = "look at what is in the way, then repeat it"
 
 
 class DestinationExists(ConflictError):
@@ -289,6 +296,7 @@ class PreconditionFailed(ConflictError):
     """Another writer changed what this operation relied on."""
 
     kind = "precondition-failed"
+    advice = "look at what is there now, then repeat it"
 
 
 class AliasMoved(PreconditionFailed):
@@ -441,6 +449,7 @@ class AccessError(ArtifactStoreError):
 
     kind = "access"
     exit_code = 5
+    advice = "see what is missing with `artifactstore doctor`"
 
 
 class KeyMissing(AccessError):
@@ -482,6 +491,7 @@ class PermissionRefused(AccessError):
     """The operating system or the backend refused access."""
 
     kind = "permission-refused"
+    advice = "ask who owns it for access, or choose another place"
 
 
 # --- 6: stored bytes are not what they must be -------------------------------------------------------------

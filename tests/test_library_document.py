@@ -1,4 +1,4 @@
-"""`docs/library.md` keeps its word: its program runs, its table of errors and its arguments are those of the code."""
+"""`docs/library.md` keeps its word: its program runs, and its arguments are those of the code."""
 
 import inspect
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import artifactstore
-from artifactstore import ArtifactStoreError, Store, errors
+from artifactstore import Store
 
 TEXT = (Path(__file__).resolve().parent.parent / "docs" / "library.md").read_text(encoding="utf-8")
 
@@ -18,32 +18,12 @@ def blocks() -> list[tuple[int, str]]:
     return [(TEXT.count("\n", 0, match.start(1)), match[1]) for match in found]
 
 
-def described(cls: type[ArtifactStoreError]) -> list[tuple[str, str, str, str]]:
-    """The errors below `cls`, as rows of the table."""
-    rows = []
-    for sub in cls.__subclasses__():
-        if sub.__module__ == errors.__name__:
-            name = f"`{sub.__name__}`"
-            name = f"**{name}**" if sub.__subclasses__() else name
-            rows += [
-                (name, f"`{sub.kind}`", str(sub.exit_code), sub.advice or "\N{EN DASH}"),
-                *described(sub),
-            ]
-    return rows
-
-
 def test_the_examples_are_one_program_that_runs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From top to bottom, in an empty folder with nothing configured; what it asserts holds."""
     names: dict[str, object] = {"__name__": "library"}
     for line, block in blocks():
         exec(compile("\n" * line + block, "docs/library.md", "exec"), names)
     assert "labels.csv file 24 " in capsys.readouterr().out
-
-
-def test_the_table_of_errors_is_that_of_the_code() -> None:
-    """Class, kind, exit code and next step of every error, in the order of the tree."""
-    rows = re.findall(r"^\| (\**`\w+`\**) \| (`[\w-]+`) \| (\d+) \| (.*) \|$", TEXT, re.MULTILINE)
-    assert rows == described(ArtifactStoreError)
 
 
 def test_every_argument_of_create_and_open_is_described() -> None:

@@ -56,7 +56,11 @@ def _s3(given: dict[str, Any]) -> dict[str, Any]:
         client["verify"] = str(path)
     if (addressing := given.pop("addressing", None)) is not None:
         if addressing not in ADDRESSING:
-            raise UsageError(f"addressing is one of {', '.join(ADDRESSING)}, not {addressing!r}")
+            raise UsageError(
+                f"the storage option addressing is one of {', '.join(ADDRESSING)}, not {addressing!r}",
+                next_step="correct it where `artifactstore config show` says that it comes from",
+                addressing=addressing,
+            )
         config["s3"] = {**(config.get("s3") or {}), "addressing_style": addressing}
     # Ten, the default, would make 64 parallel requests wait for each other.
     config.setdefault("max_pool_connections", PARALLEL_REQUESTS_MAX)

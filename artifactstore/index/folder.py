@@ -18,6 +18,9 @@ LOCK_FILE_BYTES: Final = 17 * 4096
 # Another process lengthens its file right after a commit, so one seen short is looked at again.
 CHECKS: Final = 4
 CHECK_WAIT_S: Final = 0.05
+_ANOTHER_CACHE: Final = (
+    "take the folder back (chown), or choose another for all indexes with ARTIFACTSTORE_CACHE_DIR"
+)
 
 
 def make_folder(folder: Path) -> None:
@@ -124,7 +127,9 @@ def named_os_error(error: OSError, path: Path) -> ArtifactStoreError | IndexBrok
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return storage_full(path, str(error.strerror))
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return PermissionRefused(f"the index in {path} can't be written", **facts)
+        return PermissionRefused(
+            f"the index in {path} can't be written: {error.strerror}", next_step=_ANOTHER_CACHE, **facts
+        )
     if error.errno in {errno.ENOTDIR, errno.EEXIST, errno.ELOOP}:
         return IndexBroken(path, f"something else is there: {error.strerror}")
     return BackendError(f"the index in {path}: {error.strerror}", **facts)

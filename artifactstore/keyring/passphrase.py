@@ -53,7 +53,9 @@ def checked_passphrase(text: str) -> str:
             next_step=f"choose one of at least {PASSPHRASE_CHARACTERS_MIN}, better four words that nobody would guess",
         )
     if len(text.encode()) > PASSPHRASE_BYTES_MAX:
-        raise UsageError(f"a passphrase may have {PASSPHRASE_BYTES_MAX} bytes at most")
+        raise UsageError(
+            f"a passphrase may have {PASSPHRASE_BYTES_MAX} bytes at most", next_step="choose a shorter one"
+        )
     return text
 
 

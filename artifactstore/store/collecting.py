@@ -100,7 +100,10 @@ class Collecting(OpenStore):
             PermissionRefused: The backend does not allow listing, which a collection needs.
         """
         if not 0 <= threshold <= 1 or expiry_s < 0 or (max_rewrite is not None and max_rewrite < 0):
-            raise UsageError("threshold is between 0 and 1, and ages and sizes are not negative")
+            raise UsageError(
+                f"a threshold is between 0 and 1, and ages and sizes are not negative: {threshold}, {expiry_s},"
+                f" {max_rewrite}"
+            )
 
         def act() -> PreparedSweep:
             parts = self._parts
@@ -182,7 +185,7 @@ class Collecting(OpenStore):
             UsageError: It is negative.
         """
         if seconds < 0:
-            raise UsageError("a grace period is not negative")
+            raise UsageError(f"a grace period is not negative: {seconds} s")
         self._commit([Configure(round(seconds * _MS_PER_S))])
 
     def resweep(self, members: maintenance.sweep.MemberChange) -> GcSummary:

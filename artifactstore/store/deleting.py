@@ -173,7 +173,10 @@ def refuse_long(reason: str, requested_by: str) -> None:
     """
     for text in (reason, requested_by):
         if len(text) > REASON_CHARACTERS_MAX:
-            raise InvalidMetadata(f"a reason may have {REASON_CHARACTERS_MAX} characters at most")
+            raise InvalidMetadata(
+                f"a reason may have {REASON_CHARACTERS_MAX} characters at most, and this one has {len(text)}",
+                next_step="shorten it; a longer text can be pushed as a file",
+            )
 
 
 def _by_artifact(versions: Sequence[Version]) -> list[tuple[ArtifactName, list[int]]]:

@@ -126,7 +126,9 @@ class Keeping(Naming):
         if seconds is not None:
             expires_ms = version.created_ns // _NS_PER_MS + seconds * _MS_PER_S
             if seconds < 0 or expires_ms > TIME_MS_MAX:
-                raise UsageError("a time to live is not negative, and ends before the year 10000")
+                raise UsageError(
+                    f"a time to live is not negative, and ends before the year 10000: {seconds} s"
+                )
         name = parse_artifact_name(version.artifact)
         self._keep(Expire(name.project, name.name, version.number, expires_ms))
         return self._now(version)
@@ -295,7 +297,9 @@ def _stored(policy: RetentionPolicy) -> Retention:
     ):
         raise UsageError("what a policy counts is not negative, and not absurdly large")
     if len(policy.tags) > RETENTION_TAGS_MAX:
-        raise InvalidMetadata(f"a policy may name {RETENTION_TAGS_MAX} labels at most")
+        raise InvalidMetadata(
+            f"a policy may name {RETENTION_TAGS_MAX} labels at most, and this one names {len(policy.tags)}"
+        )
     if not any(counts) and not policy.tags and not policy.min_age_s:
         raise UsageError(
             "a policy without a rule would keep nothing but what has an alias",

@@ -244,7 +244,11 @@ class Members:
         if slot is not None:
             found = self._named(slot)
             if found.kind != "passphrase":
-                raise UsageError(f"slot {found.id} is no passphrase's", slot=found.id)
+                raise UsageError(
+                    f"slot {found.id} is no passphrase's, but a {found.kind}",
+                    next_step="see which are with `artifactstore key list`",
+                    slot=found.id,
+                )
             return found
         those = [one for one in self.slots() if one.kind == "passphrase"]
         own = self._parts.keyring.slot_id.hex()
@@ -293,11 +297,17 @@ class Members:
                 slot=slot_id.hex(),
             )
         if len(current.slots) >= SLOT_KEYS_MAX:
-            raise PreconditionFailed(f"the store has {SLOT_KEYS_MAX} slots, and no room for more")
+            raise PreconditionFailed(
+                f"the store has {SLOT_KEYS_MAX} slots, and no room for more",
+                next_step="remove one that is not needed: artifactstore key list, artifactstore key remove SLOT",
+            )
         try:
             data = with_member(current, self._parts.keyring.secrets, member)
         except SealBroken:
-            raise UsageError("the line holds no key that can be sealed to") from None
+            raise UsageError(
+                "the line holds no key that can be sealed to",
+                next_step="ask for another line: `artifactstore key request` prints it",
+            ) from None
         name = keys_object_name(data)
         store_keys(self._parts.backend, name, data)
         return bytes.fromhex(name.removeprefix("keys/"))

@@ -159,12 +159,17 @@ def access_to(
     """
     level = COMPRESSION_LEVEL if compression_level is None else compression_level
     if not 1 <= level <= COMPRESSION_LEVEL_MAX:
-        raise UsageError(f"compression level {level} is not between 1 and {COMPRESSION_LEVEL_MAX}")
+        raise UsageError(
+            f"compression level {level} is not between 1 and {COMPRESSION_LEVEL_MAX}", level=level
+        )
     location = os.fspath(url)
     if "://" not in location:
         location = os.path.abspath(os.path.expanduser(location))
     if sum(way is not None for way in (key_file, passphrase, password_command)) > 1:
-        raise UsageError("more than one of key file, passphrase and password command are given")
+        raise UsageError(
+            "more than one of key file, passphrase and password command are given",
+            next_step="give one of them",
+        )
     named = key_file is not None
     unlocked = named or passphrase is not None or password_command is not None
     if cache_dir is None or storage_options is None or not unlocked:

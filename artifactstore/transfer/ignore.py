@@ -89,7 +89,11 @@ def _read(path: str) -> Patterns:
         with open(path, encoding="utf-8") as file:
             return parse_patterns(file.read().splitlines(), path)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} can't be read: {error}", path=path) from error
+        raise UsageError(
+            f"{path} can't be read: {error}",
+            next_step="make it a text file of patterns in UTF-8 that you may read, or remove it",
+            path=path,
+        ) from error
 
 
 def parse_patterns(patterns: Sequence[str], where: str) -> Patterns:
