@@ -54,6 +54,9 @@ COMMANDS = {
     "retention": CommandSource(
         _RETENTION, "retention", "Say which versions are kept, and delete the others."
     ),
+    "export": CommandSource(
+        "artifactstore.cli.export_command", "export", "Write a version as a tar, a zip or a folder."
+    ),
     "copy": CommandSource(_COPYING, "copy", "Copy versions to another store."),
     "mirror": CommandSource(_COPYING, "mirror", "Copy everything to another store, and follow it."),
     "delete": CommandSource(_DELETION, "delete", "Hide versions, until they are brought back."),

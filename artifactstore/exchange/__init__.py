@@ -2,5 +2,16 @@
 
 from artifactstore.exchange.copy_plan import CopyPlan, CopyStep
 from artifactstore.exchange.copying import copy_versions, mirror, plan_copy, plan_mirror, run_plan
+from artifactstore.exchange.export import ExportSummary, export_version
 
-__all__ = ["CopyPlan", "CopyStep", "copy_versions", "mirror", "plan_copy", "plan_mirror", "run_plan"]
+__all__ = [
+    "CopyPlan",
+    "CopyStep",
+    "ExportSummary",
+    "copy_versions",
+    "export_version",
+    "mirror",
+    "plan_copy",
+    "plan_mirror",
+    "run_plan",
+]
