@@ -165,6 +165,7 @@ def test_a_chunk_that_the_destination_lost_is_stored_again(here: Store, there: S
 
 CUT = """
 import sys
+import time
 from pathlib import Path
 from artifactstore import Store, copy_versions
 from artifactstore.content import put
@@ -184,6 +185,8 @@ class Watch:
     def advance(self, *, bytes=0, files=0, new_bytes=0):
         Watch.read += bytes
         if Watch.read > 8_000_000:
+            while len(list((root / "there/store/log").iterdir())) < 2:
+                time.sleep(0.01)  # a record that registers packs is under way
             print("cut", flush=True)
             sys.stdin.readline()
 copy_versions(here, there, ["p/n:*"], progress=Watch())
