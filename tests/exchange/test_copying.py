@@ -184,11 +184,11 @@ class Watch:
     read = 0
     def advance(self, *, bytes=0, files=0, new_bytes=0):
         Watch.read += bytes
-        if Watch.read > 8_000_000:
-            while len(list((root / "there/store/log").iterdir())) < 2:
-                time.sleep(0.01)  # a record that registers packs is under way
-            print("cut", flush=True)
-            sys.stdin.readline()
+        for _ in range(100 if Watch.read > 6_000_000 else 0):
+            if len(list((root / "there/store/log").iterdir())) > 1:
+                print("cut", flush=True)  # a record has registered packs
+                sys.stdin.readline()
+            time.sleep(0.01)
 copy_versions(here, there, ["p/n:*"], progress=Watch())
 """
 
@@ -196,9 +196,10 @@ copy_versions(here, there, ["p/n:*"], progress=Watch())
 def test_killed_in_the_middle(tmp_path: Path) -> None:
     """What was registered before SIGKILL is not stored again by the copy that takes it up."""
     content = noise(12_000_000, 5)
+    tree = {f"{at:02}": content[at : at + 1_200_000] for at in range(0, len(content), 1_200_000)}
     here = make_store(tmp_path / "here", tmp_path / "here/store")
     there = make_store(tmp_path / "there", tmp_path / "there/store")
-    here.push([write_tree(tmp_path / "tree", {"big": content})], "p/n")
+    here.push([write_tree(tmp_path / "tree", tree)], "p/n")
     here.close()
     there.close()
     process = subprocess.Popen(
