@@ -184,7 +184,7 @@ class Watch:
     read = 0
     def advance(self, *, bytes=0, files=0, new_bytes=0):
         Watch.read += bytes
-        for _ in range(100 if Watch.read > 6_000_000 else 0):
+        for _ in range(10 if Watch.read > 6_000_000 else 0):
             if len(list((root / "there/store/log").iterdir())) > 1:
                 print("cut", flush=True)  # a record has registered packs
                 sys.stdin.readline()
