@@ -27,9 +27,10 @@ from artifactstore.index.environment import Environment
 from artifactstore.index.tables import holders, known_chunks, pack_names
 from artifactstore.pack.writer import FinishedPack, PackSink
 
-# Packs waiting for the backend; each holds its 32 MiB. Who stores anew holds what it reads too, and the marks.
-_UPLOADS_MAX: Final = 2
-_UPLOADS_ANEW_MAX: Final = 1
+# Packs of a type in memory: one that is filled, and those that are closed, hashed and on their way to the backend. Each
+# holds its 32 MiB, however many threads there are. Who stores anew holds what it reads too, and the marks.
+_PACKS_MAX: Final = 4
+_PACKS_ANEW_MAX: Final = 3
 
 
 class Chunk(NamedTuple):
@@ -105,6 +106,7 @@ class ChunkWriter:
                 new_key=lambda: randomness.token(KEY_BYTES),
                 finished=self._upload,
                 target_bytes=PACK_BYTES_TARGET,
+                packs_max=_PACKS_ANEW_MAX if anew else _PACKS_MAX,
             )
             for kind in PackType
         }
@@ -185,15 +187,12 @@ class ChunkWriter:
     def flush(self) -> None:
         """Close all open packs and have them stored."""
         for sink in self._sinks.values():
-            pack = sink.flush()
-            if pack is not None:
-                # One a type: they wait for nobody.
-                self._upload(pack, waits=False)
+            sink.flush()
 
     def drain(self) -> list[FinishedPack]:
         """Close all open packs, wait until every pack is stored, and return those since the last drain."""
         self.flush()
-        self._settle(0)
+        self._settle()
         with self._lock:
             done, self._done = self._done, []
         return done
@@ -261,15 +260,23 @@ class ChunkWriter:
         codec, payload = compress(data, self._level)
         sink.add(payload, raw_bytes, codec, [(chunk.cid, len(chunk.data)) for chunk in run])
 
-    def _upload(self, pack: FinishedPack, *, waits: bool = True) -> None:
-        with self._lock:
-            self._pack_bytes += pack.added.size
-            self._packs += 1
-        if waits:
-            self._settle((_UPLOADS_ANEW_MAX if self._anew else _UPLOADS_MAX) - 1)
-        future = self._executors.io.submit(self._store, pack)
+    def _upload(self, pack: FinishedPack) -> None:
+        sink = self._sinks[PackType(pack.added.type)]
+        try:
+            with self._lock:
+                self._pack_bytes += pack.added.size
+                self._packs += 1
+                self._collect()
+                failed = next((future for future in self._uploads if future.done()), None)
+            if failed is not None:
+                failed.result()
+            future = self._executors.io.submit(self._store, pack)
+        except BaseException:
+            sink.let_go()
+            raise
         with self._lock:
             self._uploads.append(future)
+        future.add_done_callback(lambda _: sink.let_go())
 
     def _store(self, pack: FinishedPack) -> FinishedPack:
         assert pack.data is not None
@@ -277,11 +284,11 @@ class ChunkWriter:
         self._backend.put(pack.name, pack.data)
         return pack._replace(data=None)
 
-    def _settle(self, allowed: int) -> None:
-        """Wait until at most `allowed` uploads are under way."""
+    def _settle(self) -> None:
+        """Wait until no upload is under way."""
         while True:
             with self._lock:
-                if len(self._uploads) <= allowed:
+                if not self._uploads:
                     return
                 future = self._uploads.popleft()
             stored = future.result()

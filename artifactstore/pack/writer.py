@@ -61,6 +61,16 @@ class FinishedPack(NamedTuple):
         return pack_name(self.added.name)
 
 
+def _refuse_child(process: int) -> None:
+    """Refuse what belongs to another process, from which this one was forked.
+
+    Raises:
+        RuntimeError: It does.
+    """
+    if os.getpid() != process:
+        raise RuntimeError("this process was forked in the middle of a push: begin it anew in the child")
+
+
 class _Reserved(NamedTuple):
     ordinal: int
     offset: int
@@ -102,7 +112,7 @@ class OpenPack:
         Raises:
             RuntimeError: The pack is the parent's, which gives the same ordinals to other bytes (invariant 14).
         """
-        self._refuse_child()
+        _refuse_child(self._process)
         overhead = _FOOTER_BYTES_PER_CHUNK * (len(self._cids) + len(chunks))
         overhead += _FOOTER_BYTES_PER_BLOB * (len(self._blobs) + 1) + END.size + TAG_BYTES
         if self._blobs and (
@@ -136,7 +146,7 @@ class OpenPack:
         Raises:
             RuntimeError: The pack is the parent's, which seals another footer under the same nonce (invariant 14).
         """
-        self._refuse_child()
+        _refuse_child(self._process)
         plain = encode_footer(self._blobs, self._cids, self._lengths)
         footer = self._aead.seal(
             FOOTER_NONCE, plain, blob_aad(self._store_id, self._type, FOOTER_ORDINAL, 0, len(plain))
@@ -152,10 +162,6 @@ class OpenPack:
         added = PackAdded(name, self._type, size, len(self._cids), sha256(trailer))
         self._rows.sort()
         return FinishedPack(added, self._key, self._view[:size], b"".join(self._rows))
-
-    def _refuse_child(self) -> None:
-        if os.getpid() != self._process:
-            raise RuntimeError("this process was forked in the middle of a push: begin it anew in the child")
 
     def _read_back(self, blobs_end: int, footer: bytes, trailer: bytes, plain_length: int) -> None:
         """Decode what was just encoded before it leaves memory (invariant 10)."""
@@ -190,6 +196,7 @@ class PackSink:
         new_key: Gives a fresh random key for each pack.
         finished: Called with each pack that is full, on the thread that closed it.
         target_bytes: Size at which a pack is full.
+        packs_max: So many packs are in memory at most; who needs one more waits until `let_go` is called.
 
     Thread-safe.
     """
@@ -202,13 +209,18 @@ class PackSink:
         new_key: Callable[[], bytes],
         finished: Callable[[FinishedPack], None],
         target_bytes: int,
+        packs_max: int,
     ) -> None:
         self._store_id = store_id
         self._type = pack_type
         self._new_key = new_key
         self._finished = finished
         self._target = target_bytes
-        self._lock = threading.Lock()
+        self._packs_max = packs_max
+        self._packs = 0
+        self._process = os.getpid()
+        # Waiting gives the lock away: whoever still seals into a full pack must get on.
+        self._room = threading.Condition()
         self._open: OpenPack | None = None
 
     def add(
@@ -218,37 +230,67 @@ class PackSink:
         codec: int,
         chunks: Sequence[tuple[bytes, int]],
     ) -> None:
-        """Seal one blob into the open pack; closes the pack when this was the last thread in a full one."""
-        length = len(payload) + TAG_BYTES
-        retired: OpenPack | None = None
-        with self._lock:
-            pack = self._open or self._fresh()
-            at = pack.reserve(length, raw_length, codec, chunks)
-            if at is None:
-                pack.full = True
-                retired = pack if pack.sealing == 0 else None
-                pack = self._fresh()
-                at = pack.reserve(length, raw_length, codec, chunks)
-                assert at is not None
-            pack.sealing += 1
-        if retired is not None:
-            self._finished(retired.close())
+        """Seal one blob into the open pack; closes the pack when this was the last thread in a full one.
+
+        Raises:
+            RuntimeError: The sink is the parent's.
+        """
+        pack, at = self._place(len(payload) + TAG_BYTES, raw_length, codec, chunks)
         pack.seal(at, payload, codec, raw_length)
-        with self._lock:
+        with self._room:
             pack.sealing -= 1
             done = pack.full and pack.sealing == 0
         if done:
-            self._finished(pack.close())
+            self._close(pack)
 
-    def flush(self) -> FinishedPack | None:
-        """Close the open pack, if there is one, and return it. No other thread may be inside `add`."""
-        with self._lock:
+    def flush(self) -> None:
+        """Close the open pack, if there is one, and hand it over. No other thread may be inside `add`."""
+        with self._room:
             pack, self._open = self._open, None
-        if pack is None:
-            return None
-        assert pack.sealing == 0
-        return pack.close()
+        if pack is not None:
+            assert pack.sealing == 0
+            self._close(pack)
+
+    def let_go(self) -> None:
+        """Make room: a pack that was handed over is needed no more."""
+        with self._room:
+            self._packs -= 1
+            self._room.notify_all()
+
+    def _place(
+        self, length: int, raw_length: int, codec: int, chunks: Sequence[tuple[bytes, int]]
+    ) -> tuple[OpenPack, _Reserved]:
+        """A place in the open pack, or in the next one when that is full."""
+        while True:
+            with self._room:
+                pack = self._open or self._fresh()
+                at = pack.reserve(length, raw_length, codec, chunks)
+                if at is not None:
+                    pack.sealing += 1
+                    return pack, at
+                pack.full = True
+                self._open = None
+                retired = pack.sealing == 0
+            # Before waiting for room: this may be what makes it.
+            if retired:
+                self._close(pack)
+
+    def _close(self, pack: OpenPack) -> None:
+        try:
+            finished = pack.close()
+        except BaseException:
+            self.let_go()
+            raise
+        self._finished(finished)
 
     def _fresh(self) -> OpenPack:
-        self._open = OpenPack(self._store_id, self._type, self._new_key(), self._target)
+        """The pack that is open once there is room for one; the lock is held."""
+        while self._packs >= self._packs_max and self._open is None:
+            _refuse_child(self._process)
+            self._room.wait()
+        if self._open is None:
+            self._open = OpenPack(self._store_id, self._type, self._new_key(), self._target)
+            self._packs += 1
+            # Whoever waited for room takes a place in this one.
+            self._room.notify_all()
         return self._open

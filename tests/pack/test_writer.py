@@ -2,6 +2,8 @@
 
 import hashlib
 import itertools
+import queue
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -115,13 +117,12 @@ def test_threads_fill_packs_together_and_lose_nothing() -> None:
         new_key=lambda: next(keys),
         finished=finished.append,
         target_bytes=64 << 10,
+        packs_max=1000,
     )
     chunks = [noise(1500, seed) for seed in range(400)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda chunk: sink.add(chunk, len(chunk), 0, [(cid_of(chunk), len(chunk))]), chunks))
-    last = sink.flush()
-    assert last is not None
-    finished.append(last)
+    sink.flush()
     found = []
     for pack in finished:
         backend, ref = stored(pack)
@@ -132,6 +133,70 @@ def test_threads_fill_packs_together_and_lose_nothing() -> None:
             found.append(opener.open(sealed, one.ordinal, one.blob.codec, one.blob.raw_length))
     assert sorted(found) == sorted(chunks)
     assert len({pack.key for pack in finished}) == len(finished) > 8
+
+
+def test_packs_in_memory_are_bounded_however_many_threads_fill_them() -> None:
+    """Sixteen threads and a backend that takes one pack at a time: the threads wait, and no pack is lost."""
+    held, most, stored_packs = set(), [0], []
+    lock = threading.Lock()
+    wanted: queue.SimpleQueue[FinishedPack | None] = queue.SimpleQueue()
+    opened = OpenPack.__init__
+
+    def noting(self: OpenPack, *args: object) -> None:
+        opened(self, *args)  # type: ignore[arg-type]
+        with lock:
+            held.add(self._key)
+            most[0] = max(most[0], len(held))
+
+    keys = (number.to_bytes(32, "big") for number in itertools.count())
+    sink = PackSink(
+        STORE_ID,
+        PackType.DATA,
+        new_key=lambda: next(keys),
+        finished=wanted.put,
+        target_bytes=16 << 10,
+        packs_max=3,
+    )
+
+    def store() -> None:
+        while (pack := wanted.get()) is not None:
+            stored_packs.append(pack)
+            with lock:
+                held.remove(pack.key)
+            sink.let_go()
+
+    backend = threading.Thread(target=store)
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(16) as pool:
+        patch.setattr(OpenPack, "__init__", noting)
+        backend.start()
+        chunks = [noise(1500, seed) for seed in range(600)]
+        list(pool.map(lambda chunk: sink.add(chunk, len(chunk), 0, [(cid_of(chunk), len(chunk))]), chunks))
+        sink.flush()
+        wanted.put(None)
+        backend.join()
+    assert most[0] == 3
+    assert sum(pack.added.count for pack in stored_packs) == len(chunks)
+
+
+def test_a_pack_that_can_not_be_closed_makes_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails must not keep those waiting who would report it."""
+
+    def failing(_: OpenPack) -> FinishedPack:
+        raise Damaged("a fault of memory")
+
+    sink = PackSink(
+        STORE_ID,
+        PackType.DATA,
+        new_key=lambda: KEY,
+        finished=lambda _: None,
+        target_bytes=4096,
+        packs_max=1,
+    )
+    monkeypatch.setattr(OpenPack, "close", failing)
+    for seed in range(3):
+        sink.add(noise(1500, seed), 1500, 0, [(cid_of(b"a"), 1500)])
+        with pytest.raises(Damaged, match="memory"):
+            sink.flush()
 
 
 def test_no_nonce_is_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
