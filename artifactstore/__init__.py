@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         RestorePlan,
         TargetStatus,
     )
+    from artifactstore.comparison.results import ColumnChange, TableDiff, Tensor, TensorChange, TensorsDiff
     from artifactstore.errors import ArtifactStoreError
     from artifactstore.exchange import (
         CopyPlan,
@@ -98,6 +99,7 @@ __all__ = [
     "CachedIndex",
     "Change",
     "CheckReport",
+    "ColumnChange",
     "CopyPlan",
     "CopyStep",
     "Counters",
@@ -151,10 +153,14 @@ __all__ = [
     "StoreInfo",
     "StorePool",
     "SweepPlan",
+    "TableDiff",
     "TakedownPlan",
     "TakedownSummary",
     "TargetStatus",
     "Tenant",
+    "Tensor",
+    "TensorChange",
+    "TensorsDiff",
     "Upload",
     "UsageRow",
     "Version",

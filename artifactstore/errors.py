@@ -10,8 +10,8 @@ and a next step that a person can take. The tree::
     │                             NoSuchDigest, AmbiguousDigest, NoSuchEntry, NoSuchReceipt, NoSuchPush,
     │                             NotLocked, NoSuchRun, Deleted
     ├── ConflictError         4   DestinationExists, StoreExists, ForeignContents, NewerStore, SourceChanged,
-    │                             InvalidSource, PathCollision, LockMismatch, LocalChanges, PreconditionFailed,
-    │                             AliasMoved, StillLinked, NameTaken, IsCollection, NotACollection,
+    │                             InvalidSource, InvalidContent, PathCollision, LockMismatch, LocalChanges,
+    │                             PreconditionFailed, AliasMoved, StillLinked, NameTaken, IsCollection, NotACollection,
     │                             TypeMismatch, Denied, SweptMeanwhile, PushEnded, PartsMissing, PartLost,
     │                             ClockSkewed, ObjectLocked, UntrustedBackend, RunEnded, LineageCircle,
     │                             UploadAborted (SourceStalled), StoreClosed, PoolExhausted
@@ -267,6 +267,13 @@ class InvalidSource(ConflictError):
 
     kind = "invalid-source"
     advice = "rename or exclude it (--exclude GLOB)"
+
+
+class InvalidContent(ConflictError):
+    """A file is not of the format that its name says, or has a header that is longer than it may be."""
+
+    kind = "invalid-content"
+    advice = "compare it without --deep, or look at it with a program of that format"
 
 
 class PathCollision(ConflictError):

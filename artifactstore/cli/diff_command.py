@@ -2,10 +2,17 @@
 
 import os
 import sys
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from artifactstore.cli.options import CommonOptions, common_options, example
+
+if TYPE_CHECKING:
+    from artifactstore.store import Change, TableDiff, TensorsDiff, VersionDiff
+
+    FileDiff = TableDiff | TensorsDiff
 
 EXIT_DIFFERENT = 1
 _PLACE_BEGINS = (".", "/", "~")
@@ -23,6 +30,9 @@ _PLACE_BEGINS = (".", "/", "~")
 @click.option("--path", "paths", metavar="GLOB", multiple=True, help="Only these paths, as in .gitignore.")
 @click.option("--stat", is_flag=True, help="Count by folder instead of naming each path.")
 @click.option(
+    "--deep", is_flag=True, help="Look into changed tables (CSV, Parquet) and tensors (safetensors)."
+)
+@click.option(
     "--exclude", metavar="GLOB", multiple=True, help="Leave paths of a local folder out, as push does."
 )
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if paths differ, as git diff does.")
@@ -33,6 +43,7 @@ def diff(
     after: str,
     paths: tuple[str, ...],
     stat: bool,
+    deep: bool,
     exclude: tuple[str, ...],
     exit_code: bool,
 ) -> int:
@@ -48,6 +59,8 @@ def diff(
     session = Session(options)
     reference = session.qualified(before)
     folder = _folder(after, session.settings.project)
+    if deep and stat:
+        raise click.UsageError("--deep looks into each path, and --stat names none")
     if exclude and folder is None:
         raise click.UsageError("--exclude goes with a local folder; choose paths of versions with --path")
     with session.open_store() as store:
@@ -63,7 +76,8 @@ def diff(
         if options.as_json and stat:
             session.result({**diff_shape(found), "folders": stat_shape(found)}, ())
         elif options.as_json:
-            write_json_listing(sys.stdout, diff_shape(found), "changes", map(change_shape, found))
+            shapes = (change_shape(change, _look(found, change) if deep else None) for change in found)
+            write_json_listing(sys.stdout, diff_shape(found), "changes", shapes)
         else:
             coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
             quiet = options.quiet
@@ -71,9 +85,20 @@ def diff(
             if stat:
                 session.lines(stat_lines(found))
             else:
-                session.lines(change_lines(found, coloured=coloured, each=options.verbose))
+                look = partial(_look, found) if deep else None
+                session.lines(change_lines(found, coloured=coloured, each=options.verbose, look=look))
             session.lines(() if quiet else total_lines(found))
     return EXIT_DIFFERENT if exit_code and not found.equal else 0
+
+
+def _look(diff: "VersionDiff", change: "Change") -> "FileDiff | str | None":
+    """What is inside a changed file that differs, or why that can't be said."""
+    from artifactstore.errors import InvalidContent, MissingExtra
+
+    try:
+        return diff.look_into(change)
+    except (InvalidContent, MissingExtra) as error:
+        return f"{error.message}; {error.next_step}"
 
 
 def _folder(text: str, project: str | None) -> str | None:

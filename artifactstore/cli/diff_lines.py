@@ -1,35 +1,50 @@
 """The lines in which people read how versions differ."""
 
-from collections.abc import Iterator
-
-import click
+from collections.abc import Callable, Iterator
 
 from artifactstore.cli.diff_shapes import folder_counts
+from artifactstore.cli.inside_lines import inside_lines, status_text
 from artifactstore.cli.rendering import count_text, json_line, printable, size_text, table
-from artifactstore.store import Change, Entry, FactChange, VersionDiff
+from artifactstore.store import Change, Entry, FactChange, TableDiff, TensorsDiff, VersionDiff
 
-_COLOURS = {"added": "green", "removed": "red", "changed": "yellow", "renamed": "cyan"}
+_STATUSES = ("added", "removed", "changed", "renamed")
 _STATUS_WIDTH = 7
 _SIZE_WIDTH = 8
 _FOLDERS_SHOWN = 50
+_INDENT = " " * (_STATUS_WIDTH + _SIZE_WIDTH + 4)
 
 
 def head_lines(diff: VersionDiff, *, coloured: bool) -> Iterator[str]:
     """What is compared, and what is said of the two and differs."""
     yield f"{printable(diff.name_before)} -> {printable(diff.name_after)}"
     for fact in diff.facts:
-        yield f"{_status(fact.status, coloured=coloured)}  {_fact_text(fact)}"
+        yield f"{status_text(fact.status, coloured=coloured)}  {_fact_text(fact)}"
 
 
-def change_lines(diff: VersionDiff, *, coloured: bool, each: bool) -> Iterator[str]:
-    """A line for each change; a folder that was renamed is one, unless `each` file is asked for."""
+def change_lines(
+    diff: VersionDiff,
+    *,
+    coloured: bool,
+    each: bool,
+    look: Callable[[Change], TableDiff | TensorsDiff | str | None] | None = None,
+) -> Iterator[str]:
+    """A line for each change; a folder that was renamed is one, unless `each` file is asked for.
+
+    Args:
+        diff: What to tell.
+        coloured: Whether the first word has a colour.
+        each: Whether to name each renamed file.
+        look: Says what is inside a changed file, or why that can't be said; None to look into none.
+    """
     folders = {} if each else {(one.before, one.after): one.files for one in diff.renamed_folders}
     told: set[tuple[str, str]] = set()
     for change in diff:
-        status = _status(change.status, coloured=coloured)
+        status = status_text(change.status, coloured=coloured)
         pair = change.folders
         if pair is None or pair not in folders or _mode(change):
             yield f"{status}  {_change_text(change)}"
+            inside = None if look is None else look(change)
+            yield from (f"{_INDENT}{line}" for line in inside_lines(inside, coloured=coloured, each=each))
         elif pair not in told:
             told.add(pair)
             before, after = (printable(name or "./") for name in pair)
@@ -46,7 +61,7 @@ def stat_lines(diff: VersionDiff) -> Iterator[str]:
         [
             (
                 name or ".",
-                *(f"{each.counts[status]:,}" if each.counts[status] else "" for status in _COLOURS),
+                *(f"{each.counts[status]:,}" if each.counts[status] else "" for status in _STATUSES),
                 size_text(each.new_bytes),
             )
             for name, each in list(counts.items())[:_FOLDERS_SHOWN]
@@ -127,8 +142,3 @@ def _fact_text(fact: FactChange) -> str:
 
 def _value(value: object) -> str:
     return value if isinstance(value, str) and value else json_line(value).rstrip()
-
-
-def _status(status: str, *, coloured: bool) -> str:
-    text = f"{status:<{_STATUS_WIDTH}}"
-    return click.style(text, fg=_COLOURS[status]) if coloured else text

@@ -3,7 +3,7 @@
 import msgspec
 
 from artifactstore.cli.shapes import Shape, entry_shape, version_shape
-from artifactstore.store import Change, VersionDiff
+from artifactstore.store import Change, TableDiff, TensorsDiff, VersionDiff
 
 # Of more folders, the changes are counted together.
 _FOLDERS_MAX = 10_000
@@ -48,8 +48,8 @@ def diff_shape(diff: VersionDiff) -> Shape:
     }
 
 
-def change_shape(change: Change) -> Shape:
-    """One change."""
+def change_shape(change: Change, inside: TableDiff | TensorsDiff | str | None) -> Shape:
+    """One change, with what is inside the file or why that can't be said."""
     return {
         "status": change.status,
         "path": change.path,
@@ -57,7 +57,13 @@ def change_shape(change: Change) -> Shape:
         "after": None if change.after is None else entry_shape(change.after),
         "new_bytes": change.new_bytes,
         "estimated": change.estimated,
+        "inside": {"problem": inside} if isinstance(inside, str) else _inside(inside),
     }
+
+
+def _inside(inside: TableDiff | TensorsDiff | None) -> object:
+    """What is inside, with null in place of a number that JSON doesn't have."""
+    return None if inside is None else msgspec.json.decode(msgspec.json.encode(inside))
 
 
 def stat_shape(diff: VersionDiff) -> list[Shape]:

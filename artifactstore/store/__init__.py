@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from artifactstore.deferred import names_of
 
 if TYPE_CHECKING:
+    from artifactstore.comparison.results import ColumnChange, TableDiff, Tensor, TensorChange, TensorsDiff
     from artifactstore.maintenance.adopt import AdoptPlan
     from artifactstore.maintenance.audit import AuditReport, ReceiptAudit
     from artifactstore.maintenance.find import FindReport, FoundFile, Place
@@ -54,6 +55,7 @@ __all__ = [
     "CachedIndex",
     "Change",
     "CheckReport",
+    "ColumnChange",
     "DeletionPlan",
     "DeniedFile",
     "DiffTotals",
@@ -90,8 +92,12 @@ __all__ = [
     "Store",
     "StoreInfo",
     "SweepPlan",
+    "TableDiff",
     "TakedownPlan",
     "TakedownSummary",
+    "Tensor",
+    "TensorChange",
+    "TensorsDiff",
     "Upload",
     "UsageRow",
     "Version",
@@ -104,6 +110,13 @@ __all__ = [
 ]
 
 _NAMES = {
+    "artifactstore.comparison.results": [
+        "ColumnChange",
+        "TableDiff",
+        "Tensor",
+        "TensorChange",
+        "TensorsDiff",
+    ],
     "artifactstore.maintenance.adopt": ["AdoptPlan"],
     "artifactstore.maintenance.audit": ["AuditReport", "ReceiptAudit"],
     "artifactstore.maintenance.find": ["FindReport", "FoundFile", "Place"],

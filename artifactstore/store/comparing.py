@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from artifactstore.comparison.formats import compare_files, everything, format_of
+from artifactstore.comparison.results import FileDiff
 from artifactstore.errors import Damaged, InvalidSource, NoSuchPath
 from artifactstore.ids import parse_artifact_name, parse_reference
 from artifactstore.manifest.changes import Changes, measured_by
@@ -11,11 +13,13 @@ from artifactstore.manifest.diff import Pair, differing, differing_from
 from artifactstore.manifest.overlap import Fresh
 from artifactstore.progress import Progress, Quiet
 from artifactstore.store import listing
-from artifactstore.store.differences import VersionDiff
+from artifactstore.store.differences import Change, VersionDiff
 from artifactstore.store.naming import Naming
 from artifactstore.store.requests import sources_of
+from artifactstore.store.version import file_in
 from artifactstore.transfer.ignore import parse_patterns
-from artifactstore.transfer.local import LocalLists, LocalParts, local_entries
+from artifactstore.transfer.local import LocalBytes, LocalLists, LocalParts, local_entries
+from artifactstore.transfer.ranges import StoredBytes, chunks_apart
 from artifactstore.transfer.scan import scan
 
 
@@ -49,7 +53,23 @@ class Comparing(Naming):
         changes = Changes(
             lambda: chosen(differing(getter, one.manifest, other.manifest)), measured_by(getter)
         )
-        return VersionDiff(one, other, other.qualified_name, changes)
+
+        def look(change: Change) -> FileDiff | None:
+            format_name = format_of(change.path)
+            if format_name is None:
+                return None
+            sources = [
+                StoredBytes(
+                    getter,
+                    file_in(getter, each.manifest, change.path, each.qualified_name),
+                    f"{each.qualified_name} {change.path}",
+                )
+                for each in (one, other)
+            ]
+            apart = chunks_apart(getter, sources[0].entry, sources[1].entry)
+            return compare_files(format_name, sources[0], sources[1], apart)
+
+        return VersionDiff(one, other, other.qualified_name, changes, look)
 
     def diff_folder(
         self,
@@ -104,7 +124,16 @@ class Comparing(Naming):
                 )
                 told.finish()
 
-        return VersionDiff(version, None, os.fspath(folder), Changes(pairs, _measured_locally(lists)))
+        def look(change: Change) -> FileDiff | None:
+            format_name = format_of(change.path)
+            if format_name is None or change.after is None:
+                return None
+            entry = file_in(getter, version.manifest, change.path, version.qualified_name)
+            stored = StoredBytes(getter, entry, f"{version.qualified_name} {change.path}")
+            local = LocalBytes(str(place / change.path), change.after.size_bytes)
+            return compare_files(format_name, stored, local, everything)
+
+        return VersionDiff(version, None, os.fspath(folder), Changes(pairs, _measured_locally(lists)), look)
 
 
 def _chosen(paths: Iterable[str]) -> Callable[[Iterable[Pair]], Iterator[Pair]]:

@@ -1,10 +1,11 @@
 """What a comparison of two versions hands back: changes, totals, renamed folders, and what is said about them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from artifactstore.comparison.results import FileDiff
 from artifactstore.ids import LATEST
 from artifactstore.manifest.changes import Changed, Changes
 from artifactstore.manifest.renames import moved_folder
@@ -129,8 +130,16 @@ class VersionDiff:
             than 262,144.
     """
 
-    def __init__(self, before: Version, after: Version | None, name_after: str, changes: Changes) -> None:
+    def __init__(
+        self,
+        before: Version,
+        after: Version | None,
+        name_after: str,
+        changes: Changes,
+        look: Callable[[Change], FileDiff | None],
+    ) -> None:
         self._changes = changes
+        self._look = look
         totals = changes.totals
         self.before = before
         self.after = after
@@ -166,6 +175,28 @@ class VersionDiff:
     def __iter__(self) -> Iterator[Change]:
         for changed in self._changes:
             yield _change(changed)
+
+    def look_into(self, change: Change) -> FileDiff | None:
+        """Say how a changed file differs inside, where it is a table or holds tensors.
+
+        Files whose names end in `.csv` or `.tsv` (a `TableDiff`), `.parquet` (the same, needs the extra `tables`) and
+        `.safetensors` (a `TensorsDiff`, which measures with the extra `tensors`) are read, side by side and in parts.
+
+        Returns:
+            What is inside that differs; None for other changes and other files.
+
+        Raises:
+            InvalidContent: One of both is not what its name says.
+            MissingExtra: A library that it takes is not installed.
+            SourceChanged: A local file is not what was compared any more.
+            Damaged: A chunk can't be read.
+        """
+        before, after = change.before, change.after
+        if change.status != "changed" or before is None or after is None:
+            return None
+        if before.kind != "file" or after.kind != "file" or before.digest == after.digest:
+            return None
+        return self._look(change)
 
     def __repr__(self) -> str:
         count = self.totals

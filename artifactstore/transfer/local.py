@@ -4,6 +4,7 @@ Files that the stat cache knows are not read. Others are read as a push reads th
 read again.
 """
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from artifactstore.content.put import Chunk, CidKeys
 from artifactstore.crypto.hashing import Buffer, keyed_blake3
 from artifactstore.executors import Executors
 from artifactstore.format.pack import PackType
+from artifactstore.format.page import Kind
 from artifactstore.index.environment import Environment
 from artifactstore.index.statcache import StatCache, remember
 from artifactstore.manifest.read import Getter, StoredEntry
@@ -27,7 +29,9 @@ from artifactstore.transfer.ingest import (
     Ingest,
     LargeRead,
     Read,
+    changed,
     known_entry,
+    open_source,
 )
 from artifactstore.transfer.scan import Found, without_reading
 
@@ -94,6 +98,33 @@ class LocalLists:
         if stored:
             found.update(zip(stored, self._getter.read_many(kind, stored), strict=True))
         return [found[cid] for cid in cids]
+
+
+class LocalBytes:
+    """A local file that is read by ranges, and only while it is as long as it was.
+
+    Attributes:
+        name: Where it lies.
+        size: Its bytes.
+    """
+
+    def __init__(self, path: str, size: int) -> None:
+        self.name = path
+        self.size = size
+        self._found = Found(path, Kind.FILE, path, None)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """So many bytes from an offset.
+
+        Raises:
+            SourceChanged: It is another file by now, or a shorter one.
+            PermissionRefused: It can't be read.
+        """
+        with open_source(self._found) as file:
+            data = os.pread(file.fileno(), length, offset)
+        if len(data) != length:
+            raise changed(self._found)
+        return data
 
 
 class LocalParts(NamedTuple):

@@ -44,7 +44,7 @@ class _StoredFile(io.RawIOBase):
         filled = 0
         for span in spans(self._reader, self._entry.content, self._at, stop):
             data = self._reader.read(PackType.DATA, span.cid)
-            _refuse_other_length(self._entry, span, data)
+            refuse_other_length(self._entry, span, data)
             part = memoryview(data)[max(0, self._at - span.start) : stop - span.start]
             view[filled : filled + len(part)] = part
             filled += len(part)
@@ -74,12 +74,17 @@ def _pieces(reader: Getter, entry: StoredEntry, lot: list[Span], start: int, sto
     read.reverse()
     for span in lot:
         data = read.pop()
-        _refuse_other_length(entry, span, data)
+        refuse_other_length(entry, span, data)
         whole = start <= span.start and span.start + span.length <= stop
         yield data if whole else data[max(0, start - span.start) : stop - span.start]
 
 
-def _refuse_other_length(entry: StoredEntry, span: Span, data: bytes) -> None:
+def refuse_other_length(entry: StoredEntry, span: Span, data: bytes) -> None:
+    """Refuse a chunk that is not as long as its list says.
+
+    Raises:
+        HostileManifest: It is not.
+    """
     if len(data) != span.length:
         raise HostileManifest(
             f"{entry.path!r} declares {span.length} bytes for a chunk of {len(data)}", path=entry.path

@@ -1,11 +1,13 @@
 """`diff`: what it prints for people and programs, what it takes for a folder, and how it exits."""
 
+import struct
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Run
+from tests.comparison.sources import tensors_file
 
 
 @pytest.fixture(autouse=True)
@@ -119,13 +121,53 @@ def test_what_may_be_a_folder_or_a_version_is_asked_about(run: Run, data: Path, 
 
 def test_colours_are_for_terminals(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Green, red, yellow and cyan, unless NO_COLOR is set."""
-    from artifactstore.cli import diff_lines
+    from artifactstore.cli import inside_lines
 
     lines = run("diff", "team/x:v0", "team/x:v1").out
     assert "\x1b" not in lines
-    coloured = diff_lines._status("added", coloured=True)
+    coloured = inside_lines.status_text("added", coloured=True)
     assert coloured.startswith("\x1b[32madded")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert "\x1b[32madded" in run("diff", "team/x:v0", "team/x:v1").out
     monkeypatch.setenv("NO_COLOR", "1")
     assert run("diff", "team/x:v0", "team/x:v1").out == lines
+
+
+def test_deep(run: Run, data: Path) -> None:
+    """Lines below a changed file, and `inside` in JSON; what can't be looked into says why."""
+    (data / "t.csv").write_text("id,old,size\n1,a,2\n2,b,3\n")
+    (data / "m.safetensors").write_bytes(tensors_file({"w": W}, struct.pack("<2f", 3, 4)))
+    (data / "bad.safetensors").write_bytes(b"1234567890")
+    assert run("push", "data", "team/deep", "-q").code == 0
+    (data / "t.csv").write_text("id,new,size\n1,a,2\n2,b,3.5\n")
+    (data / "m.safetensors").write_bytes(
+        tensors_file({"w": W, "v": {**W, "data_offsets": [8, 16]}}, struct.pack("<4f", 3, 5, 0, 0))
+    )
+    (data / "bad.safetensors").write_bytes(b"0987654321")
+    shown = run("diff", "team/deep", "./data", "--deep").out.splitlines()
+    assert shown[1:] == [
+        "changed      10 B  bad.safetensors (10 B new)",
+        f"{19 * ' '}{WHY}",
+        "changed     147 B  m.safetensors (was 77 B, 147 B new)",
+        "                   safetensors: 0 tensors the same",
+        "                   added    v: F32[2], 8 B",
+        "                   changed  w: F32[2], max abs 1, relative L2 0.2",
+        "changed      26 B  t.csv (was 24 B, 26 B new)",
+        "                   csv: 2 rows; 1 column the same",
+        "                   renamed  new (was old)",
+        "                   typed    size: integer -> number, 1 row of another value",
+        "3 changed (183 B, was 111 B); 183 B new",
+    ]
+    found = run("diff", "team/deep", "./data", "--deep", "--json").document["changes"]
+    assert "problem" in found[0]["inside"]
+    assert found[1]["inside"]["changed"][0]["max_abs"] == 1.0
+    assert found[2]["inside"]["columns"][0]["name_before"] == "old"
+    assert run("diff", "team/deep", "./data", "--json").document["changes"][1]["inside"] is None
+    assert run("diff", "team/deep", "./data", "--deep", "--stat").code == 2
+
+
+W = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+WHY = (
+    "'team/deep:v0 bad.safetensors' can't be looked into: its header of 4050765991979987505 bytes is longer than the"
+    " file; compare it without --deep, or look at it with a program of that format"
+)

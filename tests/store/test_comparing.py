@@ -1,22 +1,28 @@
 """`Store.diff` and `Store.diff_folder`: versions against versions, and against what lies on disk."""
 
+import math
 import os
 import stat
+import struct
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artifactstore import Change, FactChange, RenamedFolder, Store, VersionDiff
+from artifactstore import Change, FactChange, RenamedFolder, Store, TableDiff, TensorsDiff, VersionDiff
 from artifactstore.clock import SystemRandomness
 from artifactstore.errors import (
+    InvalidContent,
     InvalidSource,
     NoSuchPath,
     NoSuchVersion,
+    SourceChanged,
     UsageError,
 )
 from artifactstore.manifest import changes
+from artifactstore.transfer.ranges import StoredBytes
+from tests.comparison.sources import tensors_file
 from tests.stores import FakeClock, Tree, make_store, reopened, write_tree
 
 LARGE = SystemRandomness().token(9_000_000)
@@ -285,3 +291,77 @@ def _key(change: Change) -> tuple[str, ...]:
 def _reversed(diff: VersionDiff) -> list[tuple[str, ...]]:
     words = {"added": "removed", "removed": "added"}
     return sorted((words.get(status, status), new, old) for status, old, new in map(_key, diff))
+
+
+# --- inside of files --------------------------------------------------------------------------------------------------
+
+
+def tensors(**given: bytes) -> bytes:
+    """A safetensors file of single-precision tensors."""
+    header, data = {}, b""
+    for name, content in given.items():
+        offsets = [len(data), len(data) + len(content)]
+        header[name] = {"dtype": "F32", "shape": [len(content) // 4], "data_offsets": offsets}
+        data += content
+    return tensors_file(header, data)
+
+
+def test_of_tensors_only_what_may_differ_is_read(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunk lists say which tensors are equal, but for their ends; also when all lie elsewhere in the file."""
+    pytest.importorskip("numpy")
+    first, second = SystemRandomness().token(12_000_000), bytes(8_000_000)
+    edited = second[:4_000_000] + struct.pack("<f", 2.5) + second[4_000_004:]
+    before = pushed(store, tmp_path, {"m.safetensors": tensors(first=first, second=second)})
+    after = pushed(store, tmp_path, {"m.safetensors": tensors(new=bytes(400), first=first, second=edited)})
+    read: list[int] = []
+    real = StoredBytes.read_at
+
+    def watched(source: StoredBytes, offset: int, length: int) -> bytes:
+        read.append(length)
+        return real(source, offset, length)
+
+    monkeypatch.setattr(StoredBytes, "read_at", watched)
+    diff = store.diff(before, after)
+    (change,) = diff
+    found = diff.look_into(change)
+    assert isinstance(found, TensorsDiff)
+    assert [one.name for one in found.added] == ["new"]
+    assert found.equal == 1
+    assert [(one.name, one.max_abs, one.relative_l2) for one in found.changed] == [("second", 2.5, math.inf)]
+    # Twice the second tensor, and the ends of the first: chunks of `weights` have 256 KiB on average.
+    assert 16_000_000 < sum(read) < 22_000_000
+
+
+def test_tables_are_looked_into(store: Store, tmp_path: Path) -> None:
+    """Of versions and of a folder; other changes and other files have nothing to say."""
+    before = pushed(
+        store, tmp_path, {"t.csv": b"a,b\n1,2\n", "x": b"1", "gone.csv": b"a\n", "run.csv": b"a\n"}
+    )
+    folder = write_tree(
+        tmp_path / "new", {"t.csv": b"a,b\n1,3\n", "x": b"2", "come.csv": b"b\n", "run.csv": b"a\n"}
+    )
+    (folder / "run.csv").chmod(0o755)
+    local = store.diff_folder(before, folder)
+    stored = store.diff(before, store.push([folder], "p/n").qualified_name)
+    for diff in (local, stored):
+        inside = {change.path: diff.look_into(change) for change in diff}
+        assert set(inside) == {"t.csv", "x", "gone.csv", "come.csv", "run.csv"}
+        table = inside.pop("t.csv")
+        assert isinstance(table, TableDiff)
+        assert [(column.name, column.rows_changed) for column in table.columns] == [("b", 1)]
+        assert set(inside.values()) == {None}
+    (folder / "t.csv").write_bytes(b"")
+    change = next(one for one in local if one.path == "t.csv")
+    with pytest.raises(SourceChanged):
+        local.look_into(change)
+
+
+def test_what_is_not_what_its_name_says_is_refused(store: Store, tmp_path: Path) -> None:
+    """By an error that names the file."""
+    before = pushed(store, tmp_path, {"m.safetensors": b"1234567890"})
+    after = pushed(store, tmp_path, {"m.safetensors": tensors(a=bytes(4))})
+    diff = store.diff(before, after)
+    with pytest.raises(InvalidContent, match=r"p/n:v0 m\.safetensors"):
+        diff.look_into(next(iter(diff)))
