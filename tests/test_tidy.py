@@ -17,7 +17,8 @@ PACKAGE = ROOT / "artifactstore"
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
 # The independent reader is one file on purpose: whoever follows the format document can read it from top to bottom.
-LINES_MAX_BY_FILE = {"tests/golden/reader.py": 900}
+# Every error is drawn in one place on purpose: a class, its sentence and its advice each, and no code.
+LINES_MAX_BY_FILE = {"tests/golden/reader.py": 900, "artifactstore/errors.py": 800}
 
 # Built from halves, so that this file doesn't find itself.
 LEFTOVERS = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]) + r")\b")
