@@ -4,8 +4,8 @@ Each class has a stable `kind` (what `--json` prints), an exit code, the facts a
 and a next step that a person can take. The tree::
 
     ArtifactStoreError
-    ├── UsageError            2   InvalidReference, InvalidName, InvalidMetadata, InvalidLock, InvalidQuery,
-    │                             Unsupported, MissingExtra
+    ├── UsageError            2   InvalidReference, InvalidToken, InvalidPart, InvalidName, InvalidMetadata,
+    │                             InvalidLock, InvalidQuery, Unsupported, MissingExtra
     ├── NotFoundError         3   NoSuchPath, NoSuchStore, NoSuchProject, NoSuchArtifact, NoSuchVersion,
     │                             NoSuchDigest, AmbiguousDigest, NoSuchEntry, NoSuchReceipt, NoSuchPush,
     │                             NotLocked, NoSuchRun, Deleted
@@ -71,6 +71,20 @@ class InvalidReference(UsageError):
 
     kind = "invalid-reference"
     advice = "write project/name, project/name:v3, project/name:alias or project/name@digest"
+
+
+class InvalidToken(UsageError):
+    """What is given as the token of a distributed push is none, or one of another store."""
+
+    kind = "invalid-token"
+    advice = "copy the whole word that beginning the push printed"
+
+
+class InvalidPart(UsageError):
+    """There is no part of that number."""
+
+    kind = "invalid-part"
+    advice = "parts are numbered from 0: of eight, 0 to 7"
 
 
 class InvalidName(UsageError):
@@ -192,7 +206,7 @@ class NoSuchPush(NotFoundError):
     """A token names no distributed push of this store, or one that ended long ago."""
 
     kind = "no-such-push"
-    advice = "list those that are open: artifactstore distributed"
+    advice = "list those that are open: artifactstore distributed list"
 
 
 class NotLocked(NotFoundError):

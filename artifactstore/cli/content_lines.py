@@ -36,6 +36,8 @@ def takedown_plan_lines(plan: TakedownPlan) -> Iterator[str]:
     yield from _versions_lines("would delete", plan.delete)
     yield from _versions_lines("would replace by a successor without it", plan.replace)
     yield from _versions_lines("deleted already, to be purged by the next sweep", plan.hasten)
+    for part in plan.parts[:_VERSIONS_SHOWN]:
+        yield f"would have to be pushed again without it: {part}"
     if plan.aliases:
         yield f"aliases that go with them: {printable(' '.join(plan.aliases))}"
     if any(not place.whole for file in plan.files for place in file.places):
@@ -57,6 +59,8 @@ def takedown_lines(done: TakedownSummary) -> Iterator[str]:
     )
     for old, new in done.replaced[:_VERSIONS_SHOWN]:
         yield f"  {old} -> {new}"
+    for part in done.parts[:_VERSIONS_SHOWN]:
+        yield f"  to be pushed again without it: {part}"
     yield "the content is refused from now on; the next `artifactstore gc` takes the bytes away"
 
 

@@ -23,6 +23,7 @@ def takedown_plan_shape(plan: TakedownPlan) -> Shape:
         "delete": [version_shape(version) for version in plan.delete],
         "replace": [version_shape(version) for version in plan.replace],
         "hasten": [version_shape(version) for version in plan.hasten],
+        "parts": list(plan.parts),
         "aliases": list(plan.aliases),
         "denied": plan.denied,
     }
@@ -34,6 +35,7 @@ def takedown_shape(done: TakedownSummary) -> Shape:
         "deleted": list(done.deleted),
         "replaced": [{"reference": old, "successor": new} for old, new in done.replaced],
         "hastened": list(done.hastened),
+        "parts": list(done.parts),
         "slots": list(done.slots),
     }
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
+from artifactstore.catalog.begun import finished_parts
 from artifactstore.catalog.commit import Committer
 from artifactstore.catalog.denied import DenyList, deny_list
 from artifactstore.catalog.outcome import Outcome
@@ -20,7 +21,16 @@ from artifactstore.crypto.hashing import keyed_blake3
 from artifactstore.errors import Damaged, PreconditionFailed
 from artifactstore.format.commitment import SALT_BYTES
 from artifactstore.format.limits import NUMBERS_PER_OPERATION_MAX
-from artifactstore.format.operations import Delete, Deny, Manifest, Operation, Pending, PendingDone, Replace
+from artifactstore.format.operations import (
+    Delete,
+    Deny,
+    Manifest,
+    Operation,
+    PartDropped,
+    Pending,
+    PendingDone,
+    Replace,
+)
 from artifactstore.format.page import Kind
 from artifactstore.format.record import RecordType
 from artifactstore.ids import ArtifactName
@@ -73,6 +83,7 @@ class Holders:
         self._search = Search(getter, digests=frozenset(digests))
         self._next: dict[ArtifactName, int] = {}
         self._held: list[Held] = []
+        self._parts: dict[Manifest, bool] = {}
 
     def held(self) -> list[Held]:
         """The versions, by artifact and number, those that were deleted or purged meanwhile among them.
@@ -87,6 +98,19 @@ class Holders:
         if found:
             self._held = sorted(self._held + found)
         return self._held
+
+    def held_parts(self) -> dict[bytes, list[int]]:
+        """Finished parts of distributed pushes that hold one of the files, by push: those that can't be read count."""
+        with self._environment.read() as txn:
+            parts = [(one.push, one.part, one.row.manifest) for one in finished_parts(txn)]
+        new = {manifest for _, _, manifest in parts} - self._parts.keys()
+        for manifest, found in self._search.run((one, one) for one in sorted(new, key=lambda one: one.cid)):
+            self._parts[manifest] = bool(found.hits) or found.damage is not None
+        held: dict[bytes, list[int]] = {}
+        for push, part, manifest in parts:
+            if self._parts[manifest]:
+                held.setdefault(push, []).append(part)
+        return held
 
     def _hits(self) -> Iterator[tuple[tuple[ArtifactName, int, VersionRow], list[Hit]]]:
         new = ((version, version[2].manifest) for version in self._new())
@@ -150,12 +174,14 @@ class Taken(NamedTuple):
         deleted: Versions that were shown and are deleted.
         replaced: Versions that were replaced, each with the number of its successor.
         hastened: Versions that were deleted before and are now purged by the next sweep.
+        parts: Finished parts of distributed pushes that have to be made again, each as (id of the push, number).
         slots: Its records.
     """
 
     deleted: list[tuple[ArtifactName, int]]
     replaced: list[tuple[ArtifactName, int, int]]
     hastened: list[tuple[ArtifactName, int]]
+    parts: list[tuple[bytes, int]]
     slots: list[int]
 
 
@@ -274,6 +300,7 @@ class Takedown:
                     )
                 )
         operations += replacements
+        operations += [PartDropped(push, parts) for push, parts in self._holders.held_parts().items()]
         operations += [PendingDone(push) for push in pushes]
         if not operations:
             raise _NothingLeft
@@ -337,6 +364,8 @@ class Takedown:
             if isinstance(operation, Replace) and outcome.number is not None:
                 name = ArtifactName(operation.project, operation.name)
                 self._taken.replaced.append((name, operation.number, outcome.number))
+            elif isinstance(operation, PartDropped):
+                self._taken.parts.extend((operation.push, part) for part in operation.parts)
             elif operation == PendingDone(self._push_id):
                 self._push_id = b""
             elif isinstance(operation, Delete):

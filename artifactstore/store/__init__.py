@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from artifactstore.store.collecting import GcSummary, PreparedSweep
     from artifactstore.store.diagnosis import Finding, diagnose
     from artifactstore.store.differences import Change, DiffTotals, FactChange, RenamedFolder, VersionDiff
+    from artifactstore.store.distributing import (
+        DistributedInfo,
+        DistributedPush,
+        PartInfo,
+        PartSummary,
+        PushPart,
+    )
     from artifactstore.store.keeping import (
         ArtifactRetention,
         RetentionPlan,
@@ -59,6 +66,8 @@ __all__ = [
     "DeletionPlan",
     "DeniedFile",
     "DiffTotals",
+    "DistributedInfo",
+    "DistributedPush",
     "Entry",
     "FactChange",
     "FindReport",
@@ -71,12 +80,15 @@ __all__ = [
     "LogEntry",
     "Names",
     "Objects",
+    "PartInfo",
+    "PartSummary",
     "Place",
     "PreparedSweep",
     "Problem",
     "ProjectInfo",
     "PullPlan",
     "PullSummary",
+    "PushPart",
     "PushPlan",
     "PushSummary",
     "ReceiptAudit",
@@ -130,6 +142,13 @@ _NAMES = {
     "artifactstore.store.diagnosis": ["Finding", "diagnose"],
     "artifactstore.store.collecting": ["GcSummary", "PreparedSweep"],
     "artifactstore.store.differences": ["Change", "DiffTotals", "FactChange", "RenamedFolder", "VersionDiff"],
+    "artifactstore.store.distributing": [
+        "DistributedInfo",
+        "DistributedPush",
+        "PartInfo",
+        "PartSummary",
+        "PushPart",
+    ],
     "artifactstore.store.keeping": [
         "ArtifactRetention",
         "RetentionPlan",

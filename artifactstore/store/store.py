@@ -10,10 +10,11 @@ from artifactstore.errors import Damaged
 from artifactstore.executors import threads
 from artifactstore.format.reference import Reference
 from artifactstore.ids import parse_artifact_name
-from artifactstore.manifest.read import entries
+from artifactstore.manifest.divide import entries_of
 from artifactstore.observer import Observer
 from artifactstore.progress import Progress
 from artifactstore.store.comparing import Comparing
+from artifactstore.store.distributing import Distributing
 from artifactstore.store.keeping import Keeping
 from artifactstore.store.measuring import Measuring
 from artifactstore.store.observed import operation
@@ -25,7 +26,7 @@ from artifactstore.store.opening import (
     create_parts,
     open_parts,
 )
-from artifactstore.store.requests import push_request, sources_of
+from artifactstore.store.requests import checked_division, push_request, sources_of
 from artifactstore.store.results import (
     PullPlan,
     PullSummary,
@@ -40,7 +41,7 @@ from artifactstore.transfer.pull import PullParts, pull
 from artifactstore.transfer.scan import scan
 
 
-class Store(Uploading, TakingDown, Keeping, Measuring, Upkeep, Comparing):
+class Store(Uploading, Distributing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
     """One store: a URL with one log, one key set and one dedup domain.
 
     Made by `Store.create` and `Store.open`; a context manager. Thread-safe: several threads may push, pull and read
@@ -292,6 +293,7 @@ class Store(Uploading, TakingDown, Keeping, Measuring, Upkeep, Comparing):
         *,
         paths: Iterable[str] = (),
         overwrite: bool = False,
+        part: tuple[int, int] | None = None,
         progress: Progress | None = None,
     ) -> PullSummary:
         """Write a version's files into a folder.
@@ -301,16 +303,19 @@ class Store(Uploading, TakingDown, Keeping, Measuring, Upkeep, Comparing):
             destination: A folder that is empty or does not exist, unless `overwrite`.
             paths: Globs of the paths to pull; all when empty.
             overwrite: Replace files that are there. Files of other names stay.
+            part: (i, n): only the entries of part i of n, numbered from 0, which are about a share of n of the bytes;
+                each entry is in one part. Several may be pulled into one destination, at once and in any order.
             progress: Told what happens; the store's own when None.
 
         Raises:
             NoSuchVersion: The reference names none.
-            NoSuchEntry: No path matches the globs.
-            DestinationExists: Something is there.
+            NoSuchEntry: No path matches the globs; in a part of a version there may be none.
+            InvalidPart: There is no such part.
+            DestinationExists: Something is there; for a part: another file than the version has at that path.
             Damaged: A chunk can't be read back whole.
             Deleted: The version was purged while it was pulled.
         """
-        globs = list(paths)
+        globs, division = list(paths), checked_division(part)
         # Of a few paths most pages and lists are not needed.
         version, reader, manifest = self._resolved(ref) if globs else self._resolved_ahead(ref)
         started = self._clock.monotonic_s()
@@ -320,7 +325,14 @@ class Store(Uploading, TakingDown, Keeping, Measuring, Upkeep, Comparing):
             try:
                 with self._make_executors() as executors:
                     parts = PullParts(reader, executors, progress or self._progress)
-                    done = pull(parts, manifest, os.fspath(destination), globs, overwrite=overwrite or again)
+                    done = pull(
+                        parts,
+                        manifest,
+                        os.fspath(destination),
+                        globs,
+                        overwrite=overwrite or (again and division is None),
+                        division=division,
+                    )
             except Damaged:
                 self.refresh()
                 if self._parts is before:
@@ -338,10 +350,15 @@ class Store(Uploading, TakingDown, Keeping, Measuring, Upkeep, Comparing):
         *,
         paths: Iterable[str] = (),
         overwrite: bool = False,
+        part: tuple[int, int] | None = None,
     ) -> PullPlan:
         """Say what a pull would write; nothing is fetched or written."""
+        division = checked_division(part)
         version, reader, manifest = self._resolved(ref)
-        plan = plan_pull(entries(reader, manifest), os.fspath(destination), list(paths), overwrite=overwrite)
+        found = entries_of(reader, manifest, division)
+        plan = plan_pull(
+            found, os.fspath(destination), list(paths), overwrite=overwrite, in_parts=division is not None
+        )
         return PullPlan(version, *plan)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from artifactstore import maintenance
+from artifactstore.catalog.begun import get_begun
 from artifactstore.catalog.denied import denied, deny_list
 from artifactstore.catalog.rows import get_version
 from artifactstore.content.put import ChunkWriter
@@ -21,6 +22,7 @@ from artifactstore.store import listing
 from artifactstore.store.deleting import Deleting, refuse_long
 from artifactstore.store.finding import Finding
 from artifactstore.store.observed import operation
+from artifactstore.store.token import make_token
 from artifactstore.store.version import Version
 
 _NS_PER_MS = 1_000_000
@@ -34,6 +36,7 @@ class TakedownPlan(msgspec.Struct, frozen=True):
         delete: Versions that would be deleted.
         replace: Versions that would be replaced by a successor without the files.
         hasten: Versions that are deleted already, and would be purged by the next sweep.
+        parts: Finished parts of distributed pushes that would have to be made again, as `part 3 of TOKEN`.
         aliases: References by alias, other than `latest`, that would go with deleted versions.
         denied: Whether all of the files are on the deny list already.
     """
@@ -42,6 +45,7 @@ class TakedownPlan(msgspec.Struct, frozen=True):
     delete: tuple[Version, ...]
     replace: tuple[Version, ...]
     hasten: tuple[Version, ...]
+    parts: tuple[str, ...]
     aliases: tuple[str, ...]
     denied: bool
 
@@ -53,12 +57,14 @@ class TakedownSummary(msgspec.Struct, frozen=True):
         deleted: References to versions that were deleted.
         replaced: References to versions that were replaced, each with that of its successor.
         hastened: References to versions that were deleted before, and are purged by the next sweep.
+        parts: Finished parts of distributed pushes that have to be made again, as `part 3 of TOKEN`.
         slots: Its records; none where there was nothing to do.
     """
 
     deleted: tuple[str, ...]
     replaced: tuple[tuple[str, str], ...]
     hastened: tuple[str, ...]
+    parts: tuple[str, ...]
     slots: tuple[int, ...]
 
 
@@ -109,9 +115,9 @@ class TakingDown(Deleting, Finding):
         known = self._known(files, within, watcher)
         report = self._finder(watcher).run(known)
         parts = self._parts
-        held = maintenance.takedown.Holders(
-            parts.reader, parts.environment, [one.digest for one in known], watcher
-        ).held()
+        digests = [one.digest for one in known]
+        holders = maintenance.takedown.Holders(parts.reader, parts.environment, digests, watcher)
+        held, held_parts = holders.held(), holders.held_parts()
         watcher.finish()
         delete: list[Version] = []
         replace: list[Version] = []
@@ -130,6 +136,7 @@ class TakingDown(Deleting, Finding):
             tuple(delete),
             tuple(replace),
             tuple(hasten),
+            self._parts_named((push, part) for push, numbers in held_parts.items() for part in numbers),
             tuple(f"{one.artifact}:{alias}" for one in delete for alias in one.aliases if alias != LATEST),
             all(one.digest in rules for one in known),
         )
@@ -173,7 +180,7 @@ class TakingDown(Deleting, Finding):
         wish = maintenance.takedown.Wish(
             tuple(one.digest for one in known), _chunks(known), rewrite, reason, requested_by
         )
-        taken = maintenance.takedown.Taken([], [], [], [])
+        taken = maintenance.takedown.Taken([], [], [], [], [])
         with self._make_executors() as executors:
             while True:
                 before = self._parts
@@ -191,7 +198,18 @@ class TakingDown(Deleting, Finding):
                 (f"{name}:v{number}", f"{name}:v{successor}") for name, number, successor in taken.replaced
             ),
             tuple(f"{name}:v{number}" for name, number in taken.hastened),
+            self._parts_named(taken.parts),
             tuple(taken.slots),
+        )
+
+    def _parts_named(self, parts: Iterable[tuple[bytes, int]]) -> tuple[str, ...]:
+        store_id = self._parts.keyring.store_id
+        with self._parts.environment.read() as txn:
+            known = [(push, part, get_begun(txn, push)) for push, part in parts]
+        return tuple(
+            f"part {part} of {make_token(store_id, push, row.parts)}"
+            for push, part, row in known
+            if row is not None
         )
 
     def _takedown(

@@ -61,7 +61,12 @@ def plan_push(found: Iterable[Found], environment: Environment, progress: Progre
 
 
 def plan_pull(
-    found: Iterable[StoredEntry], destination: str, globs: Sequence[str], *, overwrite: bool
+    found: Iterable[StoredEntry],
+    destination: str,
+    globs: Sequence[str],
+    *,
+    overwrite: bool,
+    in_parts: bool = False,
 ) -> ToPull:
     """Count what a pull would write; a file of the right size counts as there, since nothing is read.
 
@@ -70,7 +75,7 @@ def plan_pull(
         NoSuchEntry: No path matches the globs.
     """
     destination = os.path.abspath(destination)
-    occupied = refuse_occupied(destination, overwrite=overwrite)
+    occupied = refuse_occupied(destination, overwrite=overwrite or in_parts)
     files = logical = to_write = to_fetch = 0
     for entry in selected(found, globs):
         files += 1
@@ -83,6 +88,6 @@ def plan_pull(
             continue
         to_write += 1
         to_fetch += size
-    if globs and not files:
+    if globs and not files and not in_parts:
         raise nothing_selected(globs)
     return ToPull(files, logical, to_write, to_fetch)

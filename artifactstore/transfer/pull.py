@@ -11,17 +11,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from io import FileIO
+from stat import S_ISREG
 from typing import Final, NamedTuple, TypeAlias
 
 from blake3 import blake3
 
 from artifactstore.content.get import ChunkReader, Wanted, plan_ranges
-from artifactstore.errors import ArtifactStoreError, HostileManifest, NoSuchEntry
+from artifactstore.errors import ArtifactStoreError, DestinationExists, HostileManifest, NoSuchEntry
 from artifactstore.executors import Executors
 from artifactstore.format.operations import Manifest
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import Kind
-from artifactstore.manifest.read import Span, StoredEntry, entries, read_lists_ahead, spans
+from artifactstore.manifest.divide import Division, entries_of
+from artifactstore.manifest.read import Span, StoredEntry, read_lists_ahead, spans
 from artifactstore.pack.ranges import Range
 from artifactstore.progress import Progress
 from artifactstore.transfer.ignore import parse_patterns
@@ -115,7 +117,13 @@ def selected(found: Iterable[StoredEntry], globs: Sequence[str]) -> Iterator[Sto
 
 
 def pull(
-    parts: PullParts, manifest: Manifest, destination: str, globs: Sequence[str], *, overwrite: bool
+    parts: PullParts,
+    manifest: Manifest,
+    destination: str,
+    globs: Sequence[str],
+    *,
+    overwrite: bool,
+    division: Division | None = None,
 ) -> Pulled:
     """Write a version's files into `destination`.
 
@@ -125,24 +133,33 @@ def pull(
         destination: A folder that does not exist, or is empty, unless `overwrite`.
         globs: Which paths; all when empty.
         overwrite: Whether files that are there may be replaced. Files of other names stay.
+        division: Which part of the version, when several pulls fill the destination; it may hold files of other parts.
 
     Raises:
-        DestinationExists: Something is there.
+        DestinationExists: Something is there; of a part: another file than the part's at one of its paths.
         NoSuchEntry: No path matches the globs.
         Damaged: A chunk can't be read back whole.
         HostileManifest: The manifest names paths that no honest push makes.
         StorageFull: No space is left; what was fetched stays in the staging folder for the next try.
     """
     destination = os.path.abspath(destination)
-    staging = staging_of(destination, manifest, globs)
-    occupied = refuse_occupied(destination, overwrite=overwrite, staging=staging)
     try:
-        os.makedirs(os.path.dirname(destination), exist_ok=True)
+        # Whichever part comes first makes the destination.
+        os.makedirs(destination if division else os.path.dirname(destination), exist_ok=True)
+    except OSError as error:
+        raise named(error, error.filename or destination) from error
+    label = "" if division is None else f"-{division.part}of{division.parts}"
+    staging = staging_of(destination, manifest, globs, label)
+    occupied = refuse_occupied(destination, overwrite=overwrite or division is not None, staging=staging)
+    try:
         resuming = not made(staging)
         with Target(staging, own=True) as target:
             existing = Target(destination) if occupied else None
             try:
-                done = _Puller(parts, target, existing, resuming=resuming).run(manifest, globs)
+                puller = _Puller(
+                    parts, target, existing, resuming=resuming, adding=division is not None and not overwrite
+                )
+                done = puller.run(manifest, globs, division)
                 if existing is not None:
                     move_into(existing, target, done.moved)
             finally:
@@ -172,13 +189,22 @@ class _Done(NamedTuple):
 
 
 class _Puller:
-    """One pull into one staging folder."""
+    """One pull into one staging folder; with `adding`, what stands at the destination is not replaced."""
 
-    def __init__(self, parts: PullParts, target: Target, existing: Target | None, *, resuming: bool) -> None:
+    def __init__(
+        self,
+        parts: PullParts,
+        target: Target,
+        existing: Target | None,
+        *,
+        resuming: bool,
+        adding: bool,
+    ) -> None:
         self._parts = parts
         self._target = target
         self._existing = existing
         self._resuming = resuming
+        self._adding = adding
         self._places: dict[bytes, list[_Place]] = {}
         self._planned = 0
         self._sizes: dict[bytes, int] = {}
@@ -195,10 +221,10 @@ class _Puller:
         os.umask(umask)
         self._plain_mode, self._executable_mode = 0o666 & ~umask, 0o777 & ~umask
 
-    def run(self, manifest: Manifest, globs: Sequence[str]) -> _Done:
+    def run(self, manifest: Manifest, globs: Sequence[str], division: Division | None) -> _Done:
         """Write everything into the staging folder."""
         try:
-            return self._run(manifest, globs)
+            return self._run(manifest, globs, division)
         except BaseException:
             # No worker may outlive the descriptors it writes through: their numbers are soon somebody else's.
             self._abandon()
@@ -212,17 +238,18 @@ class _Puller:
         done = [lot.result() for lot in self._lots if not lot.cancelled() and lot.exception() is None]
         wait([task for tasks in [self._opening, *done] for task, _ in tasks])
 
-    def _run(self, manifest: Manifest, globs: Sequence[str]) -> _Done:
+    def _run(self, manifest: Manifest, globs: Sequence[str], division: Division | None) -> _Done:
         progress = self._parts.progress
-        whole = (manifest.size, manifest.entries) if not globs else (None, None)
+        whole = (manifest.size, manifest.entries) if not globs and division is None else (None, None)
         progress.start("pull", bytes_total=whole[0], files_total=whole[1])
-        for entry in self._listed(selected(entries(self._parts.reader, manifest), globs)):
+        found = entries_of(self._parts.reader, manifest, division)
+        for entry in self._listed(selected(found, globs)):
             self._files += 1
             self._logical += entry.size if entry.kind == Kind.FILE else 0
             self._plan(entry)
             if self._planned >= self._window:
                 self._fetch_window()
-        if globs and not self._files:
+        if globs and not self._files and division is None:
             raise nothing_selected(globs)
         self._fetch_window()
         self._settle(0)
@@ -266,6 +293,8 @@ class _Puller:
             self._parts.progress.advance(bytes=entry.size, files=1)
             return
         if self._existing is not None:
+            if self._adding and entry.kind != Kind.FOLDER:
+                self._refuse_other(self._existing, entry)
             self._moved.append((entry.path, entry.kind == Kind.FOLDER))
         self._written_files += 1
         if entry.kind == Kind.SYMLINK:
@@ -278,6 +307,14 @@ class _Puller:
         else:
             raise HostileManifest(f"{entry.path!r} is of a kind that can't be pulled", path=entry.path)
         self._parts.progress.advance(files=1)
+
+    def _refuse_other(self, existing: Target, entry: StoredEntry) -> None:
+        if existing.stands(entry.path, entry.content.target or None):
+            raise DestinationExists(
+                f"{entry.path!r} is at the destination already, and is not what the version has there",
+                next_step="move it away, or pass --overwrite",
+                path=entry.path,
+            )
 
     def _plan_file(self, entry: StoredEntry) -> None:
         mode = self._executable_mode if entry.executable else self._plain_mode
@@ -308,8 +345,11 @@ class _Puller:
         handle = self._existing.open_existing(entry.path)
         if handle is None:
             return False
+        stat = os.fstat(handle)
+        if not S_ISREG(stat.st_mode):
+            os.close(handle)
+            return False
         with FileIO(handle, "rb") as file:
-            stat = os.fstat(handle)
             if stat.st_size != entry.size or bool(stat.st_mode & 0o100) != entry.executable:
                 return False
             digest = blake3_of(file)

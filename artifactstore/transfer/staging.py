@@ -36,10 +36,11 @@ def refuse_occupied(destination: str, *, overwrite: bool, staging: str = "") -> 
     return True
 
 
-def staging_of(destination: str, manifest: Manifest, globs: Sequence[str]) -> str:
+def staging_of(destination: str, manifest: Manifest, globs: Sequence[str], division: str = "") -> str:
     """Where a pull gathers its files: beside the destination, on the same file system.
 
-    Another selection of paths is another pull: what one leaves half written, the other must not publish.
+    Another selection of paths, or another part, is another pull: what one leaves half written, the other must not
+    publish.
     """
     parent, name = os.path.split(destination)
     if len(os.fsencode(name)) > _STAGED_NAME_BYTES_MAX:
@@ -47,6 +48,7 @@ def staging_of(destination: str, manifest: Manifest, globs: Sequence[str]) -> st
     key = manifest.digest.hex()[:16]
     if globs:
         key += "-" + blake3(os.fsencode("\0".join(sorted(set(globs))))).hexdigest()[:8]
+    key += division
     if os.path.isdir(destination) and not _renames_into(parent, destination):
         parent = destination
     return os.path.join(parent, f".{name}.{key}{STAGING_SUFFIX}")

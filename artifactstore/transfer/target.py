@@ -8,6 +8,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat as stat_bits
 import threading
 from collections import OrderedDict
 from types import TracebackType
@@ -118,6 +119,15 @@ class Target:
                 return None
             raise
 
+    def stands(self, path: str, link: str | None) -> bool:
+        """Whether something is there that is not a symlink to `link`."""
+        try:
+            with self._parent(path, make=False) as (folder, name):
+                mode = os.lstat(name, dir_fd=folder).st_mode
+                return not (stat_bits.S_ISLNK(mode) and os.readlink(name, dir_fd=folder) == link)
+        except FileNotFoundError:
+            return False
+
     def remove(self, path: str) -> None:
         """Remove a file or symlink that stands where another will be."""
         with self._parent(path) as (folder, name):
@@ -209,7 +219,9 @@ class Target:
         except FileNotFoundError:
             if not make:
                 raise
-            os.mkdir(name, 0o777, dir_fd=parent)
+            # Another process may fill the same folder.
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o777, dir_fd=parent)
             handle = os.open(name, _FOLDER_FLAGS, dir_fd=parent)
         self._folders[prefix] = handle
         return handle
