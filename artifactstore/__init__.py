@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from artifactstore.progress import Progress
     from artifactstore.store import (
         AdoptPlan,
+        Artifact,
+        ArtifactEntry,
         ArtifactInfo,
+        ArtifactManifest,
         ArtifactRetention,
         AuditReport,
         BrokenPack,
@@ -94,7 +97,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdoptPlan",
+    "Artifact",
+    "ArtifactEntry",
     "ArtifactInfo",
+    "ArtifactManifest",
     "ArtifactRetention",
     "ArtifactStoreError",
     "AuditReport",

@@ -5,16 +5,17 @@ and a next step that a person can take. The tree::
 
     ArtifactStoreError
     ├── UsageError            2   InvalidReference, InvalidToken, InvalidPart, InvalidName, InvalidMetadata,
-    │                             InvalidLock, InvalidQuery, Unsupported, MissingExtra
+    │                             InvalidLock, InvalidQuery, InvalidURL, NotSaved, Unsupported, MissingExtra
     ├── NotFoundError         3   NoSuchPath, NoSuchStore, NoSuchProject, NoSuchArtifact, NoSuchVersion,
     │                             NoSuchDigest, AmbiguousDigest, NoSuchEntry, NoSuchReceipt, NoSuchPush,
-    │                             NotLocked, NoSuchRun, Deleted
+    │                             NotLocked, NoSuchRun, ReferenceGone, Deleted
     ├── ConflictError         4   DestinationExists, StoreExists, ForeignContents, NewerStore, SourceChanged,
     │                             InvalidSource, InvalidContent, PathCollision, LockMismatch, LocalChanges,
     │                             PreconditionFailed, AliasMoved, StillLinked, NameTaken, IsCollection, NotACollection,
     │                             TypeMismatch, Denied, SweptMeanwhile, PushEnded, PartsMissing, PartLost,
     │                             ClockSkewed, ObjectLocked, UntrustedBackend, RunEnded, LineageCircle,
-    │                             UploadAborted (SourceStalled), StoreClosed, PoolExhausted
+    │                             UploadAborted (SourceStalled), StoreClosed, PoolExhausted, DraftSaved,
+    │                             ContentsDiffer, ReferenceChanged, ReferenceRefused, TooManyObjects
     ├── AccessError           5   KeyMissing, WrongKey, KeyExposed, KeyDamaged, CacheShared,
     │                             PermissionRefused
     ├── Damaged               6   RolledBack, HostileManifest, StillThere, InvalidEvidence
@@ -115,6 +116,20 @@ class InvalidQuery(UsageError):
     advice = "write it like: metadata.rows > 1000 and 'production' in aliases"
 
 
+class InvalidURL(UsageError):
+    """A URL can't be kept as a reference: it holds a secret, or is of a kind that nothing here reads."""
+
+    kind = "invalid-url"
+    advice = "write s3://, gs://, https:// or file:// without user, password or signature; keys are not kept"
+
+
+class NotSaved(UsageError):
+    """A draft was asked for what only a saved version has."""
+
+    kind = "not-saved"
+    advice = "save it: draft.save(store, project=...), store.push(draft, 'project/name') or run.log_artifact(draft)"
+
+
 class Unsupported(UsageError):
     """The platform or an installed library lacks what this project needs."""
 
@@ -193,6 +208,13 @@ class NoSuchEntry(NotFoundError):
 
     kind = "no-such-entry"
     advice = "list its paths with `artifactstore files REF`"
+
+
+class ReferenceGone(NotFoundError):
+    """There is nothing any more where a reference points."""
+
+    kind = "reference-gone"
+    advice = "bring it back, or pull without it (--no-references)"
 
 
 class NoSuchReceipt(NotFoundError):
@@ -388,6 +410,41 @@ class PartLost(ConflictError):
 
     kind = "part-lost"
     advice = "push those parts again, then commit again"
+
+
+class DraftSaved(ConflictError):
+    """A draft is saved already, so it can neither be changed nor saved again."""
+
+    kind = "draft-saved"
+    advice = "make a draft of it with new_draft(), change that, and save it"
+
+
+class ContentsDiffer(ConflictError):
+    """A folder does not hold what a version does."""
+
+    kind = "contents-differ"
+    advice = "pull the version again with --overwrite, or see what differs with `artifactstore diff REF PATH`"
+
+
+class ReferenceChanged(ConflictError):
+    """What a reference points at is not what it was when the reference was added."""
+
+    kind = "reference-changed"
+    advice = "pull without it (--no-references), or push a version with the reference added again"
+
+
+class ReferenceRefused(ConflictError):
+    """A reference points at a local file or a private address, and nobody said that it may be fetched."""
+
+    kind = "reference-refused"
+    advice = "if you trust who pushed it, allow what begins like its URL; or leave references out (--no-references)"
+
+
+class TooManyObjects(ConflictError):
+    """A folder or prefix that was to be referenced holds more objects than it may."""
+
+    kind = "too-many-objects"
+    advice = "name a smaller prefix, or raise the bound (max_objects, --max-objects)"
 
 
 class ClockSkewed(ConflictError):

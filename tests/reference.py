@@ -25,8 +25,9 @@ SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):$")
 INSIDE = {
     "Store": {
         "across", "apart", "before_writing", "getter_of", "name_key", "parts", "push_sources", "reader_of", "refresh",
-        "renew", "resweep", "unlock_with", "watched",
+        "push_artifact", "renew", "resweep", "save_changes", "save_draft", "unlock_with", "watched",
     },
+    "Artifact": {"base", "content_from", "edits", "removed"},
     "Counters": {"renew"},
     "StorePool": {"renew"},
     "Workers": {"renew"},

@@ -205,6 +205,17 @@ class Spliced(NamedTuple):
         """Entries below it."""
         return self.whole.node.entries
 
+    def below(self) -> Iterator[StoredEntry]:
+        """The entries below it."""
+        waiting = [self.whole.node]
+        while waiting:
+            page = self.pages.read(waiting.pop())
+            rows = list(zip(page.identities, page.contents, strict=True))
+            if page.level:
+                waiting += [child_node(page, *row) for row in reversed(rows)]
+            else:
+                yield from (StoredEntry(*row) for row in rows)
+
     def add_to(self, builder: ManifestBuilder) -> Sequence[bytes]:
         """Add what is below it; return the cids of the pages that were taken as they are."""
         return add_whole(builder, self.pages, self.whole)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from artifactstore.maintenance.repair_plan import RepairPlan
     from artifactstore.maintenance.sweep_plan import SweepPlan
     from artifactstore.maintenance.usage import UsageRow
+    from artifactstore.store.artifact import Artifact
+    from artifactstore.store.artifact_entry import ArtifactEntry, ArtifactManifest
     from artifactstore.store.auditing import audit
     from artifactstore.store.caching import CacheCleaning, CachedIndex, CacheInfo, cache_info, clean_cache
     from artifactstore.store.collecting import GcSummary, PreparedSweep
@@ -53,7 +55,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdoptPlan",
+    "Artifact",
+    "ArtifactEntry",
     "ArtifactInfo",
+    "ArtifactManifest",
     "ArtifactRetention",
     "AuditReport",
     "BrokenPack",
@@ -129,6 +134,8 @@ _NAMES = {
         "TensorChange",
         "TensorsDiff",
     ],
+    "artifactstore.store.artifact": ["Artifact"],
+    "artifactstore.store.artifact_entry": ["ArtifactEntry", "ArtifactManifest"],
     "artifactstore.maintenance.adopt": ["AdoptPlan"],
     "artifactstore.maintenance.audit": ["AuditReport", "ReceiptAudit"],
     "artifactstore.maintenance.find": ["FindReport", "FoundFile", "Place"],

@@ -13,8 +13,10 @@ from artifactstore.ids import parse_artifact_name
 from artifactstore.manifest.divide import entries_of
 from artifactstore.observer import Observer
 from artifactstore.progress import Progress
+from artifactstore.store.artifact import Artifact
 from artifactstore.store.comparing import Comparing
 from artifactstore.store.distributing import Distributing
+from artifactstore.store.drafting import Drafting
 from artifactstore.store.keeping import Keeping
 from artifactstore.store.measuring import Measuring
 from artifactstore.store.observed import operation
@@ -41,7 +43,7 @@ from artifactstore.transfer.pull import PullParts, pull
 from artifactstore.transfer.scan import scan
 
 
-class Store(Uploading, Distributing, TakingDown, Keeping, Measuring, Upkeep, Comparing):
+class Store(Uploading, Distributing, Drafting, TakingDown, Keeping, Measuring, Upkeep, Comparing):
     """One store: a URL with one log, one key set and one dedup domain.
 
     Made by `Store.create` and `Store.open`; a context manager. Thread-safe: several threads may push, pull and read
@@ -212,7 +214,7 @@ class Store(Uploading, Distributing, TakingDown, Keeping, Measuring, Upkeep, Com
     @operation
     def push(
         self,
-        sources: Iterable[str | os.PathLike[str]],
+        sources: Iterable[str | os.PathLike[str]] | Artifact,
         artifact: str,
         *,
         type: str = "dataset",  # noqa: A002 - the word users know
@@ -234,7 +236,7 @@ class Store(Uploading, Distributing, TakingDown, Keeping, Measuring, Upkeep, Com
         description and metadata are applied all the same.
 
         Args:
-            sources: Files and folders.
+            sources: Files and folders; or a draft, which brings all but `aliases`, `tags` and `run` with it.
             artifact: `project/name`.
             type: The artifact's type, when this is its first version.
             aliases: Aliases to point at the version.
@@ -260,9 +262,12 @@ class Store(Uploading, Distributing, TakingDown, Keeping, Measuring, Upkeep, Com
             PreconditionFailed: A pack that it relied on was found damaged meanwhile, and a stream can't be read again.
             NoSuchRun, RunEnded: The run is not one that may still produce versions.
             LineageCircle: An equal version is there, and the run came of it.
+            DraftSaved: The draft is saved already.
         """
         self._parts.keyring.signer()
         name = parse_artifact_name(artifact)
+        if isinstance(sources, Artifact):
+            return self.push_artifact(sources, name, aliases=aliases, tags=tags, run=run, progress=progress)
         request = push_request(name, type, aliases, tags, description, metadata)
         given = sources_of(sources, exclude, files, streams, self._apart(), references)
         if run is not None:

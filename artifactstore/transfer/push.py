@@ -462,7 +462,7 @@ class Pusher:
         if self._push_id or request.push_id:
             operations.append(PendingDone(self._push_id or request.push_id))
         try:
-            committed = self._committed(operations, manifest)
+            committed = self._committed(operations, manifest, request)
         except PreconditionFailed:
             if self._keeps:
                 self._register([])
@@ -485,12 +485,14 @@ class Pusher:
         used = self._parts.writer.used()[-_PAGE_PACKS_NAMED_MAX:]
         return list(dict.fromkeys([*pages, *reversed(used), *self._registered, *data]))[:_PACKS_NAMED_MAX]
 
-    def _committed(self, operations: list[Operation], manifest: Manifest) -> Committed:
+    def _committed(self, operations: list[Operation], manifest: Manifest, request: Wanted) -> Committed:
         """Commit, once the manifest was held against the deny list as it is at the very slot."""
         for _ in range(_RULES_TRIES_MAX):
             try:
                 return self._parts.committer.commit(
-                    operations, self._unregistered, precondition=partial(self._refuse_changes, operations)
+                    operations,
+                    self._unregistered,
+                    precondition=partial(self._refuse_changes, operations, request),
                 )
             except _DenyListGrew as grew:
                 # Its pages can be read once they are registered; of its files nothing else is remembered.
@@ -515,7 +517,7 @@ class Pusher:
                 done = PendingDone(self._push_id or self._parts.randomness.token(_PUSH_ID_BYTES))
                 self._parts.committer.commit([done], packs)
 
-    def _refuse_changes(self, operations: Sequence[Operation], txn: ReadTransaction) -> None:
+    def _refuse_changes(self, operations: Sequence[Operation], request: Wanted, txn: ReadTransaction) -> None:
         """Refuse what other writers changed before the very slot of the commit.
 
         Invariant 1: what was left out because it was known must still be known there. What was taken down meanwhile
@@ -527,6 +529,7 @@ class Pusher:
                 refuse_producer(txn, one)
             elif isinstance(one, Part):
                 refuse_ended(txn, one.push)
+        request.refuse(txn)
         rules = deny_list(txn, self._parts.deny_key)
         if rules.beyond(self._rules):
             raise _DenyListGrew(rules)

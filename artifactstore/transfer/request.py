@@ -7,7 +7,7 @@ from artifactstore.catalog.outcome import Outcome
 from artifactstore.catalog.pending import pending
 from artifactstore.catalog.rows import get_artifact, live_version
 from artifactstore.content.put import Stored
-from artifactstore.errors import PushEnded
+from artifactstore.errors import PreconditionFailed, PushEnded
 from artifactstore.format.operations import Manifest, Operation, Part, Push
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import ReadTransaction
@@ -29,6 +29,10 @@ class Wanted(Protocol):
         """What the record says."""
         ...
 
+    def refuse(self, txn: ReadTransaction) -> None:
+        """Refuse what it can't stand on, before the very slot of its record."""
+        ...
+
     def made(self, outcome: Outcome) -> tuple[int, bool]:
         """The number of what the record made or found, and whether it made it."""
         ...
@@ -45,6 +49,7 @@ class Request(NamedTuple):
         description: Free text, or None to keep an equal version's.
         metadata: A JSON object, or None likewise.
         run: Id of the run that produces the version, or None.
+        follows: Which version it has to be made from, when it is made from the newest.
     """
 
     artifact: ArtifactName
@@ -54,6 +59,7 @@ class Request(NamedTuple):
     description: str | None
     metadata: dict[str, Any] | None
     run: bytes | None = None
+    follows: "Follows | None" = None
 
     @property
     def push_id(self) -> bytes:
@@ -89,10 +95,41 @@ class Request(NamedTuple):
             run=self.run,
         )
 
+    def refuse(self, txn: ReadTransaction) -> None:
+        """Refuse that the version from which it was made is not the newest any more.
+
+        Raises:
+            PreconditionFailed: Somebody made another one meanwhile.
+        """
+        if self.follows is not None:
+            newest = newest_number(txn, self.artifact)
+            if newest != self.follows.number:
+                raise PreconditionFailed(
+                    f"{self.artifact} has another newest version than the one that this draft starts from",
+                    next_step="save it again",
+                )
+
     def made(self, outcome: Outcome) -> tuple[int, bool]:
         """The version."""
         assert outcome.number is not None
         return outcome.number, outcome.created
+
+
+class Follows:
+    """The newest version as a push has found it when it began to read.
+
+    Attributes:
+        number: Its number; None for none.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+
+def newest_number(txn: ReadTransaction, name: ArtifactName) -> int | None:
+    """The number of the newest version of an artifact that is shown; None for none."""
+    artifact = get_artifact(txn, name)
+    return None if artifact is None else artifact.newest
 
 
 class PartRequest(NamedTuple):
@@ -120,6 +157,9 @@ class PartRequest(NamedTuple):
     def operation(self, manifest: Manifest, stored: Stored, packs: list[bytes], salt: bytes) -> Operation:  # noqa: ARG002 - a part has no commitment
         """The finished part."""
         return Part(self.push, self.part, manifest, stored.raw_bytes, stored.pack_bytes, packs)
+
+    def refuse(self, txn: ReadTransaction) -> None:
+        """It stands on nothing."""
 
     def made(self, outcome: Outcome) -> tuple[int, bool]:
         """The part."""

@@ -193,6 +193,38 @@ def scan(sources: Sources) -> Iterator[Found]:
     return _without_collisions(merge(*streams, key=_order))
 
 
+def found_at(source: str, path: str) -> Found:
+    """A file as a program names it, to be kept under a path.
+
+    Raises:
+        NoSuchPath: There is none.
+        InvalidSource: It is no file, or the path is none that a version may hold.
+    """
+    try:
+        stat = os.stat(source)
+    except OSError as error:
+        raise unreadable(source, error) from error
+    if stat_bits.S_ISDIR(stat.st_mode):
+        raise InvalidSource(f"{source!r} is a folder", next_step="add it with add_dir", path=source)
+    _refuse_problem(path, path)
+    folder, name = os.path.split(source)
+    return _found(path, source, stat, file_key(folder_key(folder), name))
+
+
+def found_in(folder: str, prefix: str, exclude: Sequence[str], apart: Apart) -> Iterator[Found]:
+    """What a folder holds, as for a push, with a prefix before each path; it is in path order.
+
+    Raises:
+        InvalidSource: Something can't be an entry.
+        PathCollision: Two names differ by case or Unicode form only.
+    """
+    for found in _source(folder, load_rules(exclude), apart):
+        path = prefix + found.path
+        if prefix:
+            _refuse_problem(path, found.source)
+        yield found._replace(path=path)
+
+
 def _order(found: Found) -> str:
     return path_order(found.path)
 
