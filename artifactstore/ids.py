@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from artifactstore.errors import InvalidName, InvalidReference
@@ -79,10 +80,29 @@ def parse_artifact_name(text: str) -> ArtifactName:
     """
     project, slash, name = text.partition("/")
     if not slash or "/" in name:
+        plain = not slash and _NAME.fullmatch(text)
         raise InvalidReference(
-            f"{text!r} is not of the form project/name", next_step="write project/name", reference=text
+            f"{text!r} is not of the form project/name",
+            next_step=f"write PROJECT/{text}, or set a default project in .artifactstore.toml"
+            if plain
+            else "write project/name",
+            reference=text,
         )
     return ArtifactName(check_name(project, "project"), check_name(name, "artifact"))
+
+
+def refuse_bad_names(artifact: str, type_name: str, aliases: Iterable[str], tags: Iterable[str]) -> None:
+    """Look at all names that a push is given, before anything is done.
+
+    Raises:
+        InvalidReference, InvalidName: One of them is none.
+    """
+    parse_artifact_name(artifact)
+    check_name(type_name, "type")
+    for alias in aliases:
+        check_alias(alias)
+    for tag in tags:
+        check_name(tag, "tag")
 
 
 def parse_reference(text: str) -> Reference:

@@ -92,7 +92,11 @@ def _open_folder(path: Path, *, make: bool) -> LocalBackend:
     except NotADirectoryError:
         present, taken = False, True
     except FileNotFoundError as error:
-        raise NoSuchStore(f"no folder can be made at {folder}", url=str(folder)) from error
+        raise NoSuchStore(
+            f"no folder can be made at {folder}",
+            next_step="choose a place where you may make folders",
+            url=str(folder),
+        ) from error
     except OSError as error:
         raise from_os_error(error, str(folder), "") from error
     if present:

@@ -162,8 +162,14 @@ def restore_key_file(
         StorageFull: No space is left.
     """
     source, target = Path(backup), Path(path)
-    data, _ = _read(source)
-    pair = _parse(data, source)
+    try:
+        data, _ = _read(source)
+        pair = _parse(data, source)
+    except (KeyMissing, KeyDamaged) as error:
+        error.next_step = (
+            "name another copy of it; without any, another member or a recovery phrase opens the store"
+        )
+        raise
     with contextlib.suppress(KeyMissing):
         found, _ = _read(target)
         try:

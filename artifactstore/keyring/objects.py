@@ -1,11 +1,17 @@
 """Reading `keys/` objects: only those that a valid record names count, and only whole ones."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from artifactstore.backend.base import Backend
 from artifactstore.errors import Damaged, ObjectMissing, ObjectTooLarge
 from artifactstore.format.keys import KEYS_BYTES_MAX, KeysObject
 from artifactstore.keyring.keyring import checked_keys
+
+RESTORE_KEYS: Final = (
+    "put it back from a copy of the bucket; a client that has opened the store before keeps copies of keys/"
+    " in its cache directory"
+)
 
 
 def read_keys(backend: Backend, store_id: bytes, digest: bytes) -> tuple[str, KeysObject]:
@@ -19,7 +25,7 @@ def read_keys(backend: Backend, store_id: bytes, digest: bytes) -> tuple[str, Ke
     try:
         data = backend.get(name, limit_bytes=KEYS_BYTES_MAX)
     except (ObjectMissing, ObjectTooLarge):
-        raise Damaged(f"{name} is missing or too large", object=name) from None
+        raise Damaged(f"{name} is missing or too large", next_step=RESTORE_KEYS, object=name) from None
     return name, checked_keys(data, store_id, name)
 
 

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from artifactstore import maintenance
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
-from artifactstore.errors import InvalidEvidence, RolledBack
+from artifactstore.errors import InvalidEvidence
 from artifactstore.log.checkpoint import Checkpoint, read_note
 from artifactstore.progress import Progress, Quiet
 from artifactstore.store.opening import access_to, backend_of, identity_of
-from artifactstore.store.pins import pin, pinned, remember_seen, seen
+from artifactstore.store.pins import expected_id, pin, pinned, refuse_other_id, remember_seen, seen
 
 _LAST_AUDIT: Final = "this client's last audit"
 
@@ -61,14 +61,8 @@ def audit(
     backend = backend_of(access, time, randomness or SystemRandomness(), make=False)
     try:
         found, _, _ = identity_of(backend)
-        expected = bytes.fromhex(store_id) if store_id else pinned(access.cache_dir, access.url)
-        if expected is not None and expected != found:
-            raise RolledBack(
-                f"another store lies at {backend.url} than this client knows",
-                next_step="if it was replaced on purpose, name its new id: --store-id or store_id=",
-                expected=expected.hex(),
-                found=found.hex(),
-            )
+        expected = expected_id(store_id, pinned(access.cache_dir, access.url))
+        refuse_other_id(backend.url, expected, found, named=bool(store_id))
         known = _known(found, verified, checkpoint, seen(access.cache_dir, access.url))
         auditor = maintenance.audit.Auditor(backend, found, time, progress or Quiet(), verified)
         report = auditor.run(known, read_data=read_data)

@@ -66,7 +66,10 @@ def resolve(source: Source, txn: ReadTransaction, reference: Reference) -> Versi
             "all its versions are deleted" if artifact.newest is None else f"the newest is v{artifact.newest}"
         )
         raise NoSuchVersion(
-            f"there is no {reference}; {newest}", reference=str(reference), newest=artifact.newest
+            f"there is no {reference}; {newest}",
+            next_step=_list_versions(reference.artifact),
+            reference=str(reference),
+            newest=artifact.newest,
         )
     if row.deleted is not None:
         raise _deleted(reference.artifact, number, row.deleted)
@@ -126,6 +129,7 @@ def _by_digest(txn: ReadTransaction, reference: Reference, prefix: str) -> int:
     if not found:
         raise NoSuchDigest(
             f"no version of {reference.artifact} has a digest that begins with {prefix}",
+            next_step=_list_versions(reference.artifact),
             reference=str(reference),
         )
     # Equal digests are equal content; the newest of them that is shown is meant, else the newest.
@@ -164,7 +168,11 @@ def _artifact(txn: ReadTransaction, name: ArtifactName, prefix: bytes) -> Artifa
     if purged is not None:
         raise _purged(name, after - 1, purged)
     refuse_unknown_project(txn, name.project)
-    raise NoSuchArtifact(f"project {name.project!r} has no artifact {name.name!r}", artifact=str(name))
+    raise NoSuchArtifact(
+        f"project {name.project!r} has no artifact {name.name!r}",
+        next_step=f"list what it has with `artifactstore ls {name.project}`",
+        artifact=str(name),
+    )
 
 
 def projects(txn: ReadTransaction) -> list[ProjectInfo]:
@@ -243,7 +251,16 @@ def names(reference: Reference, version: Version) -> bool:
 def none_selected(selection: Selection, *, deleted: bool) -> NoSuchVersion:
     """The error for a selection without a version."""
     where = str(selection.reference or f"{selection.project}/{selection.name or ALL}")
-    return NoSuchVersion(f"there is no {'deleted ' if deleted else ''}version at {where}", selection=where)
+    artifact = "PROJECT/NAME" if selection.name is None else f"{selection.project}/{selection.name}"
+    return NoSuchVersion(
+        f"there is no {'deleted ' if deleted else ''}version at {where}",
+        next_step=f"list those that there are with `artifactstore ls {artifact}{' --deleted' if deleted else ''}`",
+        selection=where,
+    )
+
+
+def _list_versions(artifact: ArtifactName) -> str:
+    return f"list its versions with `artifactstore ls {artifact}`"
 
 
 def log_entries(log: Log, slots: int, limit: int | None) -> Iterator[LogEntry]:

@@ -33,7 +33,6 @@ from artifactstore.errors import (
     NewerStore,
     NoSuchStore,
     PermissionRefused,
-    RolledBack,
     StoreExists,
     UsageError,
 )
@@ -68,7 +67,7 @@ from artifactstore.log.start import Start, read_start
 from artifactstore.log.tiles import Tiles
 from artifactstore.observer import Observer, Watch
 from artifactstore.store.kept import KeptKeys
-from artifactstore.store.pins import pin, pinned
+from artifactstore.store.pins import expected_id, pin, pinned, refuse_other_id
 
 # What restic and others of its kind use too: level 1 stores 6% more of unpacked wheels, level 4 takes twice the time.
 COMPRESSION_LEVEL: Final = 3
@@ -255,14 +254,7 @@ def open_parts(
     new = known is None or not has_index(index_folder(access.cache_dir, known).path)
     seen = glance(Slots(backend)) if new else None
     found, keys, record = identity_of(backend, seen)
-    expected = bytes.fromhex(store_id) if store_id else known
-    if expected is not None and expected != found:
-        raise RolledBack(
-            f"another store lies at {backend.url} than this client knows",
-            next_step="if it was replaced on purpose, open it with its new id: --store-id or store_id=",
-            expected=expected.hex(),
-            found=found.hex(),
-        )
+    refuse_other_id(backend.url, expected_id(store_id, known), found, named=bool(store_id))
     kept = KeptKeys(backend, access.cache_dir)
     begun: Start | None = None
     newest: Clear | None = None

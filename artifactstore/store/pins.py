@@ -15,6 +15,7 @@ from typing import Final
 
 from artifactstore.backend.local import make_folders, sync_file, sync_folder
 from artifactstore.crypto.hashing import blake3
+from artifactstore.errors import RolledBack, UsageError
 
 _FOLDER: Final = "pins"
 _CHECKPOINT: Final = ".checkpoint"
@@ -28,6 +29,40 @@ def pinned(cache_dir: Path, url: str) -> bytes | None:
     except (OSError, ValueError):
         return None
     return bytes.fromhex(text) if _STORE_ID.fullmatch(text) else None
+
+
+def expected_id(store_id: str | None, known: bytes | None) -> bytes | None:
+    """The id that a store must have: the one that the caller names, else the one that was seen there; None for any.
+
+    Raises:
+        UsageError: What the caller names is no id.
+    """
+    if not store_id:
+        return known
+    if not _STORE_ID.fullmatch(store_id.lower()):
+        raise UsageError(
+            f"{store_id!r} is no store's id, which has 64 hex digits",
+            next_step="copy it whole from what `artifactstore init` or `artifactstore info` printed",
+            store_id=store_id,
+        )
+    return bytes.fromhex(store_id)
+
+
+def refuse_other_id(url: str, expected: bytes | None, found: bytes, *, named: bool) -> None:
+    """Refuse a store that is another one than was expected at the URL.
+
+    Raises:
+        RolledBack: It is.
+    """
+    if expected is None or expected == found:
+        return
+    than = "was asked for" if named else "this client saw there before"
+    raise RolledBack(
+        f"another store lies at {url} than {than}: {found.hex()[:12]}…, not {expected.hex()[:12]}…",
+        next_step="if it is the right one, open it with its id: --store-id or store_id=",
+        expected=expected.hex(),
+        found=found.hex(),
+    )
 
 
 def pin(cache_dir: Path, url: str, store_id: bytes) -> None:

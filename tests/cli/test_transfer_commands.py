@@ -129,3 +129,26 @@ def test_a_slip_of_the_pen_makes_no_store(run: Run, fake: Any, words: list[str])
     """The first push makes the default store and a key file only when there is something to push somewhere."""
     assert run("push", *words).code in {2, 3}
     assert fake.made == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["team/x", "--alias", "v3"], "looks like a version number"),
+        (["team/x", "--tag", "a b"], "tag 'a b'"),
+        (["team/x", "--type", "a/b"], "type 'a/b'"),
+        (["x"], "write PROJECT/x, or set a default project"),
+    ],
+)
+def test_a_bad_name_makes_no_store(run: Run, home: Path, words: list[str], message: str) -> None:
+    """The first push makes a store and a key file, but not for a slip of the pen."""
+    done = run("push", "data", *words)
+    assert done.code == 2
+    assert message in done.err
+    assert not (home / ".local").exists()
+    assert not (home / ".config").exists()
+
+
+def test_a_push_of_one_word(run: Run) -> None:
+    """The word is taken for the artifact, and the error says so."""
+    assert "'data' is taken for PROJECT/NAME" in run("push", "data").err

@@ -18,6 +18,7 @@ from artifactstore.errors import (
     RolledBack,
     StoreExists,
     UntrustedBackend,
+    UsageError,
     WrongKey,
 )
 from artifactstore.format.record import slot_name
@@ -315,3 +316,20 @@ def test_opening_changes_nothing_on_the_backend(tmp_path: Path, place: str) -> N
         assert pulled(tmp_path, store) == {"a": b"data"}
         assert state_of(store)
     assert copied(place) == before
+
+
+@pytest.mark.parametrize("named", ["12", "zz" * 32, "ab" * 33])
+def test_an_id_that_is_none_is_a_slip_of_the_pen(tmp_path: Path, named: str) -> None:
+    """It is said before anything is asked of keys, and not taken for another store."""
+    with make_store(tmp_path) as store, pytest.raises(UsageError, match="64 hex digits") as caught:
+        reopened(tmp_path, store, store_id=named)
+    assert caught.value.facts == {"store_id": named}
+
+
+def test_an_id_that_was_asked_for_is_named(tmp_path: Path) -> None:
+    """Upper case will do, and another one is told with both."""
+    with make_store(tmp_path) as store:
+        reopened(tmp_path, store, store_id=store.id.upper()).close()
+        with pytest.raises(RolledBack, match="than was asked for") as caught:
+            reopened(tmp_path, store, store_id="ab" * 32)
+    assert caught.value.facts == {"expected": "ab" * 32, "found": store.id}
