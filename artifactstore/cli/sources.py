@@ -63,6 +63,18 @@ def gather(paths: tuple[str, ...], *, as_path: str | None, files_from: str | Non
     )
 
 
+def refuse_lone_word(name: str, paths: tuple[str, ...], files_from: str | None) -> None:
+    """Tell somebody who named what to push, and not where to, which of the two the word was taken for.
+
+    Raises:
+        click.UsageError: There is nothing but a word without a slash.
+    """
+    if not ("/" in name or paths or files_from is not None):
+        raise click.UsageError(
+            f"nothing to push: {name!r} is taken for PROJECT/NAME, and no PATH stands before it"
+        )
+
+
 def refuse_missing(paths: Iterable[str]) -> None:
     """Look whether the sources exist, so that a slip of the pen makes no store and no key file.
 

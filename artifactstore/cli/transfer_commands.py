@@ -76,7 +76,7 @@ def push(
     """
     from artifactstore.cli import lines, shapes
     from artifactstore.cli.session import Session
-    from artifactstore.cli.sources import gather, parse_metadata, refuse_missing
+    from artifactstore.cli.sources import gather, parse_metadata, refuse_lone_word, refuse_missing
     from artifactstore.ids import refuse_bad_names
 
     if dry_run and as_path is not None:
@@ -84,10 +84,7 @@ def push(
     values = parse_metadata(metadata)
     session = Session(options)
     name = session.qualified(artifact)
-    if not ("/" in name or paths or files_from is not None):
-        raise click.UsageError(
-            f"nothing to push: {artifact!r} is taken for PROJECT/NAME, and no PATH stands before it"
-        )
+    refuse_lone_word(name, paths, files_from)
     refuse_bad_names(name, type_name, aliases, tags)
     refuse_missing(paths)
     patterns = (*session.settings.exclude, *exclude)
