@@ -1,7 +1,8 @@
 """What a comparison of two versions hands back: changes, totals, renamed folders, and what is said about them."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 import msgspec
 
@@ -9,7 +10,11 @@ from artifactstore.comparison.results import FileDiff
 from artifactstore.ids import LATEST
 from artifactstore.manifest.changes import Changed, Changes
 from artifactstore.manifest.renames import moved_folder
+from artifactstore.notebook import bytes_text, listing
 from artifactstore.store.version import Entry, Version, entry_of
+
+# Changes that a notebook shows.
+_SHOWN_MAX: Final = 20
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -197,6 +202,24 @@ class VersionDiff:
         if before.kind != "file" or after.kind != "file" or before.digest == after.digest:
             return None
         return self._look(change)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it: the first changes, and how many there are."""
+        rows = [
+            (
+                change.status,
+                change.path
+                if change.status != "renamed" or change.before is None
+                else f"{change.before.path} → {change.path}",
+                "" if change.before is None else bytes_text(change.before.size_bytes),
+                "" if change.after is None else bytes_text(change.after.size_bytes),
+                bytes_text(change.new_bytes),
+            )
+            for change in islice(self, _SHOWN_MAX)
+        ]
+        headings = ("", "path", "was", "is", "new")
+        title = f"{self.name_before} → {self.name_after}"
+        return listing(title, headings, rows, more=len(self) - len(rows))
 
     def __repr__(self) -> str:
         count = self.totals

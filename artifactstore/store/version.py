@@ -1,8 +1,10 @@
 """One version of an artifact, as the library shows it: what it is called, what it holds, its files."""
 
 import io
+import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -14,10 +16,12 @@ from artifactstore.format.page import Kind
 from artifactstore.format.reference import Reference
 from artifactstore.ids import ArtifactName
 from artifactstore.manifest.read import Getter, StoredEntry, entries, find_entry, kind_name
+from artifactstore.notebook import bytes_text, facts
 from artifactstore.transfer.pull import selected
 from artifactstore.transfer.read import open_entry, stream_entry
 
 _NS_PER_MS = 1_000_000
+_DIGITS_SHOWN = 12
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -247,6 +251,23 @@ class Version:
         """
         getter = self._source.getter_of(self._name, self.number)
         return open_entry(getter, file_in(getter, self._row.manifest, path, self.qualified_name))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        return facts(
+            self.qualified_name,
+            (
+                ("type", self.type),
+                ("digest", self.digest[:_DIGITS_SHOWN]),
+                ("files", f"{self.file_count:,}, {bytes_text(self.size_bytes)}"),
+                ("created", f"{datetime.fromtimestamp(self.created_ns / 1e9, UTC):%Y-%m-%d %H:%M} UTC"),
+                ("aliases", ", ".join(self.aliases)),
+                ("tags", ", ".join(self.tags)),
+                ("description", self.description),
+                ("metadata", json.dumps(self.metadata, ensure_ascii=False) if self.metadata else None),
+                ("deleted", None if self.deleted_ns is None else "yes"),
+            ),
+        )
 
     def __repr__(self) -> str:
         return f"<Version {self.qualified_name} {self.digest[:12]}>"
