@@ -1,7 +1,6 @@
 """`python -m artifactstore`: the command line, where the console script is not on the path."""
 
-import sys
+from artifactstore.cli.main import command
 
-from artifactstore.cli.main import main
-
-sys.exit(main())
+if __name__ == "__main__":
+    command()

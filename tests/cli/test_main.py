@@ -61,6 +61,33 @@ def in_a_process(*words: str, statement: str = "", **options: Any) -> subprocess
     )  # fmt: skip
 
 
+def ended(statement: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the program as its console script does, after a statement."""
+    script = f"import sys\nfrom artifactstore.cli import main\n{statement}\nmain.command()"
+    return subprocess.run(
+        [sys.executable, "-c", script, *words],
+        text=True, check=False, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def test_a_process_ends_with_all_that_was_printed() -> None:
+    """The process ends without taking its interpreter down, and not before its output is written and its code known."""
+    printing = "main.main = lambda: (print('line\\n' * 50_000), print('told', file=sys.stderr), 3)[-1]"
+    done = ended(printing)
+    assert (done.returncode, len(done.stdout), done.stderr) == (3, 250_001, "told\n")
+
+
+def test_a_process_waits_for_threads_that_still_work() -> None:
+    """What somebody else's thread has begun is not cut off."""
+    waiting = (
+        "import threading, time\n"
+        "def work(): time.sleep(0.2); print('done')\n"
+        "main.main = lambda: threading.Thread(target=work).start() or 4"
+    )
+    done = ended(waiting)
+    assert (done.returncode, done.stdout) == (4, "done\n")
+
+
 @pytest.mark.parametrize("words", [words for words, _ in leaves()], ids=" ".join)
 def test_every_command_has_help_with_an_example(run: Run, words: list[str]) -> None:
     """Help shows an example that names the command, and the options that every command has."""
