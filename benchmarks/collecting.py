@@ -255,6 +255,7 @@ def _generate(tool: ArtifactStore, versions: int, chunks: int) -> None:
                     0,
                     [],
                     randomness.token(32),
+                    None,
                 )
             )
             if len(pushes) == _PUSHES_PER_RECORD or number == versions - 1:

@@ -95,7 +95,7 @@ def _generate(tool: ArtifactStore, large: Path, versions: int, files: int, chang
             if number % _HELD_BY_EVERY == 0:
                 builder.add(("zz/large", *entry.identity[1:]), entry.content)
             manifest, salt = builder.finish(), randomness.token(32)
-            push = Push("bench", "many", "dataset", manifest, None, None, [], [], 0, 0, [], salt)
+            push = Push("bench", "many", "dataset", manifest, None, None, [], [], 0, 0, [], salt, None)
             packs = writer.drain()
             parts.committer.commit([push], packs)
             writer.registered(packs)

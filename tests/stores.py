@@ -155,7 +155,7 @@ class RudeWriter:
     def commit(self, artifact: str, manifest: Manifest) -> None:
         """Commit a manifest as a version."""
         project, _, name = artifact.partition("/")
-        push = Push(project, name, "dataset", manifest, None, None, [], [], 0, 0, [], bytes(32))
+        push = Push(project, name, "dataset", manifest, None, None, [], [], 0, 0, [], bytes(32), None)
         packs = self.writer.drain()
         self.parts.committer.commit([push], packs)
         self.writer.registered(packs)

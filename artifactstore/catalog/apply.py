@@ -12,6 +12,7 @@ from artifactstore.catalog.begun import apply_distributed, distributed_at
 from artifactstore.catalog.deletion import apply_deletion, deletion_at
 from artifactstore.catalog.denied import apply_denial
 from artifactstore.catalog.describing import apply_describe
+from artifactstore.catalog.edges import EdgeRow, put_edge, version_node
 from artifactstore.catalog.generation import put_grace_ms
 from artifactstore.catalog.links import (
     IS_COLLECTION,
@@ -225,6 +226,8 @@ def _link(txn: WriteTransaction, push: Push, name: ArtifactName, source: Source,
     )
     number = _made(txn, push, name, row, cause)
     note_link(txn, source, Link(name, number))
+    held = version_node(ArtifactName(source.project, source.name), source.number)
+    put_edge(txn, held, version_node(name, number), EdgeRow(cause.slot, ""))
     return Outcome(number, created=True)
 
 

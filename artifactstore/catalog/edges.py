@@ -33,7 +33,7 @@ class EdgeRow(msgspec.Struct, array_like=True, frozen=True):
     role: str
 
 
-_decode_edge = decoder_of(EdgeRow, "an edge")
+decode_edge = decoder_of(EdgeRow, "an edge")
 
 
 def run_node(run: bytes) -> bytes:
@@ -74,14 +74,14 @@ def node_purged(node: bytes) -> tuple[bytes, int] | None:
 def get_edge(txn: ReadTransaction, source: bytes, target: bytes) -> EdgeRow | None:
     """One edge, or None."""
     data = txn.get(EDGES, source + DOWN + target)
-    return None if data is None else _decode_edge(data, "index")
+    return None if data is None else decode_edge(data, "index")
 
 
 def edges(txn: ReadTransaction, node: bytes, direction: bytes) -> Iterator[tuple[bytes, EdgeRow]]:
     """(The other node, the edge) of each edge of a node, `DOWN` to what came of it or `UP` to what it came of."""
     size = len(node) + 1
     for key, data in txn.scan(EDGES, node + direction):
-        yield key[size:], _decode_edge(data, "index")
+        yield key[size:], decode_edge(data, "index")
 
 
 def neighbours(txn: ReadTransaction, node: bytes, direction: bytes) -> list[bytes]:

@@ -33,6 +33,8 @@ def gc_plan_lines(plan: SweepPlan) -> Iterator[str]:
         yield f"  gives up {count_text(len(plan.stale), 'object')} of states and index that were replaced"
     if plan.orphans:
         yield f"  gives up {count_text(len(plan.orphans), 'object')} of pushes that died"
+    if plan.signs:
+        yield f"  gives up {count_text(len(plan.signs), 'sign')} of life of runs that ended"
     if plan.expired:
         yield f"  gives up {count_text(len(plan.expired), 'push')} that did not go on".replace(
             "pushs", "pushes"
@@ -83,6 +85,8 @@ def gc_plan_shape(plan: SweepPlan) -> Shape:
         "packs_rewritten": len(plan.rewrite),
         "replaced": len(plan.stale),
         "orphans": len(plan.orphans),
+        "signs_of_life": len(plan.signs),
+        "runs_killed": [run.hex() for run, _ in plan.killed],
         "returned": list(plan.returned),
         "pushes_given_up": len(plan.expired),
         "left_to_delete": len(plan.left),

@@ -11,6 +11,7 @@ from msgspec import Meta
 from artifactstore.format.coding import Bytes16, Name, Number
 from artifactstore.format.limits import RUN_TAGS_MAX, RUN_TEXT_CHARACTERS_MAX
 
+End: TypeAlias = Literal["finished", "failed", "killed"]
 RUNNING: Final = "running"
 FINISHED: Final = "finished"
 FAILED: Final = "failed"
@@ -74,7 +75,7 @@ class RunFinished(msgspec.Struct, array_like=True, frozen=True, tag_field="opera
     """
 
     run: Bytes16
-    state: Literal["finished", "failed", "killed"]
+    state: End
 
 
 class RunDeleted(msgspec.Struct, array_like=True, frozen=True, tag_field="operation", tag="run-deleted"):

@@ -9,6 +9,7 @@ from typing import Final
 
 from artifactstore.backend.base import Backend
 from artifactstore.errors import PermissionRefused
+from artifactstore.format.alive import run_of_name
 from artifactstore.format.record import slot_name
 from artifactstore.format.tile import DATA_TILE_WIDTH, TILE_WIDTH, data_tile_name, tile_name
 from artifactstore.index.environment import Environment
@@ -36,11 +37,16 @@ def unnamed_objects(
             if pack is not None and pack_name(bytes.fromhex(pack[1])) == name:
                 if not _is_registered(environment, bytes.fromhex(pack[1])):
                     orphans.add(name, info.size_bytes)
-            elif not (name in known or name.startswith(_PASSED_OVER) or _is_of_log(name, position.next_slot)):
+            elif not (_is_expected(name) or name in known or _is_of_log(name, position.next_slot)):
                 foreign.add(name, info.size_bytes)
     except PermissionRefused:
         return Objects(), None
     return orphans.objects(), foreign.objects()
+
+
+def _is_expected(name: str) -> bool:
+    """Whether an object may lie there without being named: what is left over, and signs of life of runs."""
+    return name.startswith(_PASSED_OVER) or run_of_name(name) is not None
 
 
 def _is_registered(environment: Environment, sha256: bytes) -> bool:

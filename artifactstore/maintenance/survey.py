@@ -16,14 +16,26 @@ from artifactstore.catalog.expiry import Hidden, hidden_versions
 from artifactstore.catalog.generation import condemned
 from artifactstore.catalog.pending import PendingRow, pending
 from artifactstore.catalog.rows import all_versions
+from artifactstore.catalog.runs import get_run, runs
+from artifactstore.catalog.signs import GIVEN_UP_MS, is_silent, last_sign_ms
 from artifactstore.content.packs import INDEXED_TYPES
 from artifactstore.errors import ArtifactStoreError, Damaged
+from artifactstore.format.alive import ALIVE_PREFIX, run_of_name
 from artifactstore.format.keys import KEYS_BYTES_MAX, decode_keys
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import slot_name
+from artifactstore.format.run_operations import RUNNING
 from artifactstore.format.segment import ROW_TAIL
 from artifactstore.index.environment import Environment, ReadTransaction
-from artifactstore.index.tables import CHUNKS, PackTable, Position, damaged_packs, packs_of, read_position
+from artifactstore.index.tables import (
+    CHUNKS,
+    PackTable,
+    Position,
+    StoredPack,
+    damaged_packs,
+    packs_of,
+    read_position,
+)
 from artifactstore.log.log import Log
 from artifactstore.maintenance.mark import Mark
 from artifactstore.maintenance.settings import EXPIRY_MS_DEFAULT
@@ -96,16 +108,9 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
         for pack in stored
         if pack.added.type in INDEXED_TYPES
     )
-    current = set(position.index_packs)
-    stale = tuple(
-        (pack_name(pack.added.name), pack.added.size)
-        for pack in stored
-        # A sweep replaces the last state too, but frees nothing by it: it writes the next one.
-        if (pack.added.type == PackType.STATE and pack.slot != position.state_slot)
-        or (pack.added.type == PackType.INDEX and pack.added.name not in current)
-    )
     registered = {pack_name(pack.added.name) for pack in stored}
-    orphans, returned = _unnamed(parts, position, registered, left, now_ms - expiry_ms)
+    ended, killed = _ended_runs(parts, left, now_ms, now_ms - expiry_ms)
+    orphans, signs, returned = _unnamed(parts, position, registered, left, ended, now_ms - expiry_ms)
     found = Survey(
         prefix=position.next_slot,
         units=units,
@@ -115,8 +120,10 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
             if (one.artifact, one.number) not in dying
         ),
         packs=uses,
-        stale=stale,
+        stale=_stale(stored, position),
         orphans=orphans,
+        signs=signs,
+        killed=killed,
         returned=returned,
         expired=tuple(expired),
         running=going_on,
@@ -124,6 +131,18 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
         unread=unread,
     )
     return Surveyed(found, mark)
+
+
+def _stale(stored: Iterable[StoredPack], position: Position) -> tuple[tuple[str, int], ...]:
+    """States and index packs that were replaced."""
+    current = set(position.index_packs)
+    return tuple(
+        (pack_name(pack.added.name), pack.added.size)
+        for pack in stored
+        # A sweep replaces the last state too, but frees nothing by it: it writes the next one.
+        if (pack.added.type == PackType.STATE and pack.slot != position.state_slot)
+        or (pack.added.type == PackType.INDEX and pack.added.name not in current)
+    )
 
 
 class _Times:
@@ -242,10 +261,43 @@ def _by_pack(
     return every, live, dead
 
 
+def _ended_runs(
+    parts: SurveyParts, left: dict[str, int], now_ms: int, before_ms: int
+) -> tuple[list[ObjectInfo], tuple[tuple[bytes, int], ...]]:
+    """Signs of life of runs that live no more; and runs that have given none for days, with the time of the last."""
+    listed = list(parts.backend.list(ALIVE_PREFIX))
+    signs = {
+        run: info.modified_ns // _NS_PER_MS for info in listed if (run := run_of_name(info.name)) is not None
+    }
+    with parts.environment.read() as txn:
+        running = {run: row for run, row in runs(txn) if row.state == RUNNING}
+        known = {run for run in signs if run in running or get_run(txn, run) is not None}
+    killed = {
+        run: last_sign_ms(run, row, signs)
+        for run, row in running.items()
+        if is_silent(run, row, signs, now_ms, GIVEN_UP_MS)
+    }
+
+    def is_garbage(info: ObjectInfo) -> bool:
+        run = run_of_name(info.name)
+        if run is None or run not in known:
+            # One that a run has put that this client's log does not show yet is young.
+            return info.modified_ns // _NS_PER_MS <= before_ms
+        return run not in running or run in killed
+
+    ended = [info for info in listed if info.name not in left and is_garbage(info)]
+    return ended, tuple(sorted(killed.items()))
+
+
 def _unnamed(
-    parts: SurveyParts, position: Position, registered: set[str], left: dict[str, int], before_ms: int
-) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...]]:
-    """Objects that no record names and that are old enough; and those that came back after they were condemned."""
+    parts: SurveyParts,
+    position: Position,
+    registered: set[str],
+    left: dict[str, int],
+    ended: list[ObjectInfo],
+    before_ms: int,
+) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...], tuple[str, ...]]:
+    """Objects that no record names and that are old enough; what ended runs left; what came back once condemned."""
     keys = {f"{_KEYS}{digest.hex()}" for digest in position.keys}
     unnamed = [
         info
@@ -253,17 +305,18 @@ def _unnamed(
         for info in parts.backend.list(prefix)
         if info.name not in registered and info.name not in keys and info.name not in left
     ]
-    if not unnamed:
-        return (), ()
+    if not (unnamed or ended):
+        return (), (), ()
     gone = parts.log.condemned_since(position.sweep_slot, 0)
-    returned = tuple(info.name for info in unnamed if info.name in gone)
+    returned = tuple(info.name for info in (*unnamed, *ended) if info.name in gone)
     orphans = tuple(
         (info.name, info.size_bytes)
         for info in unnamed
         if info.name not in gone
         and (info.modified_ns // _NS_PER_MS <= before_ms or _is_outdated(parts.backend, info, position))
     )
-    return orphans, returned
+    signs = tuple((info.name, info.size_bytes) for info in ended if info.name not in gone)
+    return orphans, signs, returned
 
 
 def _is_outdated(backend: Backend, info: ObjectInfo, position: Position) -> bool:

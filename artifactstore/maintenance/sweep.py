@@ -145,7 +145,8 @@ class Sweeper:
         self._seen = plan.prefix
         self._purge = {(one.artifact, one.number): one for one in plan.purge}
         self._condemned = set(plan.condemn)
-        self._orphans = set(plan.orphans)
+        self._orphans = {*plan.orphans, *plan.signs}
+        self._killed = plan.killed
         self._expired = set(plan.expired)
         self._postponed = {(one.artifact, one.number) for one in plan.postponed}
         self._added: list[FinishedPack] = []
@@ -291,7 +292,7 @@ class Sweeper:
             self._members.moved,
             parts.clock.now_ns() // _NS_PER_MS,
             drafts,
-            [],
+            self._killed,
         )
         try:
             state = swept_state(

@@ -14,6 +14,9 @@ from artifactstore.maintenance.settings import THRESHOLD_DEFAULT
 
 # A sweep's record names what it condemns: a hundred thousand names fit.
 _CONDEMNED_MAX: Final = 100_000
+_SIGNS_MAX: Final = 10_000
+# They are 40 bytes each: fewer wait for a sweep that something else is worth.
+_SIGNS_WORTH_A_SWEEP: Final = 100
 
 
 class PackUse(msgspec.Struct, frozen=True):
@@ -82,6 +85,8 @@ class Survey(msgspec.Struct, frozen=True):
         stale: Names and sizes of other registered objects that nothing needs any more: states and index packs that
             were replaced.
         orphans: Names and sizes of objects that no record names, old enough that nobody is about to.
+        signs: Names and sizes of signs of life of runs that live no more.
+        killed: Runs that have given none for days, with the time of the last one in milliseconds.
         returned: Names of objects that were condemned before and lie there again.
         expired: Ids of pushes that are given up.
         running: How many pushes are still running.
@@ -95,6 +100,8 @@ class Survey(msgspec.Struct, frozen=True):
     packs: tuple[PackUse, ...]
     stale: tuple[tuple[str, int], ...]
     orphans: tuple[tuple[str, int], ...]
+    signs: tuple[tuple[str, int], ...]
+    killed: tuple[tuple[bytes, int], ...]
     returned: tuple[str, ...]
     expired: tuple[bytes, ...]
     running: int
@@ -114,6 +121,8 @@ class SweepPlan(msgspec.Struct, frozen=True):
         rewrite: Those of them that hold live chunks, which are stored in new packs.
         stale: Names of other objects that it gives up.
         orphans: Names of objects that no record names, which it gives up.
+        signs: Names of signs of life of runs that live no more, which it gives up.
+        killed: Runs that it takes for killed, with the time of their last sign of life in milliseconds.
         returned: Names of objects that came back after they were condemned; they are deleted again.
         expired: Ids of pushes that it gives up.
         left: Names of objects that an earlier sweep left to be deleted.
@@ -132,6 +141,8 @@ class SweepPlan(msgspec.Struct, frozen=True):
     rewrite: tuple[bytes, ...] = ()
     stale: tuple[str, ...] = ()
     orphans: tuple[str, ...] = ()
+    signs: tuple[str, ...] = ()
+    killed: tuple[tuple[bytes, int], ...] = ()
     returned: tuple[str, ...] = ()
     expired: tuple[bytes, ...] = ()
     left: tuple[str, ...] = ()
@@ -144,7 +155,8 @@ class SweepPlan(msgspec.Struct, frozen=True):
     @property
     def sweeps(self) -> bool:
         """Whether there is something that only a sweep's record can give up."""
-        return bool(self.purge or self.condemn or self.stale or self.orphans or self.expired)
+        worth_it = self.purge or self.condemn or self.stale or self.orphans or self.expired
+        return bool(worth_it) or len(self.signs) >= _SIGNS_WORTH_A_SWEEP
 
     @property
     def is_empty(self) -> bool:
@@ -179,6 +191,7 @@ def plan_sweep(
         choice = _choose(survey.packs, units, 1.0)
     condemned = [use for use, _ in choice]
     gone = {use.name for use in condemned}
+    signs = survey.signs[:_SIGNS_MAX]
     others = [*survey.stale, *survey.orphans[: max(0, _CONDEMNED_MAX - len(condemned) - len(survey.stale))]]
     rewritten = _rewritten(choice)
     return SweepPlan(
@@ -190,10 +203,14 @@ def plan_sweep(
         rewrite=tuple(use.name for use, live in choice if live),
         stale=tuple(name for name, _ in survey.stale),
         orphans=tuple(name for name, _ in others[len(survey.stale) :]),
+        signs=tuple(name for name, _ in signs),
+        killed=survey.killed,
         returned=survey.returned,
         expired=survey.expired,
         left=survey.left,
-        freed_bytes=sum(use.size for use in condemned) + sum(size for _, size in others) - rewritten,
+        freed_bytes=sum(use.size for use in condemned)
+        + sum(size for _, size in (*others, *signs))
+        - rewritten,
         rewritten_bytes=rewritten,
         garbage_bytes=sum(
             use.stored_bytes - _needed(use, units)

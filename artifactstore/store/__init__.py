@@ -48,10 +48,12 @@ if TYPE_CHECKING:
         PushPlan,
         StoreInfo,
     )
+    from artifactstore.store.run import Run, RunInfo
     from artifactstore.store.store import Store
     from artifactstore.store.takingdown import DeniedFile, TakedownPlan, TakedownSummary
     from artifactstore.store.uploading import Upload
     from artifactstore.store.version import Entry, PushSummary, Version
+    from artifactstore.tracking.graph import Lineage, LineageEdge, LineageNode
 
 __all__ = [
     "AdoptPlan",
@@ -82,6 +84,9 @@ __all__ = [
     "GcSummary",
     "IndexInfo",
     "KeySlot",
+    "Lineage",
+    "LineageEdge",
+    "LineageNode",
     "LogEntry",
     "Names",
     "Objects",
@@ -106,6 +111,8 @@ __all__ = [
     "RetentionPlan",
     "RetentionPolicy",
     "RetentionVerdict",
+    "Run",
+    "RunInfo",
     "Store",
     "StoreInfo",
     "SweepPlan",
@@ -176,9 +183,11 @@ _NAMES = {
         "PushPlan",
         "StoreInfo",
     ],
+    "artifactstore.store.run": ["Run", "RunInfo"],
     "artifactstore.store.store": ["Store"],
     "artifactstore.store.takingdown": ["DeniedFile", "TakedownPlan", "TakedownSummary"],
     "artifactstore.store.uploading": ["Upload"],
+    "artifactstore.tracking.graph": ["Lineage", "LineageEdge", "LineageNode"],
     "artifactstore.store.version": ["Entry", "PushSummary", "Version"],
 }
 

@@ -34,6 +34,7 @@ from artifactstore.store.results import (
     PullSummary,
     PushPlan,
 )
+from artifactstore.store.running import Running
 from artifactstore.store.takingdown import TakingDown
 from artifactstore.store.upkeep import Upkeep
 from artifactstore.store.uploading import Uploading
@@ -43,7 +44,7 @@ from artifactstore.transfer.pull import PullParts, pull
 from artifactstore.transfer.scan import scan
 
 
-class Store(Uploading, Distributing, Drafting, TakingDown, Keeping, Measuring, Upkeep, Comparing):
+class Store(Uploading, Distributing, Drafting, TakingDown, Keeping, Measuring, Upkeep, Comparing, Running):
     """One store: a URL with one log, one key set and one dedup domain.
 
     Made by `Store.create` and `Store.open`; a context manager. Thread-safe: several threads may push, pull and read

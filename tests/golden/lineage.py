@@ -47,6 +47,10 @@ class Lineage:
         if run is not None and self._is_open(run):
             self._add(b"r" + run, b"v" + version, [slot, ""])
 
+    def link(self, slot: int, version: bytes, link: bytes) -> None:
+        """A link was made of a version."""
+        self._add(b"v" + version, b"v" + link, [slot, ""])
+
     def succeed(self, version: bytes, successor: bytes) -> None:
         """A successor came of what the version came of that it replaces."""
         for key, edge in list(self.edges.items()):

@@ -496,6 +496,7 @@ class Reader:
         new_bytes, stored_bytes, packs, salt, run, source = rest[:6]
         key = self.names.first(project, name)
         artifact = self.artifacts.get(key)
+        found = b""
         if source is not None:
             found = self.names.first(*source[:2])
             linked = self._shown(found, source[2])
@@ -529,6 +530,8 @@ class Reader:
             artifact[1:4] = [number + 1, number, artifact[3] + 1]
             if source is not None:
                 self._note_link(source, key, number)
+                held = found + b"\0" + source[2].to_bytes(8, "big")
+                self.lineage.link(slot, held, key + b"\0" + number.to_bytes(8, "big"))
         artifact[5] = time_ms
         self.aliases[key + b"\0latest"] = artifact[2]
         for alias in aliases:

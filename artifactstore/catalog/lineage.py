@@ -1,0 +1,107 @@
+"""Walking lineage: what a node came of and what came of it, over edges and breadth first."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from artifactstore.catalog.edges import DOWN, UP, EdgeRow, decode_edge
+from artifactstore.index.environment import ReadTransaction
+from artifactstore.index.tables import EDGES
+
+
+class Edge(NamedTuple):
+    """One edge of a lineage.
+
+    Attributes:
+        source: What was there.
+        target: What came of it.
+        row: What is known of the edge.
+    """
+
+    source: bytes
+    target: bytes
+    row: EdgeRow
+
+
+class Walk(NamedTuple):
+    """What a walk met.
+
+    Attributes:
+        depths: Each node with its distance from the start, negative for what the start came of.
+        edges: Every edge that was walked along.
+        complete: Whether nothing lies beyond.
+    """
+
+    depths: dict[bytes, int]
+    edges: list[Edge]
+    complete: bool
+
+
+def walk(txn: ReadTransaction, start: bytes, *, up: bool, down: bool, depth: int | None, most: int) -> Walk:
+    """Walk from a node.
+
+    Args:
+        txn: Reads the index.
+        start: The node.
+        up: Whether to go to what it came of.
+        down: Whether to go to what came of it.
+        depth: How many edges far; None for all the way.
+        most: How many nodes at most.
+    """
+    depths = {start: 0}
+    edges: list[Edge] = []
+    complete = True
+    for wanted, direction in ((up, UP), (down, DOWN)):
+        if wanted:
+            complete = _one_way(txn, start, direction, depth, most, depths, edges) and complete
+    return Walk(depths, edges, complete)
+
+
+def reached(
+    txn: ReadTransaction, starts: list[bytes], direction: bytes, most: int
+) -> tuple[set[bytes], bool]:
+    """(Nodes that are reached from some, those left out; whether these are all)."""
+    seen, waiting = set(starts), list(starts)
+    rows = txn.rows_after(EDGES)
+    while waiting:
+        for other, _ in rows(waiting.pop() + direction):
+            if other not in seen:
+                if len(seen) - len(starts) >= most:
+                    return seen.difference(starts), False
+                seen.add(other)
+                waiting.append(other)
+    return seen.difference(starts), True
+
+
+def _one_way(
+    txn: ReadTransaction,
+    start: bytes,
+    direction: bytes,
+    depth: int | None,
+    most: int,
+    depths: dict[bytes, int],
+    edges: list[Edge],
+) -> bool:
+    """Walk in one direction; return whether nothing lies beyond."""
+    rows = txn.rows_after(EDGES)
+    step = 1 if direction == DOWN else -1
+    level, at = [start], 0
+    while level:
+        if at == depth:
+            return not any(_leads_on(rows, node + direction) for node in level)
+        at += 1
+        beyond: list[bytes] = []
+        for node in level:
+            for other, data in rows(node + direction):
+                row = decode_edge(data, "index")
+                if other not in depths:
+                    if len(depths) >= most:
+                        return False
+                    depths[other] = at * step
+                    beyond.append(other)
+                edges.append(Edge(node, other, row) if step > 0 else Edge(other, node, row))
+        level = beyond
+    return True
+
+
+def _leads_on(rows: Callable[[bytes], list[tuple[bytes, bytes]]], prefix: bytes) -> bool:
+    return bool(rows(prefix))
