@@ -110,8 +110,8 @@ def _notes(change: Change) -> Iterator[str]:
         yield f"was {printable(before.path)}"
     elif before.kind != after.kind:
         yield f"was a {before.kind}"
-    elif before.target is not None:
-        yield f"was -> {printable(before.target)}"
+    elif (pointed := _points_to(before)) and before.digest != after.digest:
+        yield f"was -> {printable(pointed)}"
     elif before.digest != after.digest:
         if before.size_bytes != after.size_bytes:
             yield f"was {size_text(before.size_bytes)}"
@@ -127,9 +127,14 @@ def _mode(change: Change) -> str:
     return "now executable" if after.executable else "no longer executable"
 
 
+def _points_to(entry: Entry) -> str:
+    """Of a symlink its target, of a reference where its bytes lie."""
+    return entry.target or ("" if entry.reference is None else entry.reference.url)
+
+
 def _mark(entry: Entry) -> str:
-    if entry.target is not None:
-        return f" -> {printable(entry.target)}"
+    if pointed := _points_to(entry):
+        return f" -> {printable(pointed)}"
     return "/" if entry.kind == "folder" else ""
 
 

@@ -183,7 +183,7 @@ def _size(entry: StoredEntry | None) -> int:
 
 
 class _Candidates:
-    """Files that are on one side only, and may be there under another path."""
+    """Files and references that are on one side only, and may be there under another path."""
 
     def __init__(self) -> None:
         self.gone: dict[bytes, list[str]] = {}
@@ -197,7 +197,8 @@ class _Candidates:
         entry = pair.before or pair.after
         assert entry is not None
         # All empty files are alike, and none of them is another one renamed.
-        if (pair.before and pair.after) or entry.kind != Kind.FILE or not entry.size:
+        has_bytes = entry.kind == Kind.FILE and entry.size
+        if (pair.before and pair.after) or not (has_bytes or entry.kind == Kind.REFERENCE):
             return
         self._count += 1
         if self._count > _CANDIDATES_MAX:
@@ -206,7 +207,7 @@ class _Candidates:
         side = self.come if pair.before is None else self.gone
         side.setdefault(entry.digest, []).append(entry.path)
         if pair.after is None:
-            self._sizes[entry.path] = entry.size
+            self._sizes[entry.path] = _size(entry)
             if entry.executable:
                 self.executable.add(entry.path)
 

@@ -135,6 +135,7 @@ def test_colours_are_for_terminals(run: Run, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_deep(run: Run, data: Path) -> None:
     """Lines below a changed file, and `inside` in JSON; what can't be looked into says why."""
+    pytest.importorskip("numpy")
     (data / "t.csv").write_text("id,old,size\n1,a,2\n2,b,3\n")
     (data / "m.safetensors").write_bytes(tensors_file({"w": W}, struct.pack("<2f", 3, 4)))
     (data / "bad.safetensors").write_bytes(b"1234567890")
