@@ -3,11 +3,11 @@
 Pages and lists are read, data never. Each page and list is read once, however many versions share it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from artifactstore.format.operations import Manifest
 from artifactstore.format.page import cid_prefixes
-from artifactstore.manifest.reach import reach
+from artifactstore.manifest.reach import reach_all
 from artifactstore.manifest.read import Getter
 
 
@@ -34,8 +34,16 @@ class Mark:
         Raises:
             Damaged: A page or list of it can't be read, so what it needs is not known.
         """
+        return self.keep_all([manifest])
+
+    def keep_all(self, manifests: Iterable[Manifest]) -> set[bytes]:
+        """The same for many versions, whose pages are read together.
+
+        Raises:
+            Damaged: One of them can't be read whole. What was marked then is not all that any of them needs.
+        """
         fresh: set[bytes] = set()
-        for reached in _prefixes(self.getter, manifest, self._seen):
+        for reached in _prefixes(self.getter, manifests, self._seen):
             new = reached - self.live
             self.live |= new
             fresh |= new
@@ -50,9 +58,17 @@ class Mark:
         Raises:
             Damaged: A page or list of it can't be read.
         """
+        self.give_up_all([manifest], unit)
+
+    def give_up_all(self, manifests: Iterable[Manifest], unit: int) -> None:
+        """The same for many versions of one unit, whose pages are read together.
+
+        Raises:
+            Damaged: One of them can't be read whole.
+        """
         if not self._seen_dead:
             self._seen_dead = set(self._seen)
-        for prefixes in _prefixes(self.getter, manifest, self._seen_dead):
+        for prefixes in _prefixes(self.getter, manifests, self._seen_dead):
             for prefix in prefixes - self.live:
                 self.dead.setdefault(prefix, unit)
 
@@ -62,6 +78,6 @@ class Mark:
         self._seen_dead.clear()
 
 
-def _prefixes(getter: Getter, manifest: Manifest, seen: set[bytes]) -> Iterator[set[bytes]]:
-    for _, cids in reach(getter, manifest, seen):
+def _prefixes(getter: Getter, manifests: Iterable[Manifest], seen: set[bytes]) -> Iterator[set[bytes]]:
+    for _, cids in reach_all(getter, manifests, seen):
         yield set(cid_prefixes(cids))

@@ -6,8 +6,10 @@ before it can commit, and stored again.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from artifactstore.backend.base import Backend, ObjectInfo
@@ -22,6 +24,7 @@ from artifactstore.content.packs import INDEXED_TYPES
 from artifactstore.errors import ArtifactStoreError, Damaged
 from artifactstore.format.alive import ALIVE_PREFIX, run_of_name
 from artifactstore.format.keys import KEYS_BYTES_MAX, decode_keys
+from artifactstore.format.operations import Manifest
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import slot_name
 from artifactstore.format.run_operations import RUNNING
@@ -200,36 +203,71 @@ def _marked(
     parts: SurveyParts, units: tuple[tuple[Purge, ...], ...], distributed: Iterable[OpenPush]
 ) -> tuple[Mark, tuple[str, ...]]:
     """Mark every version and finished part; return also those that can't be read whole and have to be kept."""
-    mark = Mark(parts.getter)
     rank = {(one.artifact, one.number): unit for unit, ones in enumerate(units) for one in ones}
     with parts.environment.read() as txn:
         versions = [(str(artifact), number, row.manifest) for artifact, number, row in all_versions(txn)]
-    parts.progress.start("mark", files_total=len(versions))
-    unread: list[str] = []
-    for artifact, number, manifest in versions:
-        if (artifact, number) not in rank:
-            try:
-                mark.keep(manifest)
-            except Damaged:
-                unread.append(f"{artifact}:v{number}")
-            parts.progress.advance(files=1)
-    for one in distributed:
-        for part, row in one.finished.items():
-            try:
-                mark.keep(row.manifest)
-            except Damaged:
-                unread.append(f"part {part} of a distributed push to {one.row.project}/{one.row.name}")
+    kept = [
+        (f"{artifact}:v{number}", manifest)
+        for artifact, number, manifest in versions
+        if (artifact, number) not in rank
+    ]
+    kept += [
+        (f"part {part} of a distributed push to {one.row.project}/{one.row.name}", row.manifest)
+        for one in distributed
+        for part, row in one.finished.items()
+    ]
     dying = [
         (rank[artifact, number], manifest)
         for artifact, number, manifest in versions
         if (artifact, number) in rank
     ]
-    for unit, manifest in sorted(dying, key=lambda one: -one[0]):
+    dying.sort(key=lambda one: -one[0])
+    parts.progress.start("mark", files_total=len(versions))
+    unread: tuple[str, ...] = ()
+    try:
+        mark = _mark_together(parts, kept, dying)
+    except Damaged:
+        # Which of them it is shows only when each is read by itself.
+        parts.progress.start("mark", files_total=len(versions))
+        mark, unread = _mark_one_by_one(parts, kept, dying)
+    parts.progress.finish()
+    return mark, unread
+
+
+_Kept = Sequence[tuple[str, Manifest]]
+_Dying = Sequence[tuple[int, Manifest]]
+
+
+def _mark_together(parts: SurveyParts, kept: _Kept, dying: _Dying) -> Mark:
+    """Mark versions, reading pages of many together."""
+    mark = Mark(parts.getter)
+    mark.keep_all(_told(parts, (manifest for _, manifest in kept)))
+    for unit, ones in groupby(dying, key=itemgetter(0)):
+        mark.give_up_all(_told(parts, (manifest for _, manifest in ones)), unit)
+    return mark
+
+
+def _mark_one_by_one(parts: SurveyParts, kept: _Kept, dying: _Dying) -> tuple[Mark, tuple[str, ...]]:
+    """The same one version after the other; return also what some that can't be read whole are called."""
+    mark = Mark(parts.getter)
+    unread: list[str] = []
+    for name, manifest in kept:
+        try:
+            mark.keep(manifest)
+        except Damaged:
+            unread.append(name)
+        parts.progress.advance(files=1)
+    for unit, manifest in dying:
         with suppress(Damaged):  # what of it can't be read is garbage all the same
             mark.give_up(manifest, unit)
         parts.progress.advance(files=1)
-    parts.progress.finish()
     return mark, tuple(unread)
+
+
+def _told(parts: SurveyParts, manifests: Iterable[Manifest]) -> Iterator[Manifest]:
+    for manifest in manifests:
+        yield manifest
+        parts.progress.advance(files=1)
 
 
 def _keep_pinned(txn: ReadTransaction, mark: Mark, pinned: set[int]) -> None:

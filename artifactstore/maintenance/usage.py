@@ -18,7 +18,7 @@ from artifactstore.format.segment import ROW_TAIL
 from artifactstore.index.environment import Environment
 from artifactstore.index.tables import CHUNKS, PackTable
 from artifactstore.maintenance.sweep_plan import PackUse, Purge, Survey, plan_sweep
-from artifactstore.manifest.reach import reach
+from artifactstore.manifest.reach import reach_all
 from artifactstore.manifest.read import Getter
 from artifactstore.progress import Progress
 
@@ -134,9 +134,13 @@ def _users(
 def _reached(parts: UsageParts, manifests: Iterable[Manifest]) -> Iterator[bytes]:
     """Everything that some versions reach, by the first 16 bytes of each cid; a data chunk may come several times."""
     seen: set[bytes] = set()
+    for _, cids in reach_all(parts.getter, _told(parts, manifests), seen):
+        yield from cid_prefixes(cids)
+
+
+def _told(parts: UsageParts, manifests: Iterable[Manifest]) -> Iterator[Manifest]:
     for manifest in manifests:
-        for _, cids in reach(parts.getter, manifest, seen):
-            yield from cid_prefixes(cids)
+        yield manifest
         parts.progress.advance(files=1)
 
 

@@ -3,7 +3,7 @@
 Each page and list is read once, however many versions share it: what lies below one that was seen was seen too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from artifactstore.format.limits import CID_BYTES, CID_PREFIX_BYTES
@@ -42,23 +42,42 @@ def reach(getter: Getter, manifest: Manifest, seen: set[bytes]) -> Iterator[Reac
     Raises:
         Damaged: A page or list can't be read.
     """
-    waiting: list[_Node] = []
-    root = _Node(PackType.PAGE, manifest.cid, manifest.level, 0)
-    if _unseen(root, seen):
-        yield Reached(PackType.PAGE, manifest.cid)
-        waiting.append(root)
-    while waiting:
-        kind = waiting[-1].kind
-        lot: list[_Node] = []
-        while waiting and waiting[-1].kind is kind and len(lot) < _TOGETHER_MAX:
-            lot.append(waiting.pop())
-        for node, data in zip(lot, getter.read_many(kind, [node.cid for node in lot]), strict=True):
+    yield from reach_all(getter, [manifest], seen)
+
+
+def reach_all(getter: Getter, manifests: Iterable[Manifest], seen: set[bytes]) -> Iterator[Reached]:
+    """The same for many versions, whose pages and lists are read together, so that few answers are waited for.
+
+    Args:
+        getter: Reads pages and lists.
+        manifests: The versions' roots; taken as they are needed.
+        seen: As for `reach`.
+
+    Raises:
+        Damaged: A page or list can't be read; of which of the versions is not said.
+    """
+    rest = iter(manifests)
+    pages: list[_Node] = []
+    lists: list[_Node] = []
+    while True:
+        while len(pages) < _TOGETHER_MAX and (manifest := next(rest, None)) is not None:
+            root = _Node(PackType.PAGE, manifest.cid, manifest.level, 0)
+            if _unseen(root, seen):
+                yield Reached(PackType.PAGE, manifest.cid)
+                # Behind what is begun: the stack stays as short as for one version.
+                pages.insert(0, root)
+        # Lists wait for others, but not for long: they are many.
+        waiting = lists if len(lists) >= _TOGETHER_MAX or not pages else pages
+        if not waiting:
+            return
+        lot = [waiting.pop() for _ in range(min(_TOGETHER_MAX, len(waiting)))]
+        for node, data in zip(lot, getter.read_many(lot[0].kind, [node.cid for node in lot]), strict=True):
             for below in _below(node, data):
                 if isinstance(below, Reached):
                     yield below
                 elif _unseen(below, seen):
                     yield Reached(below.kind, below.cid)
-                    waiting.append(below)
+                    (pages if below.kind is PackType.PAGE else lists).append(below)
 
 
 def _unseen(node: _Node, seen: set[bytes]) -> bool:
