@@ -136,7 +136,7 @@ def differences(
             yield waiting
         waiting = None
         found = _different(side, folder, comparer.same)
-        if standing is not None and found is None and side.local is None:
+        if standing is not None and found is None and side.wanted is not None and side.local is None:
             standing.add(side.path)
         if found is not None and found.how is Difference.EXTRA and _is_empty_folder(found.side.local):
             waiting = found
