@@ -60,7 +60,7 @@ def main() -> None:
                 began = time.process_time()
                 with store.parts.environment.read() as txn:
                     found = walk(
-                        txn, start, up=direction == "up", down=direction == "down", depth=None, most=10**6
+                        txn, [start], up=direction == "up", down=direction == "down", depth=None, most=10**6
                     )
                 walked = time.process_time()
                 number = 0 if direction == "down" else nodes // 2 - 1

@@ -1,6 +1,6 @@
 """Walking lineage: what a node came of and what came of it, over edges and breadth first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from artifactstore.catalog.edges import DOWN, UP, EdgeRow, decode_edge
@@ -36,45 +36,31 @@ class Walk(NamedTuple):
     complete: bool
 
 
-def walk(txn: ReadTransaction, start: bytes, *, up: bool, down: bool, depth: int | None, most: int) -> Walk:
-    """Walk from a node.
+def walk(
+    txn: ReadTransaction, starts: Sequence[bytes], *, up: bool, down: bool, depth: int | None, most: int
+) -> Walk:
+    """Walk from nodes; from several in one direction only, as one may have come of another.
 
     Args:
         txn: Reads the index.
-        start: The node.
+        starts: The nodes.
         up: Whether to go to what it came of.
         down: Whether to go to what came of it.
         depth: How many edges far; None for all the way.
         most: How many nodes at most.
     """
-    depths = {start: 0}
+    depths = dict.fromkeys(starts, 0)
     edges: list[Edge] = []
     complete = True
     for wanted, direction in ((up, UP), (down, DOWN)):
         if wanted:
-            complete = _one_way(txn, start, direction, depth, most, depths, edges) and complete
+            complete = _one_way(txn, starts, direction, depth, most, depths, edges) and complete
     return Walk(depths, edges, complete)
-
-
-def reached(
-    txn: ReadTransaction, starts: list[bytes], direction: bytes, most: int
-) -> tuple[set[bytes], bool]:
-    """(Nodes that are reached from some, those left out; whether these are all)."""
-    seen, waiting = set(starts), list(starts)
-    rows = txn.rows_after(EDGES)
-    while waiting:
-        for other, _ in rows(waiting.pop() + direction):
-            if other not in seen:
-                if len(seen) - len(starts) >= most:
-                    return seen.difference(starts), False
-                seen.add(other)
-                waiting.append(other)
-    return seen.difference(starts), True
 
 
 def _one_way(
     txn: ReadTransaction,
-    start: bytes,
+    starts: Sequence[bytes],
     direction: bytes,
     depth: int | None,
     most: int,
@@ -84,7 +70,7 @@ def _one_way(
     """Walk in one direction; return whether nothing lies beyond."""
     rows = txn.rows_after(EDGES)
     step = 1 if direction == DOWN else -1
-    level, at = [start], 0
+    level, at = list(starts), 0
     while level:
         if at == depth:
             return not any(_leads_on(rows, node + direction) for node in level)

@@ -1,10 +1,14 @@
 """Commands on content, whatever it is called: `find`, `takedown`."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from artifactstore.cli.options import CommonOptions, common_options, example
+
+if TYPE_CHECKING:
+    from artifactstore.store import Lineage, Store
 
 
 @click.command(
@@ -22,8 +26,9 @@ def find(options: CommonOptions, files: tuple[str, ...], within: str | None) -> 
     FILE is a local file; DIGEST its BLAKE3 in full, as b3sum prints it. Nothing is downloaded but lists of files.
     Deleted versions that are not purged are searched too. Exits with 6 if a part of the store could not be searched.
     """
-    from artifactstore.cli.content_lines import find_lines
+    from artifactstore.cli.content_lines import find_lines, found_versions
     from artifactstore.cli.content_shapes import find_shape
+    from artifactstore.cli.run_rendering import downstream_lines, downstream_shape
     from artifactstore.cli.session import Session
     from artifactstore.errors import Damaged
 
@@ -32,7 +37,9 @@ def find(options: CommonOptions, files: tuple[str, ...], within: str | None) -> 
         report = store.find(
             files, within=None if within is None else session.qualified(within), progress=session.progress
         )
-    session.result(find_shape(report), find_lines(report))
+        after = _downstream(store, found_versions(report.files))
+    shape = {**find_shape(report), "downstream": downstream_shape(after)}
+    session.result(shape, [*find_lines(report), *downstream_lines(after)])
     return Damaged.exit_code if report.unread.total else 0
 
 
@@ -74,6 +81,7 @@ def takedown(
     from artifactstore.cli.asking import ask_to_go_on
     from artifactstore.cli.content_lines import takedown_lines, takedown_plan_lines
     from artifactstore.cli.content_shapes import takedown_plan_shape, takedown_shape
+    from artifactstore.cli.run_rendering import downstream_lines, downstream_shape
     from artifactstore.cli.session import Session
 
     if allow or show:
@@ -85,12 +93,15 @@ def takedown(
     where = None if within is None else session.qualified(within)
     with session.open_store() as store:
         plan = store.plan_takedown(files, within=where, rewrite=rewrite, progress=session.progress)
-        shape = {"dry_run": dry_run, "plan": takedown_plan_shape(plan)}
+        going = [version.qualified_name for version in (*plan.delete, *plan.replace, *plan.hasten)]
+        after = _downstream(store, going)
+        shape = {"dry_run": dry_run, "plan": takedown_plan_shape(plan), "downstream": downstream_shape(after)}
+        said = [*takedown_plan_lines(plan), *downstream_lines(after)]
         if dry_run:
-            session.result({**shape, "takedown": None}, takedown_plan_lines(plan))
+            session.result({**shape, "takedown": None}, said)
             return
         if not yes:
-            sys.stderr.writelines(f"{line}\n" for line in takedown_plan_lines(plan))
+            sys.stderr.writelines(f"{line}\n" for line in said)
             ask_to_go_on("take it down?")
         done = store.takedown(
             files,
@@ -101,6 +112,11 @@ def takedown(
             progress=session.progress,
         )
     session.summary({**shape, "takedown": takedown_shape(done)}, takedown_lines(done))
+
+
+def _downstream(store: "Store", versions: list[str]) -> "Lineage | None":
+    """What came of versions; None of none."""
+    return store.downstream(versions) if versions else None
 
 
 def _deny_list(options: CommonOptions, files: tuple[str, ...], *, show: bool) -> None:

@@ -29,6 +29,18 @@ def find_lines(report: FindReport) -> Iterator[str]:
         )
 
 
+def found_versions(files: Sequence[FoundFile]) -> list[str]:
+    """The versions that hold one of some files whole."""
+    found = {
+        f"{place.artifact}:v{number}": None
+        for file in files
+        for place in file.places
+        if place.whole
+        for number in (*place.versions, *place.deleted)
+    }
+    return list(found)
+
+
 def takedown_plan_lines(plan: TakedownPlan) -> Iterator[str]:
     """What a takedown would do, and what it would leave alone."""
     for file in plan.files:

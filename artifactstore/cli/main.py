@@ -30,6 +30,7 @@ _DELETION = "artifactstore.cli.deletion_commands"
 _AUDIT = "artifactstore.cli.audit_commands"
 _RECEIPTS = "artifactstore.cli.receipt_commands"
 _COPYING = "artifactstore.cli.copy_commands"
+_RUNS = "artifactstore.cli.run_commands"
 
 COMMANDS = {
     "init": CommandSource(_STORES, "init", "Make a store, and a key file if you have none."),
@@ -57,6 +58,8 @@ COMMANDS = {
     "retention": CommandSource(
         _RETENTION, "retention", "Say which versions are kept, and delete the others."
     ),
+    "run": CommandSource(_RUNS, "run", "Begin, end, list and show runs of programs."),
+    "lineage": CommandSource(_RUNS, "lineage", "Show what a version came of, and what came of it."),
     "export": CommandSource(
         "artifactstore.cli.export_command", "export", "Write a version as a tar, a zip or a folder."
     ),

@@ -16,6 +16,10 @@ _AGE_UNITS_S: dict[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w":
 _RANGE = re.compile(r"(-?[0-9]{1,19})?:(-?[0-9]{1,19})?", re.ASCII)
 
 
+# The run that what a command pushes and pulls belongs to.
+RUN_VARIABLE = "ARTIFACTSTORE_RUN"
+
+
 class CommonOptions(NamedTuple):
     """What every command is told."""
 
@@ -182,3 +186,8 @@ def limit_options(function: Callable[..., int | None]) -> Callable[..., int | No
     for option in reversed(_LIMITS):
         decorated = option(decorated)
     return decorated
+
+
+def run_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--run ID`, which the environment may say instead."""
+    return click.option("--run", "run", metavar="ID", envvar=RUN_VARIABLE, help=help_text)

@@ -2,10 +2,22 @@
 
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from artifactstore.cli.options import CommonOptions, Limits, common_options, example, limit_options
+from artifactstore.cli.options import (
+    CommonOptions,
+    Limits,
+    common_options,
+    example,
+    limit_options,
+    run_option,
+)
+
+if TYPE_CHECKING:
+    from artifactstore.cli.session import Session
+    from artifactstore.store import Version
 
 
 @click.command(
@@ -47,6 +59,7 @@ from artifactstore.cli.options import CommonOptions, Limits, common_options, exa
     help="Push the files listed there, one a line; - is standard input.",
 )
 @click.option("--as", "as_path", metavar="PATH", help="The path in the version of standard input (-).")
+@run_option("The run that produces it, by 8 digits of its id or more.")
 @click.option("--dry-run", is_flag=True, help="Say what would be read, and write nothing.")
 @limit_options
 @common_options
@@ -64,6 +77,7 @@ def push(
     exclude: tuple[str, ...],
     files_from: str | None,
     as_path: str | None,
+    run: str | None,
     dry_run: bool,
 ) -> None:
     """Keep files and folders as the next version of PROJECT/NAME.
@@ -109,17 +123,25 @@ def push(
                 exclude=patterns,
                 files=sources.files,
                 streams=sources.streams or None,
+                run=run or None,
                 progress=session.progress,
             )
+    _tell_push(session, version)
+
+
+def _tell_push(session: "Session", version: "Version") -> None:
+    """Say what a push did."""
+    from artifactstore.cli import lines, shapes
+
     done = version.push
     assert done is not None, "a version that was just pushed says what the push did"
-    shape = {
+    shape: shapes.Shape = {
         "version": shapes.version_shape(version),
         "push": shapes.push_shape(done),
         "store_created": None if session.created is None else shapes.created_shape(session.created),
     }
     short = [version.qualified_name]  # what a script that pushes quietly still needs
-    session.result(shape, short if options.quiet else lines.push_lines(version.qualified_name, done))
+    session.result(shape, short if session.options.quiet else lines.push_lines(version.qualified_name, done))
 
 
 @click.command(
@@ -145,6 +167,7 @@ def push(
     help="Make the folders of a lock file exactly what it says; REF is the file then, artifacts.lock without.",
 )
 @click.option("--clean", is_flag=True, help="With --locked: remove files that are not in the version.")
+@run_option("The run that uses it, by 8 digits of its id or more.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @limit_options
 @common_options
@@ -158,6 +181,7 @@ def pull(
     overwrite: bool,
     locked: bool,
     clean: bool,
+    run: str | None,
     dry_run: bool,
 ) -> None:
     """Write the files of a version to DEST, a folder; ./NAME when it is not given.
@@ -190,6 +214,8 @@ def pull(
             shape = {"version": shapes.version_shape(plan.version), "plan": shapes.pull_plan_shape(plan)}
             session.result(shape, lines.pull_plan_lines(plan, target))
             return
+        if run:
+            where = store.use_in_run(run, where).qualified_name
         done = store.pull(where, target, paths=path_globs, overwrite=overwrite, progress=session.progress)
     shape = {"version": shapes.version_shape(done.version), "pull": shapes.pull_shape(done)}
     session.summary(shape, lines.pull_lines(done))

@@ -58,6 +58,7 @@ from artifactstore.store.run import Run, RunInfo, RunKeeper, run_info_of
 from artifactstore.store.version import Version
 
 _NODES_MAX: Final = 1_000_000
+_DOWNSTREAM_MAX: Final = 10_000
 _NS_PER_MS: Final = 1_000_000
 _MS_PER_S: Final = 1000
 _STATES: Final = (RUNNING, FINISHED, FAILED, KILLED)
@@ -307,9 +308,28 @@ class Running(Naming):
         up, down = _WAYS[direction]
         with self._parts.environment.read() as txn:
             start = self._lineage_node(txn, ref)
-            walked = walk(txn, start, up=up, down=down, depth=depth, most=_NODES_MAX)
+            walked = walk(txn, [start], up=up, down=down, depth=depth, most=_NODES_MAX)
             described = tracking.graph.Described(txn, self._run_signs, self._wall_ms())
             return tracking.graph.lineage_of(walked, start, direction, self.id, described)
+
+    def downstream(self, refs: Iterable[str]) -> tracking.graph.Lineage:
+        """What came of any of some versions, so of what is to be taken away: runs that used them, and what those made.
+
+        Args:
+            refs: The versions, deleted ones too; at least one.
+
+        Returns:
+            A lineage of at most 10,000 nodes, the versions themselves at depth 0.
+
+        Raises:
+            NoSuchVersion: There is no such version.
+        """
+        self.refresh()
+        with self._parts.environment.read() as txn:
+            starts = list(dict.fromkeys(self._lineage_node(txn, ref) for ref in refs))
+            walked = walk(txn, starts, up=False, down=True, depth=None, most=_DOWNSTREAM_MAX + len(starts))
+            described = tracking.graph.Described(txn, self._run_signs, self._wall_ms())
+            return tracking.graph.lineage_of(walked, starts[0], "down", self.id, described)
 
     def close(self) -> None:
         """Let runs of this store give no more signs of life, and close it."""

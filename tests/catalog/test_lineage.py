@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifactstore.catalog.edges import DOWN, UP, EdgeRow, put_edge, run_node
-from artifactstore.catalog.lineage import reached, walk
+from artifactstore.catalog.edges import EdgeRow, put_edge, run_node
+from artifactstore.catalog.lineage import walk
 from artifactstore.index.environment import Environment
 from artifactstore.index.tables import TABLES
 
@@ -46,18 +46,14 @@ def test_a_walk_finds_what_a_plain_search_does(
     with environment.write() as txn:
         for a, b in sorted(pairs):
             assert put_edge(txn, NODES[a], NODES[b], EdgeRow(a * 10 + b, ""))
-        walked = walk(txn, NODES[start], up=True, down=True, depth=depth, most=100)
-        below, whole = reached(txn, [NODES[start]], DOWN, 100)
-        some, cut = reached(txn, [NODES[start]], UP, 1)
-        above = walk(txn, NODES[start], up=True, down=False, depth=None, most=100).depths
+        walked = walk(txn, [NODES[start]], up=True, down=True, depth=depth, most=100)
+        several = walk(txn, [NODES[start], *NODES[8:]], up=False, down=True, depth=None, most=100).depths
+        below = [walk(txn, [node], up=False, down=True, depth=None, most=100).depths for node in NODES]
         txn.give_up()
     assert walked.depths == {NODES[node]: distance for node, distance in expected.items()}
     assert sorted(edge.row.slot for edge in walked.edges) == sorted(a * 10 + b for a, b in found)
     assert walked.complete == complete
-    if depth is None:
-        assert below == {node for node, distance in walked.depths.items() if distance > 0}
-    assert whole
-    assert (len(some), cut) == (min(1, len(above) - 1), len(above) <= 2)
+    assert several.keys() == {*below[start], *below[8], *below[9]}
 
 
 def test_a_walk_has_a_bound(environment: Environment) -> None:
@@ -65,6 +61,6 @@ def test_a_walk_has_a_bound(environment: Environment) -> None:
     with environment.write() as txn:
         for node in NODES[1:]:
             put_edge(txn, NODES[0], node, EdgeRow(0, ""))
-        walked = walk(txn, NODES[0], up=True, down=True, depth=None, most=4)
+        walked = walk(txn, [NODES[0]], up=True, down=True, depth=None, most=4)
         txn.give_up()
     assert (len(walked.depths), walked.complete) == (4, False)
