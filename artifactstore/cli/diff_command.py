@@ -107,7 +107,15 @@ def _folder(text: str, project: str | None) -> str | None:
         return os.path.expanduser(text)  # noqa: PTH111 - a path ends as it was written, for the messages
     like_reference = project is not None or any(mark in text for mark in "/:@")
     if not os.path.isdir(text):  # noqa: PTH112
-        return None if like_reference or not os.path.lexists(text) else text
+        if like_reference or os.path.lexists(text):
+            return None if like_reference else text
+        from artifactstore.errors import NoSuchPath
+
+        raise NoSuchPath(
+            f"there is no folder {text!r} here, and no version is called so",
+            next_step="write PROJECT/NAME for a version, or the path of a folder",
+            path=text,
+        )
     if like_reference and text.count("/") <= 1:
         raise click.UsageError(
             f"{text!r} is a folder here and may be a version; write ./{text} for the folder,"

@@ -103,6 +103,9 @@ def test_a_local_folder(run: Run, data: Path) -> None:
         run("diff", "team/x", "data", "--exclude", "c.txt").out.splitlines()[-1] == "1 removed (4 B); 0 B new"
     )
     assert run("diff", "team/x", "./nothing").code == 3
+    assert run("diff", "team/x", "nothing").code == 3
+    assert run("diff", "team/x", "data/c.txt/").code == 4
+    assert run("diff", "team/x", "./data/c.txt").code == 4
     assert run("diff", "team/x", "team/x:v0", "--exclude", "c.txt").code == 2
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifactstore.errors import Damaged
+from artifactstore.errors import Damaged, HostileManifest
 from artifactstore.format.operations import Manifest
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import path_order
@@ -200,6 +200,19 @@ def test_a_walk_reads_ahead_no_more_than_it_may(monkeypatch: pytest.MonkeyPatch)
     assert sum(1 for _ in differing(shelf, one, other)) == 60_000
     assert max(held) <= diffing._LEAVES_MAX + diffing._ABOVE_MAX
     assert shelf.round_trips < 30
+
+
+def test_a_changed_path_that_no_push_makes_is_hostile() -> None:
+    """As for a pull; what both versions have is not looked at."""
+    shelf = Shelf()
+    hostile = rude_page(shelf, [(file_identity("../x"), file_content())])
+    honest = manifest_of(shelf, {"a": b"x"})
+    for pair in (hostile, honest), (honest, hostile):
+        with pytest.raises(HostileManifest):
+            list(differing(shelf, *pair))
+    with pytest.raises(HostileManifest):
+        list(differing_from(shelf, hostile, entries_of({"a": b"x"})))
+    assert list(differing(shelf, hostile, hostile)) == []
 
 
 def test_a_version_that_contradicts_itself_is_damaged() -> None:

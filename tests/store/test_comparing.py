@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from artifactstore import Change, FactChange, RenamedFolder, Store, TableDiff, TensorsDiff, VersionDiff
 from artifactstore.clock import SystemRandomness
 from artifactstore.errors import (
+    Deleted,
     InvalidContent,
     InvalidSource,
     NoSuchPath,
@@ -160,6 +161,27 @@ def test_of_many_changes_only_some_are_kept(
     assert not diff.all_renames
     assert diff.totals.renamed < 2
     assert diff.totals.added - diff.totals.removed == 0
+
+
+def test_a_sweep_in_between_changes_nothing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it moved is looked up where it lies now; what it purged is said to be deleted."""
+    monkeypatch.setattr(changes, "_KEPT_MAX", 2)
+    before, after = pushed(store, tmp_path, BEFORE), pushed(store, tmp_path, AFTER)
+    for number in range(3):
+        pushed(store, tmp_path, {f"{number}": LARGE[: number * 1000 + 1]}, "p/other")
+    diff = store.diff(before, after)
+    expected = list(diff)
+    with reopened(tmp_path, store, cache="other") as other:
+        other.delete(["p/other:*"], now=True)
+        other.gc(other.plan_gc(threshold=0.0))
+    assert list(diff) == expected
+    with reopened(tmp_path, store, cache="other") as other:
+        other.delete([before], force=True, now=True)
+        other.gc(other.plan_gc(threshold=0.0))
+    with pytest.raises(Deleted):
+        store.diff(before, after)
 
 
 # --- a local folder -----------------------------------------------------------------------------------------------
