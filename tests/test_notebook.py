@@ -3,6 +3,7 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
+from artifactstore import Artifact
 from artifactstore.notebook import bytes_text, facts, listing
 from tests.stores import make_store, noise, write_tree
 
@@ -80,6 +81,31 @@ def test_a_comparison_is_shown(tmp_path: Path) -> None:
     assert "moved → elsewhere" in tags.text
     assert "and 12 more" in tags.text
     assert len(html) < 6000
+
+
+def test_a_lineage_is_shown(tmp_path: Path) -> None:
+    """The nearest nodes, with names escaped."""
+    with make_store(tmp_path) as store:
+        store.push_stream(b"1", "p/base", path="x")
+        with store.run("p", "<i>train</i>", git=False, heartbeat=False) as run:
+            run.use("p/base")
+            for number in range(25):
+                run.log_artifact(write_tree(tmp_path / str(number), {"y": b"%d" % number}), f"out{number}")
+        tags = parsed(store.lineage("p/base", "down")._repr_html_())
+    assert "lineage of p/base:v0" in tags.text
+    assert "<i>train</i>" in tags.text
+    assert "and 7 more" in tags.text
+
+
+def test_a_draft_is_shown(tmp_path: Path) -> None:
+    """Before it is saved by what it is called, then as its version."""
+    draft = Artifact("n", type="plan", description="<b>")
+    assert "draft of n" in parsed(draft._repr_html_()).text
+    with draft.new_file("x") as file:
+        file.write("1")
+    with make_store(tmp_path) as store:
+        draft.save(store, project="p")
+        assert draft._repr_html_() == store.version("p/n")._repr_html_()
 
 
 def test_sizes_are_such_as_people_read() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from artifactstore.errors import NoSuchEntry, UsageError
 from artifactstore.ids import check_name, parse_artifact_name
+from artifactstore.notebook import facts
 from artifactstore.progress import Progress
 from artifactstore.store.artifact_entry import ArtifactEntry, ArtifactManifest, not_saved
 from artifactstore.store.draft import Draft, path_in
@@ -408,6 +409,13 @@ class Artifact(Draft):
         version = self._saved(what)
         assert self._store is not None, "what is saved is saved in a store"
         return self._store, version
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it: a saved one as its version, a draft by what was added."""
+        if not self.is_draft():
+            return self.as_version._repr_html_()
+        named = ("type", self.type), ("description", self.description), ("state", self.state)
+        return facts(f"draft of {self._name}", named)
 
     def __repr__(self) -> str:
         return f"<Artifact {self.qualified_name} {self.state}>"

@@ -14,6 +14,7 @@ from artifactstore.catalog.runs import RunRow, get_run
 from artifactstore.catalog.signs import state_of
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import ReadTransaction
+from artifactstore.notebook import listing
 
 VERSION: Final = "version"
 RUN: Final = "run"
@@ -23,6 +24,8 @@ LIVE: Final = "live"
 DELETED: Final = "deleted"
 PURGED: Final = "purged"
 _HASH_DIGITS: Final = 12
+# Nodes that a notebook shows.
+_SHOWN_MAX: Final = 20
 _NS_PER_MS: Final = 1_000_000
 
 
@@ -112,6 +115,16 @@ class Lineage(msgspec.Struct, frozen=True):
     def to_openlineage(self) -> list[dict[str, Any]]:
         """As OpenLineage events of its runs: one that says that the run began, and one that it ended if it has."""
         return tracking.openlineage.events(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it: the nearest nodes, and how many there are."""
+        rows = [
+            (f"{node.depth:+}" if node.depth else "", node.kind, node.name or node.id, node.type, node.state)
+            for node in self.nodes[:_SHOWN_MAX]
+        ]
+        headings = ("", "", "name", "type", "state")
+        more = len(self.nodes) - len(rows)
+        return listing(f"lineage of {self.nodes[0].name or self.start}", headings, rows, more=more)
 
 
 class Described:
