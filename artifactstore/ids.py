@@ -9,6 +9,8 @@ from artifactstore.errors import InvalidName, InvalidReference
 
 LATEST = "latest"
 ALL = "*"
+# Where an alias may be expected that may be anywhere.
+ANYWHERE = ALL
 NAME_CHARACTERS_MAX = 128
 DIGEST_PREFIX_MIN = 8
 DIGEST_CHARACTERS = 64
@@ -19,7 +21,12 @@ _DIGEST = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
 
 
 class ArtifactName(NamedTuple):
-    """`project/name`."""
+    """`project/name`.
+
+    Attributes:
+        project: The project.
+        name: The artifact in it.
+    """
 
     project: str
     name: str
@@ -125,11 +132,17 @@ def parse_reference(text: str) -> Reference:
     artifact = parse_artifact_name(head)
     if not colon:
         return Reference(artifact, alias=LATEST)
-    if _VERSION.fullmatch(selector):
-        return Reference(artifact, number=int(selector[1:]))
+    number = version_number(selector)
+    if number is not None:
+        return Reference(artifact, number=number)
     if not _NAME.fullmatch(selector):
         raise InvalidReference(f"{selector!r} is neither a version nor an alias", reference=text)
     return Reference(artifact, alias=check_alias(selector))
+
+
+def version_number(text: str) -> int | None:
+    """The number that `v3` says; None of any other text."""
+    return int(text[1:]) if _VERSION.fullmatch(text) else None
 
 
 class Selection(NamedTuple):

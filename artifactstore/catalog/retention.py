@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from artifactstore.catalog.links import links_of
+from artifactstore.catalog.names import shown_name
 from artifactstore.catalog.outcome import Cause, Outcome
 from artifactstore.catalog.rows import (
     VersionRow,
@@ -58,6 +60,7 @@ class Candidate(NamedTuple):
         expires_ms: From when on it is to be deleted; None for never.
         aliases: Those that point at it, without `latest`.
         tags: Its labels.
+        links: Links of it, as references.
     """
 
     number: int
@@ -66,6 +69,7 @@ class Candidate(NamedTuple):
     expires_ms: int | None
     aliases: tuple[str, ...]
     tags: tuple[str, ...]
+    links: tuple[str, ...] = ()
 
 
 class Verdict(NamedTuple):
@@ -89,15 +93,20 @@ def candidates(txn: ReadTransaction, name: ArtifactName) -> list[Candidate]:
         if alias != LATEST:
             named.setdefault(number, []).append(alias)
     return [
-        _candidate(number, row, named.get(number, ()))
+        _candidate(number, row, named.get(number, ()), _links(txn, name, number))
         for number, row in versions(txn, name)
         if row.deleted is None
     ]
 
 
-def _candidate(number: int, row: VersionRow, names: Iterable[str]) -> Candidate:
+def _candidate(number: int, row: VersionRow, names: Iterable[str], links: tuple[str, ...]) -> Candidate:
     place = number if row.place is None else row.place
-    return Candidate(number, place, row.created_ms, row.expires_ms, tuple(names), tuple(row.tags))
+    return Candidate(number, place, row.created_ms, row.expires_ms, tuple(names), tuple(row.tags), links)
+
+
+def _links(txn: ReadTransaction, name: ArtifactName, number: int) -> tuple[str, ...]:
+    links = links_of(txn, name, number)
+    return tuple(sorted(f"{shown_name(txn, one.collection)}:v{one.number}" for one in links))
 
 
 def plan_retention(
@@ -107,7 +116,7 @@ def plan_retention(
 
     A version whose time to live is over goes, whatever the rules say, unless an alias keeps it. Of the others, those
     stay that any rule keeps; without a policy all of them. Without one, or where it says so, an alias other than
-    `latest` keeps a version.
+    `latest` keeps a version, and so does a link of it.
 
     Args:
         policy: The artifact's; None where it has none.
@@ -119,7 +128,8 @@ def plan_retention(
     chosen = {} if policy is None else _chosen(policy, ordered)
     verdicts: list[Verdict] = []
     for one in ordered:
-        kept_by = [f"alias {alias}" for alias in one.aliases] if aliased else []
+        held = [f"alias {alias}" for alias in one.aliases] + [f"link {link}" for link in one.links]
+        kept_by = held if aliased else []
         if one.expires_ms is not None and one.expires_ms <= now_ms:
             verdicts.append(Verdict(one, tuple(kept_by), "" if kept_by else EXPIRED))
             continue

@@ -524,13 +524,22 @@ def metadata_problem(metadata: Metadata | None) -> str:
             if isinstance(value, dict):
                 if not all(isinstance(key, str) for key in value):
                     return "has a key that is not text"
+                if not all(map(is_unicode, value)):
+                    return "has a key that is no Unicode"
                 below.extend(value.values())
             elif isinstance(value, list):
                 below.extend(value)
+            elif isinstance(value, str) and not is_unicode(value):
+                return "holds text that is no Unicode"
             elif not _is_plain(value):
                 return f"holds {value!r:.40}, which JSON or MessagePack can't say"
         level = below
     return f"is nested more than {METADATA_DEPTH_MAX} deep" if level else ""
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be stored: one with half of a surrogate pair can't."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _is_plain(value: object) -> bool:

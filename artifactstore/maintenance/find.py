@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from artifactstore.catalog.names import shown_name
 from artifactstore.catalog.rows import all_versions
 from artifactstore.content.locate import Locator
 from artifactstore.format.limits import CID_PREFIX_BYTES
@@ -165,7 +166,7 @@ class Finder:
         while True:
             with self._environment.read() as txn:
                 lot = [
-                    _Version(name, number, row.manifest, row.deleted is not None)
+                    _Version(shown_name(txn, name), number, row.manifest, row.deleted is not None)
                     for name, number, row in islice(all_versions(txn, after=after), _VERSIONS_PER_READ)
                 ]
             if not lot:

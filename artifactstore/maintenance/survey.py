@@ -6,7 +6,7 @@ before it can commit, and stored again.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
@@ -16,6 +16,7 @@ from artifactstore.backend.base import Backend, ObjectInfo
 from artifactstore.catalog.begun import OpenPush, attempt_id, open_pushes
 from artifactstore.catalog.expiry import Hidden, hidden_versions
 from artifactstore.catalog.generation import condemned
+from artifactstore.catalog.names import shown_name
 from artifactstore.catalog.pending import PendingRow, pending
 from artifactstore.catalog.rows import all_versions
 from artifactstore.catalog.runs import get_run, runs
@@ -29,6 +30,7 @@ from artifactstore.format.pack import PackType
 from artifactstore.format.record import slot_name
 from artifactstore.format.run_operations import RUNNING
 from artifactstore.format.segment import ROW_TAIL
+from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import (
     CHUNKS,
@@ -81,6 +83,7 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
     with parts.environment.read() as txn:
         position = read_position(txn)
         hidden = list(hidden_versions(txn))
+        shown = {one.artifact: str(shown_name(txn, one.artifact)) for one in hidden}
         running = list(pending(txn))
         distributed = open_pushes(txn)
         left = dict(condemned(txn))
@@ -88,7 +91,7 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
         damaged = damaged_packs(txn)
     times = _Times(parts.backend)
     due = [one for one in hidden if _is_due(one, now_ms, times)]
-    units = _units(due)
+    units = _units(due, shown)
     dying = {(one.artifact, one.number) for one in due}
     expired, going_on = _pushes(running, distributed, times, now_ms - expiry_ms)
     mark, unread = _marked(parts, units, [one for one in distributed if one.push not in expired])
@@ -118,7 +121,7 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
         prefix=position.next_slot,
         units=units,
         waiting=tuple(
-            Waiting(f"{one.artifact}:v{one.number}", one.due_ms)
+            Waiting(str(one.artifact), one.number, shown[one.artifact], one.due_ms)
             for one in hidden
             if (one.artifact, one.number) not in dying
         ),
@@ -188,13 +191,14 @@ def _is_due(one: Hidden, now_ms: int, times: _Times) -> bool:
     return one.due_ms - deleted.time_ms + times.of_slot(deleted.slot) <= now_ms
 
 
-def _units(due: Iterable[Hidden]) -> tuple[tuple[Purge, ...], ...]:
+def _units(due: Iterable[Hidden], shown: Mapping[ArtifactName, str]) -> tuple[tuple[Purge, ...], ...]:
     """What may be purged, by the record that deleted it, the oldest first."""
     units: dict[int, list[Purge]] = {}
     for one in due:
         assert one.row.deleted is not None
         slot = one.row.deleted.slot
-        purge = Purge(str(one.artifact), one.number, slot, one.row.manifest.size)
+        size = one.row.manifest.size
+        purge = Purge(str(one.artifact), one.number, slot, size, shown[one.artifact])
         units.setdefault(slot, []).append(purge)
     return tuple(tuple(units[slot]) for slot in sorted(units))
 
@@ -205,10 +209,13 @@ def _marked(
     """Mark every version and finished part; return also those that can't be read whole and have to be kept."""
     rank = {(one.artifact, one.number): unit for unit, ones in enumerate(units) for one in ones}
     with parts.environment.read() as txn:
-        versions = [(str(artifact), number, row.manifest) for artifact, number, row in all_versions(txn)]
+        versions = [
+            (str(artifact), str(shown_name(txn, artifact)), number, row.manifest)
+            for artifact, number, row in all_versions(txn)
+        ]
     kept = [
-        (f"{artifact}:v{number}", manifest)
-        for artifact, number, manifest in versions
+        (f"{shown}:v{number}", manifest)
+        for artifact, shown, number, manifest in versions
         if (artifact, number) not in rank
     ]
     kept += [
@@ -218,7 +225,7 @@ def _marked(
     ]
     dying = [
         (rank[artifact, number], manifest)
-        for artifact, number, manifest in versions
+        for artifact, _, number, manifest in versions
         if (artifact, number) in rank
     ]
     dying.sort(key=lambda one: -one[0])

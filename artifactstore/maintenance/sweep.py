@@ -316,7 +316,7 @@ class Sweeper:
             return Swept(
                 slot=state.prefix,
                 generation=keyring.generation,
-                purged=tuple(f"{artifact}:v{number}" for artifact, number in self._purge),
+                purged=tuple(purge.name for purge in self._purge.values()),
                 condemned=len(condemned),
                 rewritten_bytes=sum(pack.added.size for pack in self._added),
                 kept_packs=self._kept,

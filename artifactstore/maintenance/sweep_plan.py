@@ -45,33 +45,44 @@ class Purge(msgspec.Struct, frozen=True):
     """A version that may be purged.
 
     Attributes:
-        artifact: `project/name`.
+        artifact: `project/name` that its artifact was called first.
         number: Its number.
         slot: The record that deleted it.
         size_bytes: Its logical bytes.
+        shown: What its artifact is called now; empty where that is the same.
     """
 
     artifact: str
     number: int
     slot: int
     size_bytes: int
+    shown: str = ""
 
     @property
     def name(self) -> str:
         """`project/name:v3`."""
-        return f"{self.artifact}:v{self.number}"
+        return f"{self.shown or self.artifact}:v{self.number}"
 
 
 class Waiting(msgspec.Struct, frozen=True):
     """A deleted version that no sweep may purge yet.
 
     Attributes:
-        name: `project/name:v3`.
+        artifact: As of a `Purge`.
+        number: Its number.
+        shown: As of a `Purge`.
         due_ms: From when on, in milliseconds since the Unix epoch.
     """
 
-    name: str
+    artifact: str
+    number: int
+    shown: str
     due_ms: int
+
+    @property
+    def name(self) -> str:
+        """`project/name:v3`."""
+        return f"{self.shown or self.artifact}:v{self.number}"
 
 
 class Survey(msgspec.Struct, frozen=True):

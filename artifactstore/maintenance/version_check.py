@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from artifactstore.catalog.begun import open_pushes
+from artifactstore.catalog.names import shown_name
 from artifactstore.catalog.rows import all_versions
 from artifactstore.content.get import ChunkReader
 from artifactstore.errors import Damaged, HostileManifest
@@ -92,7 +93,10 @@ class VersionCheck:
     def run(self) -> VersionsChecked:
         """Walk every version, and every finished part of a distributed push."""
         with self._environment.read() as txn:
-            manifests = [(f"{name}:v{number}", row.manifest) for name, number, row in all_versions(txn)]
+            manifests = [
+                (f"{shown_name(txn, name)}:v{number}", row.manifest)
+                for name, number, row in all_versions(txn)
+            ]
             versions = len(manifests)
             manifests += [
                 (f"part {part} of a push to {one.row.project}/{one.row.name}", row.manifest)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from artifactstore.store.store import Store
     from artifactstore.store.takingdown import DeniedFile, TakedownPlan, TakedownSummary
     from artifactstore.store.uploading import Upload
-    from artifactstore.store.version import Entry, PushSummary, Version
+    from artifactstore.store.version import Entry, LinkInfo, PushSummary, Version
     from artifactstore.tracking.graph import Lineage, LineageEdge, LineageNode
 
 __all__ = [
@@ -87,6 +87,7 @@ __all__ = [
     "Lineage",
     "LineageEdge",
     "LineageNode",
+    "LinkInfo",
     "LogEntry",
     "Names",
     "Objects",
@@ -188,7 +189,7 @@ _NAMES = {
     "artifactstore.store.takingdown": ["DeniedFile", "TakedownPlan", "TakedownSummary"],
     "artifactstore.store.uploading": ["Upload"],
     "artifactstore.tracking.graph": ["Lineage", "LineageEdge", "LineageNode"],
-    "artifactstore.store.version": ["Entry", "PushSummary", "Version"],
+    "artifactstore.store.version": ["Entry", "LinkInfo", "PushSummary", "Version"],
 }
 
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}

@@ -7,10 +7,11 @@ taken back.
 from collections.abc import Callable, Iterable, Sequence
 
 from artifactstore.catalog.denied import deny_list, refuse_denied
+from artifactstore.catalog.links import links_of
 from artifactstore.catalog.rows import artifacts, get_version
-from artifactstore.errors import InvalidMetadata, PreconditionFailed
+from artifactstore.errors import InvalidMetadata, PreconditionFailed, StillLinked
 from artifactstore.format.limits import NUMBERS_PER_OPERATION_MAX, REASON_CHARACTERS_MAX
-from artifactstore.format.operations import Delete, Undelete
+from artifactstore.format.operations import Delete, Undelete, is_unicode
 from artifactstore.ids import LATEST, ArtifactName, Selection, parse_artifact_name, parse_selection
 from artifactstore.index.environment import ReadTransaction
 from artifactstore.store import listing
@@ -50,7 +51,11 @@ class Deleting(Naming):
             for alias in version.aliases
             if alias != LATEST
         )
-        return DeletionPlan(tuple(versions), held, sum(version.size_bytes for version in versions))
+        selected = {version.qualified_name for version in versions}
+        links = sorted({link for version in versions for link in version.linked} - selected)
+        return DeletionPlan(
+            tuple(versions), held, sum(version.size_bytes for version in versions), tuple(links)
+        )
 
     @operation
     def delete(
@@ -67,7 +72,8 @@ class Deleting(Naming):
         Args:
             refs: `project/name:v3`, `project/name:alias`, `project/name@digest`, `project/name:*` or `project/*`;
                 a name alone is refused.
-            force: Delete also what an alias other than `latest` points at; the alias goes too.
+            force: Delete also what an alias other than `latest` points at, and the alias; and what is linked into a
+                collection, where the link stays with all that it holds.
             now: Let the next `gc` purge them, without the store's grace period.
             reason: Why, kept sealed in the log.
             requested_by: Who asked for it, kept sealed in the log.
@@ -76,6 +82,7 @@ class Deleting(Naming):
             InvalidReference: One of them does not say which versions are meant.
             NoSuchProject, NoSuchArtifact, NoSuchVersion, Deleted: There is nothing to delete.
             PreconditionFailed: An alias points at one of them, and `force` is not set.
+            StillLinked: One of them is linked into a collection, and `force` is not set.
             InvalidMetadata: `reason` or `requested_by` is too long.
         """
         refuse_long(reason, requested_by)
@@ -86,11 +93,23 @@ class Deleting(Naming):
                 next_step="move the alias first, or pass --force (force=True) to delete it too",
                 aliases=list(plan.aliases),
             )
+        if not force:
+            _refuse_linked(plan.links)
+
+        def refuse(txn: ReadTransaction) -> None:
+            gone = {(version.first_name, version.number) for version in plan.versions}
+            links = {link for one in gone for link in links_of(txn, *one)} - gone
+            if not force:
+                _refuse_linked(sorted(listing.called(txn, *link) for link in links))
+
+        # Links first: they may be of versions that go with them.
+        ordered = sorted(plan.versions, key=lambda version: version.link is None)
         self._change(
             [
                 Delete(name.project, name.name, numbers, force, now, reason, requested_by)
-                for name, numbers in _by_artifact(plan.versions)
-            ]
+                for name, numbers in _by_artifact(ordered)
+            ],
+            refuse,
         )
         return list(plan.versions)
 
@@ -115,7 +134,7 @@ class Deleting(Naming):
             manifests = [
                 (version.qualified_name, version.manifest)
                 for version in versions
-                if get_version(txn, parse_artifact_name(version.artifact), version.number) is not None
+                if get_version(txn, version.first_name, version.number) is not None
             ]
             refuse_denied(self._parts.reader, rules.beyond(allowed), manifests)
             allowed.update(rules)
@@ -165,6 +184,11 @@ class Deleting(Naming):
             )
 
 
+def _refuse_linked(links: Sequence[str]) -> None:
+    if links:
+        raise StillLinked(f"{links[0]} is a link of a version that would be deleted", links=list(links))
+
+
 def refuse_long(reason: str, requested_by: str) -> None:
     """Refuse a reason that no record could hold.
 
@@ -172,6 +196,8 @@ def refuse_long(reason: str, requested_by: str) -> None:
         InvalidMetadata: It is too long.
     """
     for text in (reason, requested_by):
+        if not is_unicode(text):
+            raise InvalidMetadata("a reason holds text that is no Unicode")
         if len(text) > REASON_CHARACTERS_MAX:
             raise InvalidMetadata(
                 f"a reason may have {REASON_CHARACTERS_MAX} characters at most, and this one has {len(text)}",

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from artifactstore.catalog.names import first_name, shown_name
 from artifactstore.catalog.retention import Verdict, candidates, plan_retention
 from artifactstore.catalog.rows import artifacts, get_artifact
 from artifactstore.errors import InvalidMetadata, NoSuchArtifact, PreconditionFailed, UsageError
@@ -229,7 +230,7 @@ class Keeping(Naming):
     def _asked(self, txn: ReadTransaction, asked: Iterable[str] | None) -> list[ArtifactName]:
         """The artifacts that were asked for, by name, each once."""
         if asked is None:
-            return [name for name, _ in artifacts(txn)]
+            return sorted((name for name, _ in artifacts(txn)), key=lambda name: shown_name(txn, name))
         names: set[ArtifactName] = set()
         for text in asked:
             project, slash, name = text.partition("/")
@@ -237,16 +238,16 @@ class Keeping(Naming):
                 listing.refuse_unknown_project(txn, check_name(project, "project"))
                 names.update(found for found, _ in artifacts(txn, project))
             else:
-                names.add(parse_artifact_name(text))
+                names.add(first_name(txn, parse_artifact_name(text)))
                 listing.artifact_row(self, txn, parse_artifact_name(text))
-        return sorted(names)
+        return sorted(names, key=lambda name: shown_name(txn, name))
 
     def _of_artifact(self, txn: ReadTransaction, name: ArtifactName, now_ms: int) -> ArtifactRetention:
         row = get_artifact(txn, name)
         policy = None if row is None else row.retention
         verdicts = plan_retention(policy, candidates(txn, name), now_ms)
         return ArtifactRetention(
-            str(name),
+            str(shown_name(txn, name)),
             _public(policy),
             tuple(
                 RetentionVerdict(

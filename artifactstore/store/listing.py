@@ -6,6 +6,8 @@ from pathlib import Path
 
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX
 from artifactstore.catalog.generation import Purged, number_after_purged, purged_prefix, purged_version
+from artifactstore.catalog.links import links_of
+from artifactstore.catalog.names import first_name, in_full, shown_name
 from artifactstore.catalog.rows import (
     ArtifactRow,
     Deletion,
@@ -27,6 +29,7 @@ from artifactstore.errors import (
     NoSuchProject,
     NoSuchVersion,
 )
+from artifactstore.format.operations import Source as Linked
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import RecordType
 from artifactstore.format.segment import ROW_TAIL
@@ -37,7 +40,7 @@ from artifactstore.log.log import Log
 from artifactstore.log.records import Opened
 from artifactstore.store.operation_words import operation_words
 from artifactstore.store.results import ArtifactInfo, IndexInfo, KeySlot, LogEntry, ProjectInfo, StoreInfo
-from artifactstore.store.version import PushSummary, Source, Version
+from artifactstore.store.version import LinkInfo, Named, PushSummary, Source, Version
 
 _NS_PER_MS = 1_000_000
 
@@ -49,8 +52,7 @@ def resolve(source: Source, txn: ReadTransaction, reference: Reference) -> Versi
         NoSuchProject, NoSuchArtifact, NoSuchVersion: There is none, or a digest prefix fits several.
         Deleted: It was deleted.
     """
-    prefix = purged_prefix(source.name_key(), reference.artifact)
-    artifact = _artifact(txn, reference.artifact, prefix)
+    artifact = artifact_row(source, txn, reference.artifact)
     number = reference.number
     if reference.digest_prefix is not None:
         number = _by_digest(txn, reference, reference.digest_prefix)
@@ -58,6 +60,7 @@ def resolve(source: Source, txn: ReadTransaction, reference: Reference) -> Versi
         number = get_alias(txn, reference.artifact, reference.alias or "")
     row = None if number is None else get_version(txn, reference.artifact, number)
     if number is not None and row is None:
+        prefix = purged_prefix(source.name_key(), first_name(txn, reference.artifact))
         purged = purged_version(txn, prefix, number)
         if purged is not None:
             raise _purged(reference.artifact, number, purged)
@@ -147,7 +150,29 @@ def _version(
     row: VersionRow,
 ) -> Version:
     names = tuple(alias for alias, at in aliases(txn, name) if at == number)
-    return Version(source, name, number, artifact.type, row, names)
+    first = first_name(txn, name)
+    named = _named(txn, first, number, row, shown_name(txn, first))
+    return Version(source, first, number, artifact.type, row, names, named=named)
+
+
+def _named(
+    txn: ReadTransaction, first: ArtifactName, number: int, row: VersionRow, shown: ArtifactName
+) -> Named:
+    """What a version's artifact is called now, and what is linked with it."""
+    links = sorted(called(txn, *link) for link in links_of(txn, first, number))
+    return Named(shown, None if row.source is None else _link_info(txn, row, row.source), tuple(links))
+
+
+def _link_info(txn: ReadTransaction, row: VersionRow, source: Linked) -> LinkInfo:
+    linked = ArtifactName(source.project, source.name)
+    held = get_version(txn, linked, source.number)
+    state = "purged" if held is None else "shown" if held.deleted is None else "deleted"
+    return LinkInfo(called(txn, linked, source.number), state, row.created_ms * _NS_PER_MS, row.member.hex())
+
+
+def called(txn: ReadTransaction, name: ArtifactName, number: int) -> str:
+    """`project/name:v3`, as the artifact is called now."""
+    return f"{shown_name(txn, first_name(txn, name))}:v{number}"
 
 
 def artifact_row(source: Source, txn: ReadTransaction, name: ArtifactName) -> ArtifactRow:
@@ -156,17 +181,15 @@ def artifact_row(source: Source, txn: ReadTransaction, name: ArtifactName) -> Ar
     Raises:
         NoSuchProject, NoSuchArtifact, Deleted: There is none of that name.
     """
-    return _artifact(txn, name, purged_prefix(source.name_key(), name))
-
-
-def _artifact(txn: ReadTransaction, name: ArtifactName, prefix: bytes) -> ArtifactRow:
     row = get_artifact(txn, name)
     if row is not None:
         return row
-    after = number_after_purged(txn, prefix)
-    purged = purged_version(txn, prefix, after - 1) if after else None
-    if purged is not None:
-        raise _purged(name, after - 1, purged)
+    for inside in in_full(txn, first_name(txn, name)):
+        prefix = purged_prefix(source.name_key(), inside)
+        after = number_after_purged(txn, prefix)
+        purged = purged_version(txn, prefix, after - 1) if after else None
+        if purged is not None:
+            raise _purged(name, after - 1, purged)
     refuse_unknown_project(txn, name.project)
     raise NoSuchArtifact(
         f"project {name.project!r} has no artifact {name.name!r}",
@@ -180,7 +203,7 @@ def projects(txn: ReadTransaction) -> list[ProjectInfo]:
     found: dict[str, list[ArtifactRow]] = {}
     for name, row in artifacts(txn):
         if row.versions:
-            found.setdefault(name.project, []).append(row)
+            found.setdefault(shown_name(txn, name).project, []).append(row)
     return [
         ProjectInfo(
             project,
@@ -188,7 +211,7 @@ def projects(txn: ReadTransaction) -> list[ProjectInfo]:
             sum(row.versions for row in rows),
             max(row.updated_ms for row in rows) * _NS_PER_MS,
         )
-        for project, rows in found.items()
+        for project, rows in sorted(found.items())
     ]
 
 
@@ -205,11 +228,19 @@ def artifacts_of(txn: ReadTransaction, project: str) -> list[ArtifactInfo]:
             continue  # all its versions are deleted
         size = newest.manifest.size
         found.append(
-            ArtifactInfo(str(name), row.type, row.versions, row.newest, size, row.updated_ms * _NS_PER_MS)
+            ArtifactInfo(
+                str(shown_name(txn, name)),
+                row.type,
+                row.versions,
+                row.newest,
+                size,
+                row.updated_ms * _NS_PER_MS,
+                row.collection,
+            )
         )
     if not found:
         raise NoSuchProject(f"there is no project {project!r}", project=project)
-    return found
+    return sorted(found, key=lambda one: one.artifact)
 
 
 def versions_of(
@@ -224,9 +255,19 @@ def versions_of(
     named: dict[int, list[str]] = {}
     for alias, number in aliases(txn, name):
         named.setdefault(number, []).append(alias)
+    first = first_name(txn, name)
+    shown = shown_name(txn, first)
     return [
-        Version(source, name, number, artifact.type, row, tuple(named.get(number, ())))
-        for number, row in versions(txn, name)
+        Version(
+            source,
+            first,
+            number,
+            artifact.type,
+            row,
+            tuple(named.get(number, ())),
+            named=_named(txn, first, number, row, shown),
+        )
+        for number, row in versions(txn, first)
         if (row.deleted is not None) == deleted
     ]
 

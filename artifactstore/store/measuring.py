@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from artifactstore import maintenance
+from artifactstore.catalog.names import shown_name
 from artifactstore.catalog.rows import all_versions
 from artifactstore.errors import InvalidReference
 from artifactstore.ids import ALL
@@ -83,7 +84,7 @@ class Measuring(Deleting, Collecting):
         self.refresh()
         found = self._surveyed(watcher).survey
         plan = maintenance.sweep_plan.plan_sweep(found)
-        waiting = frozenset(_split(one.name) for one in found.waiting)
+        waiting = frozenset((one.artifact, one.number) for one in found.waiting)
         held = 0
         if waiting and not plan.refused:
             (row,) = self._rows([("", waiting)], found, watcher)
@@ -119,8 +120,9 @@ class Measuring(Deleting, Collecting):
             with self._parts.environment.read() as txn:
                 for artifact, number, row in all_versions(txn):
                     if row.deleted is None:
-                        by_artifact.setdefault(str(artifact), set()).add((str(artifact), number))
-            return [(text, frozenset(versions)) for text, versions in by_artifact.items()]
+                        shown = str(shown_name(txn, artifact))
+                        by_artifact.setdefault(shown, set()).add((str(artifact), number))
+            return [(text, frozenset(versions)) for text, versions in sorted(by_artifact.items())]
         groups: dict[str, maintenance.usage.Group] = {}
         for ref in refs:
             project, _, name = ref.partition("/")
@@ -130,10 +132,5 @@ class Measuring(Deleting, Collecting):
                 )
             plain = ALL not in ref and ":" not in ref and "@" not in ref
             versions = [self.version(ref)] if plain else self._selected([ref], deleted=False)
-            groups[ref] = frozenset((version.artifact, version.number) for version in versions)
+            groups[ref] = frozenset((str(version.first_name), version.number) for version in versions)
         return list(groups.items())
-
-
-def _split(name: str) -> tuple[str, int]:
-    artifact, _, number = name.rpartition(":v")
-    return artifact, int(number)

@@ -3,18 +3,27 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from artifactstore.catalog.rows import get_version, packs_named
+from artifactstore.catalog.rows import get_alias, get_version, packs_named
 from artifactstore.content.ahead import Ahead
 from artifactstore.content.get import ChunkReader
-from artifactstore.errors import NoSuchArtifact, NotFoundError
-from artifactstore.format.operations import Alias, Manifest, Tag
-from artifactstore.ids import Reference, check_name, parse_artifact_name, parse_reference
+from artifactstore.errors import AliasMoved, InvalidReference, NoSuchArtifact, NotFoundError
+from artifactstore.format.operations import Alias, Describe, Manifest, Tag
+from artifactstore.ids import (
+    ANYWHERE,
+    ArtifactName,
+    Reference,
+    check_name,
+    parse_artifact_name,
+    parse_reference,
+    version_number,
+)
+from artifactstore.index.environment import ReadTransaction
 from artifactstore.index.partial import unloaded
 from artifactstore.store import listing
 from artifactstore.store.opened import OpenStore
 from artifactstore.store.opening import Parts
 from artifactstore.store.requests import movable_alias
-from artifactstore.store.results import ArtifactInfo, ProjectInfo
+from artifactstore.store.results import ProjectInfo
 from artifactstore.store.version import Version
 
 
@@ -45,47 +54,47 @@ class Naming(OpenStore):
         with self._parts.environment.read() as txn:
             return listing.projects(txn)
 
-    def artifacts(self, project: str) -> list[ArtifactInfo]:
-        """The artifacts of a project, by name.
+    def add_aliases(self, ref: str, names: Iterable[str], *, expected: str | None = ANYWHERE) -> Version:
+        """Point aliases at a version, away from those they are on, all of them or none.
+
+        Args:
+            ref: The version.
+            names: The aliases.
+            expected: Where each of them must be until then: `v3`, or None for nowhere; `*` for wherever. Of several
+                clients that move an alias from one place at the same time, one does.
 
         Raises:
-            NoSuchProject: There is none of that name.
+            AliasMoved: One of them is elsewhere.
         """
-        self.refresh()
-        with self._parts.environment.read() as txn:
-            return listing.artifacts_of(txn, check_name(project, "project"))
-
-    def versions(self, artifact: str) -> list[Version]:
-        """The versions of an artifact, oldest first.
-
-        Raises:
-            NoSuchProject, NoSuchArtifact: There is none.
-        """
-        self.refresh()
-        with self._parts.environment.read() as txn:
-            return listing.versions_of(self, txn, parse_artifact_name(artifact))
-
-    def add_aliases(self, ref: str, names: Iterable[str]) -> Version:
-        """Point aliases at a version, away from those they are on."""
+        wanted = [movable_alias(name) for name in names]
+        standing = _expected(expected)
         version = self.version(ref)
         artifact = parse_artifact_name(version.artifact)
-        wanted = [movable_alias(name) for name in names]
-        self._name(Alias(artifact.project, artifact.name, version.number, wanted))
+        operation = Alias(artifact.project, artifact.name, version.number, wanted, standing)
+        self._edit(operation, _standing(operation))
         return self._now(version)
 
-    def remove_aliases(self, artifact: str, names: Iterable[str]) -> None:
+    def remove_aliases(self, artifact: str, names: Iterable[str], *, expected: str | None = ANYWHERE) -> None:
         """Remove aliases of an artifact; `artifact` may be a reference to any of its versions.
+
+        Args:
+            artifact: The artifact.
+            names: The aliases.
+            expected: As for `add_aliases`.
 
         Raises:
             NoSuchVersion: One of them points at nothing.
+            AliasMoved: One of them is elsewhere.
         """
         reference = parse_reference(artifact)
         wanted = [movable_alias(name) for name in names]
+        standing = _expected(expected)
         self.refresh()
         with self._parts.environment.read() as txn:
             for name in wanted:
                 listing.resolve(self, txn, reference._replace(alias=name, number=None, digest_prefix=None))
-        self._name(Alias(reference.artifact.project, reference.artifact.name, None, wanted))
+        operation = Alias(reference.artifact.project, reference.artifact.name, None, wanted, standing)
+        self._edit(operation, _standing(operation))
 
     def add_tags(self, ref: str, labels: Iterable[str]) -> Version:
         """Put labels on a version."""
@@ -159,7 +168,7 @@ class Naming(OpenStore):
     def _tag(self, ref: str, add: list[str], remove: list[str]) -> Version:
         version = self.version(ref)
         artifact = parse_artifact_name(version.artifact)
-        self._name(Tag(artifact.project, artifact.name, version.number, add, remove))
+        self._edit(Tag(artifact.project, artifact.name, version.number, add, remove))
         return self._now(version)
 
     def _now(self, version: Version) -> Version:
@@ -167,7 +176,56 @@ class Naming(OpenStore):
         with self._parts.environment.read() as txn:
             return listing.version_of(self, txn, parse_artifact_name(version.artifact), version.number)
 
-    def _name(self, operation: Alias | Tag) -> None:
-        skipped = self._commit([operation])
+    def _edit(
+        self,
+        operation: Alias | Tag | Describe,
+        precondition: Callable[[ReadTransaction], None] | None = None,
+    ) -> None:
+        skipped = self._commit([operation], precondition)
         if skipped:
             raise NoSuchArtifact(f"nothing was changed: {skipped}")
+
+
+def _expected(text: str | None) -> list[int] | None:
+    """Where aliases are expected, as a record says it.
+
+    Raises:
+        InvalidReference: It is no number of a version.
+    """
+    if text == ANYWHERE:
+        return None
+    if text is None:
+        return []
+    number = version_number(text)
+    if number is None:
+        raise InvalidReference(
+            f"{text!r} is not the number of a version, so no alias can be expected there",
+            next_step="write it like v3",
+            reference=text,
+        )
+    return [number]
+
+
+def _standing(operation: Alias) -> Callable[[ReadTransaction], None]:
+    """Asks whether aliases are where they are expected."""
+    name, expected = ArtifactName(operation.project, operation.name), operation.expected
+
+    def refuse(txn: ReadTransaction) -> None:
+        if expected is None:
+            return
+        wanted = expected[0] if expected else None
+        for alias in operation.aliases:
+            found = get_alias(txn, name, alias)
+            if found != wanted:
+                raise AliasMoved(
+                    f"the alias {alias!r} of {name} is {_place(found)}, not {_place(wanted)}",
+                    alias=alias,
+                    expected=None if wanted is None else f"v{wanted}",
+                    found=None if found is None else f"v{found}",
+                )
+
+    return refuse
+
+
+def _place(number: int | None) -> str:
+    return "nowhere" if number is None else f"on v{number}"

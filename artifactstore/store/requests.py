@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from artifactstore.errors import InvalidMetadata, InvalidName, InvalidPart
 from artifactstore.format.limits import DESCRIPTION_BYTES_MAX, METADATA_BYTES_MAX
-from artifactstore.format.operations import metadata_problem
+from artifactstore.format.operations import is_unicode, metadata_problem
 from artifactstore.format.reference import Reference
 from artifactstore.ids import LATEST, ArtifactName, check_alias, check_name
 from artifactstore.manifest.divide import Division
@@ -95,6 +95,10 @@ def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any] | Non
     """
     if metadata is None:
         return None
+    if not isinstance(metadata, Mapping):
+        raise InvalidMetadata(
+            f"metadata is not a JSON object, but {metadata!r:.40}", next_step="write it as {'key': value}"
+        )
     problem = metadata_problem(dict(metadata))
     if problem:
         raise InvalidMetadata(
@@ -113,6 +117,8 @@ def checked_description(description: str | None) -> str | None:
     Raises:
         InvalidMetadata: It is longer.
     """
+    if description is not None and not is_unicode(description):
+        raise InvalidMetadata("a description holds text that is no Unicode")
     if description is not None and len(description.encode(errors="replace")) > DESCRIPTION_BYTES_MAX:
         raise InvalidMetadata(f"a description may have {DESCRIPTION_BYTES_MAX} bytes at most")
     return description

@@ -91,12 +91,13 @@ class ArtifactInfo(msgspec.Struct, frozen=True):
     """One artifact.
 
     Attributes:
-        artifact: `project/name`.
+        artifact: `project/name`, as it is called now.
         type: Its type.
-        versions: Versions that are shown.
-        latest: The number of the newest one.
-        size_bytes: Bytes of the files of that one.
-        updated_ns: When it last changed, in nanoseconds since the Unix epoch.
+        versions: How many it has that are not deleted.
+        latest: The number of the newest of them.
+        size_bytes: Bytes of the newest's files.
+        updated_ns: When it was last changed, in nanoseconds since the Unix epoch.
+        collection: Whether its versions are links.
     """
 
     artifact: str
@@ -105,6 +106,7 @@ class ArtifactInfo(msgspec.Struct, frozen=True):
     latest: int
     size_bytes: int
     updated_ns: int
+    collection: bool = False
 
 
 class DeletionPlan(msgspec.Struct, frozen=True):
@@ -114,11 +116,13 @@ class DeletionPlan(msgspec.Struct, frozen=True):
         versions: The versions.
         aliases: References by alias, other than `latest`, that would go with them; they need `force`.
         logical_bytes: Bytes of the files of the versions.
+        links: Links of them that would stay, as references; they need `force` too.
     """
 
     versions: tuple[Version, ...]
     aliases: tuple[str, ...]
     logical_bytes: int
+    links: tuple[str, ...] = ()
 
 
 class LogEntry(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from artifactstore.manifest.divide import entries_of
 from artifactstore.observer import Observer
 from artifactstore.progress import Progress
 from artifactstore.store.artifact import Artifact
+from artifactstore.store.choosing import Choosing
 from artifactstore.store.comparing import Comparing
 from artifactstore.store.distributing import Distributing
 from artifactstore.store.drafting import Drafting
@@ -44,7 +45,9 @@ from artifactstore.transfer.pull import PullParts, pull
 from artifactstore.transfer.scan import scan
 
 
-class Store(Uploading, Distributing, Drafting, TakingDown, Keeping, Measuring, Upkeep, Comparing, Running):
+class Store(
+    Uploading, Distributing, Drafting, TakingDown, Keeping, Measuring, Upkeep, Comparing, Choosing, Running
+):
     """One store: a URL with one log, one key set and one dedup domain.
 
     Made by `Store.create` and `Store.open`; a context manager. Thread-safe: several threads may push, pull and read

@@ -192,15 +192,18 @@ class TakingDown(Deleting, Finding):
                     if self._parts is before:
                         raise
         watcher.finish()
-        return TakedownSummary(
-            tuple(f"{name}:v{number}" for name, number in taken.deleted),
-            tuple(
-                (f"{name}:v{number}", f"{name}:v{successor}") for name, number, successor in taken.replaced
-            ),
-            tuple(f"{name}:v{number}" for name, number in taken.hastened),
-            self._parts_named(taken.parts),
-            tuple(taken.slots),
-        )
+        named = self._parts_named(taken.parts)
+        with self._parts.environment.read() as txn:
+            return TakedownSummary(
+                tuple(listing.called(txn, *one) for one in taken.deleted),
+                tuple(
+                    (listing.called(txn, name, number), listing.called(txn, name, successor))
+                    for name, number, successor in taken.replaced
+                ),
+                tuple(listing.called(txn, *one) for one in taken.hastened),
+                named,
+                tuple(taken.slots),
+            )
 
     def _parts_named(self, parts: Iterable[tuple[bytes, int]]) -> tuple[str, ...]:
         store_id = self._parts.keyring.store_id

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -72,6 +72,30 @@ class PushSummary(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class LinkInfo(msgspec.Struct, frozen=True):
+    """Of which version a link is.
+
+    Attributes:
+        version: `project/name:v3`, as the artifact is called now.
+        state: `shown`, `deleted` or `purged`; what the link holds stays, whatever became of it.
+        linked_ns: When its linker says it was linked, in nanoseconds since the Unix epoch.
+        linked_by: The slot key id that its linker claimed, as hex.
+    """
+
+    version: str
+    state: str
+    linked_ns: int
+    linked_by: str
+
+
+class Named(NamedTuple):
+    """What a version's artifact is called now, and what is linked with it."""
+
+    artifact: ArtifactName
+    link: LinkInfo | None = None
+    linked: tuple[str, ...] = ()
+
+
 class Source(Protocol):
     """What a version reads its files through."""
 
@@ -96,6 +120,8 @@ class Version:
         number: 0 for the first.
         type: The artifact's type.
         aliases: Names that point at it, sorted.
+        link: Of which version it is a link, of one in a collection; None for others.
+        linked: Links of it that are not deleted, as references, sorted.
         push: What the push that returned it did; None for a version that was asked for.
     """
 
@@ -108,15 +134,25 @@ class Version:
         row: VersionRow,
         aliases: tuple[str, ...],
         push: PushSummary | None = None,
+        *,
+        named: Named | None = None,
     ) -> None:
+        named = named or Named(artifact)
         self._source = source
         self._row = row
         self._name = artifact
-        self.artifact = str(artifact)
+        self.artifact = str(named.artifact)
         self.number = number
         self.type = artifact_type
         self.aliases = aliases
+        self.link = named.link
+        self.linked = named.linked
         self.push = push
+
+    @property
+    def first_name(self) -> ArtifactName:
+        """What its artifact was called first: by it plans go, and rows lie."""
+        return self._name
 
     @property
     def name(self) -> str:

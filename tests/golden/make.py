@@ -444,7 +444,7 @@ class Maker:
         """What a reader must find."""
         versions = {}
         deleted = [
-            version.qualified_name
+            f"{version.first_name}:{version.name}"
             for artifact in ("demo/leak", "demo/tables")
             for version in self.store.deleted_versions(artifact)
         ]

@@ -309,7 +309,7 @@ def test_the_library_reads_it(tmp_path: Path) -> None:
             assert said == known["references"]
             assert make.described(tmp_path / f"out{number}") == known["entries"]
         hidden = [*store.deleted_versions("demo/leak"), *store.deleted_versions("demo/tables")]
-        assert [one.qualified_name for one in hidden] == EXPECTED["deleted"]
+        assert [f"{one.first_name}:{one.name}" for one in hidden] == EXPECTED["deleted"]
         assert [file.id for file in store.denied_files()] == EXPECTED["denied"]
 
 
