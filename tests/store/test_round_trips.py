@@ -91,6 +91,23 @@ def test_a_push_of_nothing_new_takes_two(tmp_path: Path, warm: Open, meters: lis
         assert {"create", "put"} & set(meter.requests) == set()
 
 
+def test_a_diff_waits_once_for_each_level_of_pages(
+    tmp_path: Path, warm: Open, meters: list[MeteredBackend]
+) -> None:
+    """Of both versions together, after record 0 and the look at the head; and once more for a level of chunk lists."""
+    tree = {f"{number % 7}/{number}": b"%d" % number for number in range(1500)}
+    source = write_tree(tmp_path / "many", {**tree, "large": noise(9 << 20, 1)})
+    with warm() as store:
+        store.push([source], "p/many")
+        write_tree(source, {"3/3": b"changed", "5/5": b"changed", "large": noise(9 << 20, 1)[:-5]})
+        levels = store.push([source], "p/many").manifest.level + 1
+    with warm() as store:
+        assert len(store.diff("p/many:v0", "p/many")) == 3
+        (meter,) = meters
+        assert meter.round_trips == 2 + levels + 1
+        assert {"create", "put"} & set(meter.requests) == set()
+
+
 def test_a_pull_asks_for_data_in_the_third(
     tmp_path: Path, place: tuple[str, dict[str, Any] | None], warm: Open, meters: list[MeteredBackend]
 ) -> None:
