@@ -64,6 +64,11 @@ def node_version(node: bytes) -> tuple[ArtifactName, int] | None:
     return ArtifactName(project, name), int.from_bytes(node[-_NUMBER_BYTES:], "big")
 
 
+def version_key(node: bytes) -> bytes:
+    """The key of the row of the version that a node is: rows and edges go by the first name of an artifact alike."""
+    return node[1:]
+
+
 def node_purged(node: bytes) -> tuple[bytes, int] | None:
     """(Hash of the artifact's name, number) of a version that was purged; None of other nodes."""
     if not node.startswith(_PURGED):

@@ -164,6 +164,12 @@ def get_version(txn: ReadTransaction, name: ArtifactName, number: int) -> Versio
     return None if data is None else _decode_version(data, "index")
 
 
+def version_at_key(txn: ReadTransaction, key: bytes) -> VersionRow | None:
+    """One version by the key that its row has, or None."""
+    data = txn.get(VERSIONS, key)
+    return None if data is None else _decode_version(data, "index")
+
+
 def put_version(txn: WriteTransaction, name: ArtifactName, number: int, row: VersionRow) -> None:
     """Write one version."""
     txn.put(VERSIONS, _version_key(txn, name, number), encode(row))

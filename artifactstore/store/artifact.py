@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from artifactstore.errors import NoSuchEntry, UsageError
 from artifactstore.ids import check_name, parse_artifact_name
@@ -19,6 +19,9 @@ from artifactstore.store.draft import Draft, path_in
 from artifactstore.store.keeper import Edits, Keeper
 from artifactstore.store.requests import checked_description, checked_metadata
 from artifactstore.store.version import Entry, Version
+
+if TYPE_CHECKING:
+    from artifactstore.store.run import RunInfo
 
 _NS_PER_S = 1_000_000_000
 _GLOB_CHARACTERS = "\\*?[]!# "
@@ -377,6 +380,24 @@ class Artifact(Draft):
         draft = Artifact(self._name, self.type, version.description or None, version.metadata)
         draft._store, draft._project, draft._base = store, self._project, version
         return draft
+
+    def logged_by(self) -> RunInfo | None:
+        """The run that produced this version first; None where no run said so.
+
+        Raises:
+            NotSaved: It is a draft.
+        """
+        store, version = self._saved_in("run that logged it")
+        return store.logged_by(version.qualified_name)
+
+    def used_by(self) -> list[RunInfo]:
+        """The runs that used this version, the newest first.
+
+        Raises:
+            NotSaved: It is a draft.
+        """
+        store, version = self._saved_in("runs that use it")
+        return store.runs(used=version.qualified_name)
 
     def delete(self, delete_aliases: bool = False) -> None:
         """Hide the version; `store.undelete` brings it back until a sweep purges it.

@@ -15,6 +15,7 @@ from artifactstore.store.version import Version
 
 if TYPE_CHECKING:
     from artifactstore.store.artifact import Artifact
+    from artifactstore.store.run import RunInfo
 
 _NS_PER_S = 1_000_000_000
 
@@ -47,6 +48,14 @@ class Keeper(Protocol):
         progress: Progress | None = None,
     ) -> Version:
         """Make a version of a draft."""
+        ...
+
+    def logged_by(self, ref: str) -> RunInfo | None:
+        """The run that produced a version first."""
+        ...
+
+    def runs(self, *, used: str | None = None) -> list[RunInfo]:
+        """Runs that used a version."""
         ...
 
     def save_changes(self, version: Version, edits: Edits) -> Version:

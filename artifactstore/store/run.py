@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, runtime_checkable
+from typing import Any, Final, Protocol, Self
 
 import msgspec
 
@@ -11,6 +11,7 @@ from artifactstore.catalog.runs import RunRow
 from artifactstore.errors import ArtifactStoreError, InvalidName
 from artifactstore.format.run_operations import FAILED, FINISHED, KILLED, End
 from artifactstore.ids import ArtifactName, check_name, parse_artifact_name
+from artifactstore.store.artifact import Artifact
 from artifactstore.store.version import Version
 
 _NS_PER_MS: Final = 1_000_000
@@ -68,15 +69,6 @@ def run_info_of(run: bytes, row: RunRow, state: str, ended_ms: int | None) -> Ru
         ended_ns=None if ended_ms is None else ended_ms * _NS_PER_MS,
         member=row.member.hex(),
     )
-
-
-@runtime_checkable
-class Savable(Protocol):
-    """What knows how to become a version by itself, such as a draft."""
-
-    def save(self, **options: Any) -> Any:
-        """Make the version; `run` is the id of the run that produces it, other options are those of a push."""
-        ...
 
 
 class Beating(Protocol):
@@ -186,7 +178,7 @@ class Run:
 
     def log_artifact(
         self,
-        what: "str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Savable",
+        what: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Artifact,
         artifact: str | None = None,
         **options: Any,
     ) -> Version:
@@ -195,22 +187,21 @@ class Run:
         Content equal to the newest version's makes no new version; this run is noted as a producer of that one too.
 
         Args:
-            what: A path, several, or a draft.
-            artifact: `name` in the run's project, or `project/name`; the name of the one path when None. A draft has
-                its own.
+            what: A path, several, or a draft (`Artifact`).
+            artifact: `name` in the run's project, or `project/name`; the name of the draft or the one path when None.
             options: As for `Store.push`: type, aliases, tags, description, metadata, exclude.
 
         Returns:
-            The version, or what saving the draft returned.
+            The version; a draft is that version then.
 
         Raises:
             InvalidName: It is not said what the artifact is to be called.
             RunEnded: This run has ended.
             LineageCircle: An equal version is there, and this run came of it.
         """
-        if isinstance(what, Savable):
-            saved: Version = what.save(run=self.id, **options)
-            return saved
+        if isinstance(what, Artifact):
+            name = self._artifact([what.name], artifact)
+            return self._store.push(what, str(name), run=self.id, **options)
         paths = [what] if isinstance(what, str | os.PathLike) else list(what)
         return self._store.push(paths, str(self._artifact(paths, artifact)), run=self.id, **options)
 

@@ -14,6 +14,7 @@ from artifactstore.catalog.edges import (
     DOWN,
     UP,
     closes_circle,
+    edges,
     neighbours,
     node_run,
     purged_node,
@@ -192,6 +193,21 @@ class Running(Naming):
         rows.sort(key=lambda one: (one[1].slot, one[0]), reverse=True)
         infos = self._run_infos(rows)
         return [info for info in infos if state in {None, info.state}][:limit]
+
+    def logged_by(self, ref: str) -> RunInfo | None:
+        """The run that produced a version first; None where no run said so.
+
+        Raises:
+            NoSuchVersion: There is no such version.
+        """
+        self.refresh()
+        with self._parts.environment.read() as txn:
+            made_by = [
+                (edge.slot, run)
+                for node, edge in edges(txn, self._lineage_node(txn, ref), UP)
+                if (run := node_run(node)) is not None
+            ]
+        return self._run_info(min(made_by)[1]) if made_by else None
 
     def finish_run(self, run: str, state: End = FINISHED) -> None:
         """End a run, wherever it was begun.

@@ -6,10 +6,10 @@ from typing import Any, Final
 import msgspec
 
 from artifactstore import tracking
-from artifactstore.catalog.edges import node_purged, node_run, node_version
+from artifactstore.catalog.edges import node_purged, node_run, node_version, version_key
 from artifactstore.catalog.lineage import Walk
 from artifactstore.catalog.names import shown_name
-from artifactstore.catalog.rows import get_artifact, get_version
+from artifactstore.catalog.rows import get_artifact, version_at_key
 from artifactstore.catalog.runs import RunRow, get_run
 from artifactstore.catalog.signs import state_of
 from artifactstore.ids import ArtifactName
@@ -150,10 +150,10 @@ class Described:
         if run is not None:
             return self._run(run, depth)
         version = node_version(node)
-        return _purged(node, depth) if version is None else self._version(*version, depth)
+        return _purged(node, depth) if version is None else self._version(node, *version, depth)
 
-    def _version(self, name: ArtifactName, number: int, depth: int) -> LineageNode:
-        row = get_version(self._txn, name, number)
+    def _version(self, node: bytes, name: ArtifactName, number: int, depth: int) -> LineageNode:
+        row = version_at_key(self._txn, version_key(node))
         known = self._artifacts.get(name)
         if known is None:
             artifact = get_artifact(self._txn, name)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from artifactstore import Store
+from artifactstore import Artifact, Store
 from artifactstore.errors import (
     Deleted,
     InvalidMetadata,
@@ -22,6 +22,7 @@ from artifactstore.errors import (
     UsageError,
 )
 from artifactstore.format.alive import alive_name
+from artifactstore.format.operations import Push, Rename, Source
 
 
 @pytest.fixture
@@ -253,7 +254,7 @@ def test_a_run_beats_until_it_ends(store: Store, monkeypatch: pytest.MonkeyPatch
 
 KILLED = """
 import sys
-from artifactstore import Store
+from artifactstore import Artifact, Store
 store = Store.open(sys.argv[1], key_file=sys.argv[2], cache_dir=sys.argv[3])
 run = store.run("p", "killed", git=False)
 print(run.id, flush=True)
@@ -349,3 +350,69 @@ def test_a_purged_version_stays_in_the_lineage_without_its_name(store: Store, fi
     assert {(node.id, node.depth) for node in found.nodes if node.depth} == {(run.id, -1), (user.id, 1)}
     assert "secret" not in str(store.lineage(run.id).to_dict())
     assert [one.id for one in store.runs(used="p/secret:v0")] == [user.id]
+
+
+def test_a_draft_is_logged_by_a_run(store: Store, file: Path) -> None:
+    """It is the version then, and knows which run logged it first and which used it."""
+    draft = Artifact("made", "model")
+    draft.add_file(str(file))
+    with store.run("p", git=False) as run:
+        version = run.log_artifact(draft, aliases=["best"])
+    assert version.qualified_name == "p/made:v0"
+    assert draft.version == "v0"
+    with store.run("p", git=False) as other:
+        other.log_artifact(file, "made")
+    with store.run("p", git=False) as user:
+        user.use("p/made:best")
+    saved = store.artifact("p/made")
+    made_by = saved.logged_by()
+    assert made_by is not None
+    assert made_by.id == run.id
+    assert [one.id for one in saved.used_by()] == [user.id]
+    assert store.logged_by("p/made") == made_by
+    store.push([file], "p/alone")
+    assert store.artifact("p/alone").logged_by() is None
+
+
+def test_what_is_renamed_and_linked_keeps_its_lineage(store: Store, file: Path) -> None:
+    """A run leads to a version by any name that it had, and through a link to where it came from."""
+    with store.run("p", git=False) as run:
+        run.log_artifact(file, "model")
+    commit = store.parts.committer.commit
+    commit([Rename("p", "model", "p", "better")])
+    held = store.version("p/better").manifest
+    source = Source("p", "better", 0)
+    commit(
+        [Push("registry", "models", "dataset", held, None, None, [], [], 0, 0, [], bytes(32), None, source)]
+    )
+    with store.run("q", git=False) as user:
+        user.use("registry/models")
+    found = store.lineage(user.id, "up")
+    assert [(node.name, node.depth) for node in found.nodes if node.kind == "version"] == [
+        ("registry/models:v0", -1),
+        ("p/better:v0", -2),
+    ]
+    assert found.nodes[-1].id == run.id
+    assert [edge.kind for edge in found.edges] == ["used", "linked", "produced"]
+    assert store.lineage("p/model:v0").start == "p/better:v0"
+    assert [one.id for one in store.runs(produced="p/better")] == [run.id]
+
+
+def test_what_is_downstream_of_several(store: Store, file: Path) -> None:
+    """Runs that used any of them, and what those made, each once."""
+    for name in ("a", "b"):
+        file.write_text(name)
+        store.push([file], f"p/{name}")
+    with store.run("p", git=False) as run:
+        run.use("p/a")
+        run.use("p/b")
+        file.write_text("c")
+        run.log_artifact(file, "c")
+    found = store.downstream(["p/a", "p/b:v0"])
+    assert [(node.id, node.depth) for node in found.nodes] == [
+        ("p/a:v0", 0),
+        ("p/b:v0", 0),
+        (run.id, 1),
+        ("p/c:v0", 2),
+    ]
+    assert (len(found.edges), found.complete) == (3, True)
