@@ -130,6 +130,19 @@ def test_what_is_said_of_versions_is_compared(store: Store, tmp_path: Path) -> N
     assert store.diff(before, before).facts == ()
 
 
+def test_names_that_were_and_links_are_compared_too(store: Store, tmp_path: Path) -> None:
+    """An artifact answers to its old name, and a version of a collection holds what it links to."""
+    before, after = pushed(store, tmp_path, BEFORE), pushed(store, tmp_path, AFTER)
+    expected = brief(store.diff(before, after))
+    store.rename("p/n", "p/m")
+    store.link("p/m:v0", "registry/c")
+    assert brief(store.diff("p/n:v0", "p/m:v1")) == expected
+    linked = store.diff("registry/c", "p/m")
+    assert brief(linked) == expected
+    assert (linked.name_before, linked.name_after) == ("registry/c:v0", "p/m:v1")
+    assert brief(store.diff_folder("p/n:v0", tmp_path / "source-1")) == expected
+
+
 def test_globs_choose_paths(store: Store, tmp_path: Path) -> None:
     """Renames too are looked for among the chosen ones only."""
     before, after = pushed(store, tmp_path, BEFORE), pushed(store, tmp_path, AFTER)
