@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from artifactstore.backend.base import Backend
-from artifactstore.errors import Deleted, Denied
+from artifactstore.errors import Deleted, Denied, LineageCircle
 from artifactstore.ids import LATEST
 from artifactstore.store.store import Store
 from artifactstore.testing import invariants
@@ -61,6 +61,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.model = ModelStore()
         self.backends: dict[str, Interrupted] = {}
         self.digests: dict[str, dict[str, bytes]] = {}
+        self.runs: list[str] = []
+        # What came of what: versions and runs by their names.
+        self.edges: set[tuple[str, str]] = set()
         self.stores: dict[str, Store] = {}
 
     def make_world(self, folder: Path) -> World:
@@ -146,6 +149,29 @@ class StoreMachine(RuleBasedStateMachine):
             expected.append(self.model.push(artifact, mine, aliases=[alias]))
         assert made.push is not None
         assert [(made.number, made.push.created)] == expected
+
+    @rule(client=clients, artifact=artifact_names, held=contents, data=st.data())
+    def run(self, client: str, artifact: str, held: dict[str, bytes], data: st.DataObject) -> None:
+        """A run is noted with what it used and produced; where it would produce what it came of, nothing is."""
+        assume(not self.model.refuses(held))
+        with self.stores[client].run("p", git=False, heartbeat=False) as run:
+            self.runs.append(run.id)
+            if self.numbers():
+                name, number = self.version(data)
+                run.use(f"{name}:v{number}")
+                self.edges.add((f"{name}:v{number}", run.id))
+            known = self.model.artifacts.get(artifact)
+            newest = None if known is None else known.newest()
+            equal = known is not None and newest is not None and known.versions[newest].contents == held
+            if equal and self.came_of(run.id, f"{artifact}:v{newest}"):
+                with pytest.raises(LineageCircle):
+                    run.log_artifact([self.source(held)], artifact)
+                return
+            number, created = self.model.push(artifact, held)
+            made = run.log_artifact([self.source(held)], artifact)
+            assert made.push is not None
+            assert (made.number, made.push.created) == (number, created)
+            self.edges.add((run.id, f"{artifact}:v{number}"))
 
     @precondition(lambda self: self.numbers())
     @rule(client=clients, data=st.data())
@@ -244,7 +270,9 @@ class StoreMachine(RuleBasedStateMachine):
             self.backends["first"].arm(during, effect=effect)
         self.stores[client].takedown([blake3(content).hexdigest()], rewrite=rewrite)
         self.backends["first"].disarm()
+        before = {name: len(one.versions) for name, one in self.model.artifacts.items()}
         self.model.takedown(content, rewrite=rewrite)
+        self.succeed(before)
 
     @precondition(lambda self: self.model.denied)
     @rule(client=clients, data=st.data())
@@ -286,6 +314,44 @@ class StoreMachine(RuleBasedStateMachine):
                 assert dict.fromkeys(version.aliases, version.number) == {
                     alias: at for alias, at in artifact.aliases.items() if at == version.number
                 }
+
+    def succeed(self, before: dict[str, int]) -> None:
+        """Successors, which have come since, came of what those came of in whose place they stand."""
+        for name, count in before.items():
+            versions = self.model.artifacts[name].versions
+            for number in range(count, len(versions)):
+                place = versions[number].place
+                # The one before it in that place: itself a successor, or the first of them.
+                replaced = max(
+                    at for at in range(number) if at == place or versions[at].place == place
+                )  # fmt: skip
+                self.edges |= {
+                    (source, f"{name}:v{number}") for source, to in self.edges if to == f"{name}:v{replaced}"
+                }
+
+    def came_of(self, node: str, origin: str) -> bool:
+        """Whether one node of lineage came of another."""
+        return node == origin or any(
+            self.came_of(source, origin) for source, target in self.edges if target == node
+        )
+
+    def lineage_agrees(self, store: Store) -> None:
+        """Each run has the edges that the model has; purged versions are shown by their numbers alone."""
+
+        def shown(name: str) -> str:
+            artifact, _, number = name.partition(":v")
+            purged = number and self.model.artifacts[artifact].versions[int(number)].purged
+            return f":v{number}" if purged else name
+
+        def hidden(name: str) -> str:
+            return f":v{name.partition(':v')[2]}" if name.startswith("deleted-") else name
+
+        for run in self.runs:
+            expected = sorted(
+                (shown(source), shown(target)) for source, target in self.edges if run in {source, target}
+            )
+            found = store.lineage(run, depth=1).edges
+            assert sorted((hidden(edge.source), hidden(edge.target)) for edge in found) == expected
 
     def version(self, data: st.DataObject) -> tuple[str, int]:
         """One that is shown."""
@@ -336,6 +402,7 @@ class StoreMachine(RuleBasedStateMachine):
         steps = self.stores["steps"]
         assert shown_by(steps) == self.model.shown()
         assert len(set(self.digests)) == len({repr(sorted(held.items())) for held in self.digests.values()})
+        self.lineage_agrees(steps)
         invariants.assert_whole(steps)
         invariants.assert_packs_precede_records(steps._parts)
         with closing(self.world.open("new")) as new:
