@@ -10,7 +10,8 @@ and a next step that a person can take. The tree::
     │                             NoSuchDigest, AmbiguousDigest, NoSuchEntry, NoSuchReceipt, NoSuchPush,
     │                             NotLocked, NoSuchRun, ReferenceGone, Deleted
     ├── ConflictError         4   DestinationExists, StoreExists, ForeignContents, NewerStore, SourceChanged,
-    │                             InvalidSource, InvalidContent, PathCollision, LockMismatch, LocalChanges,
+    │                             InvalidSource, InvalidContent, BrokenSource, SourceTooLarge, PathCollision,
+    │                             LockMismatch, LocalChanges,
     │                             PreconditionFailed, AliasMoved, StillLinked, NameTaken, IsCollection, NotACollection,
     │                             TypeMismatch, Denied, SweptMeanwhile, PushEnded, PartsMissing, PartLost,
     │                             ClockSkewed, ObjectLocked, UntrustedBackend, RunEnded, LineageCircle,
@@ -310,6 +311,20 @@ class InvalidContent(ConflictError):
 
     kind = "invalid-content"
     advice = "compare it without --deep, or look at it with a program of that format"
+
+
+class BrokenSource(ConflictError):
+    """What is to be imported is cut, altered, or not what it was said to be."""
+
+    kind = "broken-source"
+    advice = "make or fetch it again, then repeat it: no version was made of it"
+
+
+class SourceTooLarge(ConflictError):
+    """What is to be imported holds more, or unpacks to more, than was allowed."""
+
+    kind = "source-too-large"
+    advice = "if it is meant to be that large, allow it: --max-size SIZE"
 
 
 class PathCollision(ConflictError):

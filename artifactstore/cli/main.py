@@ -63,6 +63,9 @@ COMMANDS = {
     "export": CommandSource(
         "artifactstore.cli.export_command", "export", "Write a version as a tar, a zip or a folder."
     ),
+    "import": CommandSource(
+        "artifactstore.cli.import_command", "import_command", "Make versions of what other tools keep."
+    ),
     "copy": CommandSource(_COPYING, "copy", "Copy versions to another store."),
     "mirror": CommandSource(_COPYING, "mirror", "Copy everything to another store, and follow it."),
     "delete": CommandSource(_DELETION, "delete", "Hide versions, until they are brought back."),

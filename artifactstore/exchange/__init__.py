@@ -3,6 +3,7 @@
 from artifactstore.exchange.copy_plan import CopyPlan, CopyStep
 from artifactstore.exchange.copying import copy_versions, mirror, plan_copy, plan_mirror, run_plan
 from artifactstore.exchange.export import ExportSummary, export_version
+from artifactstore.exchange.importing import import_from
 
 __all__ = [
     "CopyPlan",
@@ -10,6 +11,7 @@ __all__ = [
     "ExportSummary",
     "copy_versions",
     "export_version",
+    "import_from",
     "mirror",
     "plan_copy",
     "plan_mirror",

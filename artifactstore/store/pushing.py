@@ -17,7 +17,7 @@ from artifactstore.store.opened import OpenStore
 from artifactstore.store.opening import Parts
 from artifactstore.store.version import PushSummary, Version
 from artifactstore.transfer.push import NOTHING_BEGUN, Begun, Pipeline, Pusher
-from artifactstore.transfer.request import Pushed, Request, Wanted
+from artifactstore.transfer.request import Pushed, Wanted, WantedVersion
 from artifactstore.transfer.scan import Sources, scan
 
 # A push starts over at most so often; each time only for what a sweep or a repair took from under it.
@@ -28,7 +28,7 @@ class Pushing(OpenStore):
     """The part of a store that runs pushes."""
 
     def push_sources(
-        self, given: Sources, request: Request, progress: Progress | None = None, label: str = "push"
+        self, given: Sources, request: WantedVersion, progress: Progress | None = None, label: str = "push"
     ) -> Version:
         """Make a version from sources of any kind, files or what a program gives; `Store.push` says the rest.
 

@@ -279,7 +279,8 @@ class Pusher:
         for item in found:
             group.append(item)
             # Whoever sends a stream may wait until it is read before the next one comes.
-            if len(group) >= _LOOKUPS_PER_TRANSACTION or item.stream is not None:
+            at_once = item.stream is not None or (item.given is not None and item.given.at_once)
+            if len(group) >= _LOOKUPS_PER_TRANSACTION or at_once:
                 yield from self._known(group, cached=cached)
                 group = []
         yield from self._known(group, cached=cached)

@@ -38,6 +38,15 @@ class Wanted(Protocol):
         ...
 
 
+class WantedVersion(Wanted, Protocol):
+    """A version that a push is to make."""
+
+    @property
+    def artifact(self) -> ArtifactName:
+        """Of which artifact."""
+        ...
+
+
 class Request(NamedTuple):
     """What a push is to make of its files.
 

@@ -42,6 +42,7 @@ class Given(NamedTuple):
         known: The whole entry, where its chunks are in the store already; then nothing is read.
         same_as: The path of an entry given before, whose bytes it shares; of entries in any order only.
         pages: Instead of one entry: a page of another version, in path order.
+        at_once: Whether its bytes are gone once the next entry is asked for.
     """
 
     size: int | None = None
@@ -51,6 +52,7 @@ class Given(NamedTuple):
     known: tuple[Identity, Content] | None = None
     same_as: str = ""
     pages: Spliced | None = None
+    at_once: bool = False
 
 
 class Found(NamedTuple):
