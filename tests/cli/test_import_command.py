@@ -25,7 +25,7 @@ def test_a_tar(run: Run, home: Path) -> None:
     assert (made["version"]["type"], made["version"]["aliases"]) == ("model", ["latest", "prod"])
     assert (made["version"]["metadata"], made["push"]["created"]) == ({"a": 1}, True)
     again = run("import", "-", "team/x", "--tag", "seen", stdin=(home / "x.tgz").read_bytes())
-    assert again.out.startswith("team/x:v0 has the same files already: 2 files, 3 B\n")
+    assert again.out.startswith("team/x:v0 has the same files already: 2 files (3 B)\n")
     assert run("show", "team/x", "--json").document["version"]["tags"] == ["seen"]
 
 
