@@ -165,6 +165,10 @@ class OnceRequest:
         """The push."""
         return self._request.operation(manifest, stored, packs, salt)
 
+    def refuse(self, txn: ReadTransaction) -> None:
+        """What the request refuses."""
+        self._request.refuse(txn)
+
     def made(self, outcome: Outcome) -> tuple[int, bool]:
         """The version."""
         return self._request.made(outcome)

@@ -112,7 +112,7 @@ class TarSource:
         member = self._first
         while member is not None:
             path = self._path(member.name)
-            if path:
+            if path and not (member.isdir() and self._prefix == member.name.strip("/")):
                 yield self._entry(member, path)
             member = self._next()
         # A checksum may stand behind the end of the archive.
