@@ -1,4 +1,4 @@
-"""The hub's cache: laid out by hand as its documentation says, and made by `huggingface_hub` from a server of the test."""
+"""The hub's cache: laid out by hand as its documentation says, and made by `huggingface_hub` itself."""
 
 import hashlib
 import os
