@@ -95,6 +95,16 @@ class CheckedStream(io.RawIOBase):
         super().close()
 
 
+class Lent:
+    """A stream of somebody else's, which stays open when its reader closes it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.read = stream.read
+
+    def close(self) -> None:
+        """Leave it open."""
+
+
 def hashed_file(
     path: Path, where: str, digest: str, hashers: Sequence[Hasher], start: bytes = b""
 ) -> BinaryIO:

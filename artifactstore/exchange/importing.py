@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, get_args
+from typing import Any, BinaryIO, Literal, NamedTuple, cast, get_args
 
 from artifactstore.catalog.outcome import Outcome
 from artifactstore.catalog.rows import live_version, versions
 from artifactstore.content.put import Stored
 from artifactstore.errors import NoSuchPath, UsageError
+from artifactstore.exchange.checked_streams import Lent
 from artifactstore.exchange.from_dvc import is_dvc, outputs_of
 from artifactstore.exchange.from_huggingface import is_huggingface
 from artifactstore.exchange.from_huggingface import snapshot_of as hub_snapshot
@@ -197,7 +198,7 @@ def _incoming(
     if not isinstance(source, str | os.PathLike):
         if kind not in {None, "tar"}:
             raise UsageError(f"a stream can be a tar archive, not {kind}")
-        return [tar_stream(source, "the stream", size_max)]
+        return [tar_stream(cast("BinaryIO", Lent(source)), "the stream", size_max)]
     if kind == "restic":
         return restic_snapshot(os.fspath(source), revision, password_command, size_max)
     path = Path(source)
