@@ -37,7 +37,7 @@ COMMANDS = {
     "push": CommandSource(_TRANSFER, "push", "Keep files and folders as a new version."),
     "pull": CommandSource(_TRANSFER, "pull", "Write the files of a version to a folder."),
     "lock": CommandSource(
-        _LOCKS, "lock", "Write into a file for git which versions belong into which folders."
+        _LOCKS, "lock", "Note for git which version belongs into which folder."
     ),
     "status": CommandSource(_LOCKS, "status", "Hold folders against the lock file."),
     "ls": CommandSource(_READING, "ls", "List projects, artifacts or versions."),

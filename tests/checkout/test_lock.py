@@ -20,8 +20,11 @@ from artifactstore.errors import (
     LockMismatch,
     NoSuchVersion,
     NotLocked,
+    StorageFull,
 )
+from artifactstore.format.reference import Reference
 from artifactstore.transfer.ignore import parse_patterns
+from artifactstore.transfer.target import Target
 from tests.stores import Tree, make_store, read_tree, settle, write_tree
 
 FIRST: Tree = {"a.txt": b"a", "sub/b.txt": b"b" * 5000, "sub/old.txt": b"old", "link": "a.txt", "empty": None}
@@ -366,3 +369,53 @@ def test_a_glob_names_its_path_alone(name: str) -> None:
     assert spec.match_file(f"folder/{name}")
     assert not spec.match_file(f"folder/{name}x")
     assert not spec.match_file(f"other/{name}")
+
+
+@pytest.mark.parametrize("again", ["same", "back"])
+def test_a_restore_that_is_cut_anywhere_is_repeated(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    """At each removal and at the pull: nobody is asked the next time, whichever version is wanted then."""
+    cuts = 0
+    while True:
+        lock = desk.relocked("team/x:v0")
+        lock.restore(desk.store, overwrite=True, clean=True)
+        lock = desk.relocked("team/x:v1")
+        left = [cuts]
+
+        def cut(
+            _: object, *words: object, left: list[int] = left, real: object = None, **more: object
+        ) -> object:
+            if not left[0]:
+                raise OSError(28, "No space left on device")
+            left[0] -= 1
+            return real(_, *words, **more)  # type: ignore[operator]
+
+        with monkeypatch.context() as patch:
+            for owner, name in ((Target, "remove_anything"), (Target, "remove_folder"), (Store, "pull")):
+                real = getattr(owner, name)
+                patch.setattr(owner, name, lambda *words, real=real, **more: cut(*words, real=real, **more))
+            try:
+                lock.restore(desk.store)
+            except (StorageFull, OSError):
+                pass
+            else:
+                break
+        cuts += 1
+        assert lock.status(desk.store)[0].state == "different"
+        wanted, tree = ("team/x:v1", SECOND) if again == "same" else ("team/x:v0", FIRST)
+        desk.relocked(wanted).restore(desk.store)
+        assert read_tree(desk.folder) == tree
+    assert cuts == 3
+
+
+def test_references_are_neither_missing_nor_compared(desk: Desk) -> None:
+    """Their bytes lie elsewhere: a pull leaves them out, and so does a status."""
+    reference = Reference("https://example.org/x")
+    desk.store.push(
+        [write_tree(desk.folder.parents[2] / "with", {"a": b"1"})], "team/r", references={"x/y": reference}
+    )
+    lock = desk.relocked("team/r", "r")
+    lock.restore(desk.store, ["r"])
+    assert read_tree(lock.path.parent / "r") == {"a": b"1"}
+    assert lock.status(desk.store, ["r"])[0].state == "clean"
