@@ -18,7 +18,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @common_options
 def completion(options: CommonOptions, shell: str) -> None:
-    """Print the script that completes commands and options in SHELL."""
+    """Print the script that completes commands, options and references in SHELL."""
     from click.shell_completion import get_completion_class
 
     from artifactstore.cli.main import COMPLETION_VARIABLE, PROGRAM, commands

@@ -36,9 +36,7 @@ COMMANDS = {
     "init": CommandSource(_STORES, "init", "Make a store, and a key file if you have none."),
     "push": CommandSource(_TRANSFER, "push", "Keep files and folders as a new version."),
     "pull": CommandSource(_TRANSFER, "pull", "Write the files of a version to a folder."),
-    "lock": CommandSource(
-        _LOCKS, "lock", "Note for git which version belongs into which folder."
-    ),
+    "lock": CommandSource(_LOCKS, "lock", "Note for git which version belongs into which folder."),
     "status": CommandSource(_LOCKS, "status", "Hold folders against the lock file."),
     "ls": CommandSource(_READING, "ls", "List projects, artifacts or versions."),
     "show": CommandSource(_READING, "show", "Show a version: metadata, digest, sizes."),
@@ -186,9 +184,9 @@ def _run(words: list[str]) -> int:
         raise Unsupported("artifactstore runs on Linux and macOS", next_step="on Windows, run it inside WSL")
     instruction = os.environ.get(COMPLETION_VARIABLE)
     if instruction:
-        from click.shell_completion import shell_complete
+        from artifactstore.cli.completing import complete
 
-        return shell_complete(commands, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+        return complete(commands, PROGRAM, COMPLETION_VARIABLE, instruction)
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal can't show must not end a listing
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
