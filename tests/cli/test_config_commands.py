@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from artifactstore.cli.main import COMPLETION_VARIABLE
+from artifactstore.cli.options import RUN_VARIABLE
 from artifactstore.config import ENVIRONMENT, PROJECT_FILE, USER_FILE, config_dir
 from tests.cli.conftest import Run
 
@@ -29,7 +31,7 @@ def test_the_table_has_every_setting_and_variable() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         for found in re.findall(r"_?ARTIFACTSTORE_[A-Z_]*[A-Z]", node.value)
     }
-    assert constants == {*ENVIRONMENT.values(), "_ARTIFACTSTORE_COMPLETE"}
+    assert constants == {*ENVIRONMENT.values(), COMPLETION_VARIABLE, RUN_VARIABLE}
     assert constants <= set(re.findall(r"`(\w+)`", TEXT))
 
 

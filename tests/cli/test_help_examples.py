@@ -84,6 +84,7 @@ def prepared(run: Run, home: Path) -> None:
     for words in (["init", "-q"], ["add", "data"]):
         subprocess.run(["git", *words], cwd=home, check=True)
     (home / "photos").mkdir()
+    (home / "train.py").touch()
     for part in range(3):
         (home / "data" / "train" / f"part-{part}.csv").write_text(f"{part}\n" * 100)
     (home / "data" / "train" / "customers.csv").write_text("name\nana\n")
@@ -112,7 +113,9 @@ def test_examples_run(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> 
             continue
         source, pipe, command = line.rpartition(" | ")
         if not command.startswith("artifactstore "):
-            source, pipe, command = "", "", source
+            source, pipe, command = "", "", source if source.startswith("artifactstore ") else line
+        if not command.startswith("artifactstore "):  # a line of a shell, of which the command is a part
+            continue
         stdin = (
             subprocess.run(["bash", "-c", source], capture_output=True, check=False).stdout if pipe else None
         )
