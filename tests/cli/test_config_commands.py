@@ -16,7 +16,7 @@ TEXT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 ROWS = [
     [cell.strip(" `") for cell in line.split("|")[1:6]]
     for line in TEXT.splitlines()
-    if re.match(r"\| `[\w.]+` \|", line)
+    if re.match(r"\| `[\w.]+` \|", line) and line.count("|") == 7
 ]
 
 
