@@ -273,7 +273,7 @@ class FsspecBackend(Backend):
                 self._lock = threading.Lock()
             with self._lock:
                 if self._process != os.getpid():
-                    self._file_system, root = _make_file_system(self._full_url, self.url, self._options)
+                    self._file_system, root = make_file_system(self._full_url, self.url, self._options)
                     self._root = root.rstrip("/")
                     # The threads of a parent are not here.
                     self._pool = None
@@ -328,7 +328,7 @@ def _modified_ns(info: Mapping[str, Any]) -> int:
     return 0
 
 
-def _make_file_system(full_url: str, url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+def make_file_system(full_url: str, url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     """The fsspec file system of a URL, and the path in it."""
     scheme = full_url.partition("://")[0].lower()
     try:

@@ -129,7 +129,13 @@ class Restoration:
         if not self._present or self._write:
             globs = _globs(self._write)
             done = self._store.pull(
-                self._version.qualified_name, self._folder, paths=globs, overwrite=True, progress=progress
+                self._version.qualified_name,
+                self._folder,
+                paths=globs,
+                overwrite=True,
+                # A lock vouches for what the store keeps.
+                references=False,
+                progress=progress,
             )
             written, fetched = done.files_written, done.bytes_written
         _remember(self._store, self._folder, self._version)

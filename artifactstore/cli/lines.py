@@ -73,6 +73,8 @@ def pull_lines(done: PullSummary) -> Iterator[str]:
         f"wrote {_files(done.files_written, done.bytes_written)}{kept}"
         f" in {_time_and_rate(done.bytes_written, done.seconds)}"
     )
+    if done.references_left:
+        yield f"left out {count_text(done.references_left, 'reference')} to what lies elsewhere"
 
 
 def pull_plan_lines(plan: PullPlan, destination: Path) -> Iterator[str]:
@@ -189,7 +191,8 @@ def version_lines(version: Version) -> Iterator[str]:
 def entry_line(entry: Entry, *, full_digest: bool) -> str:
     """One path of a version, marked as `ls -F` does."""
     mark = "/" if entry.kind == "folder" else "*" if entry.executable else ""
-    target = "" if entry.target is None else f" -> {printable(entry.target)}"
+    leads = entry.target if entry.reference is None else entry.reference.url
+    target = "" if leads is None else f" -> {printable(leads)}"
     digest = entry.digest if full_digest else short_digest(entry.digest)
     return f"{size_text(entry.size_bytes):>8}  {digest:12}  {printable(entry.path)}{mark}{target}"
 

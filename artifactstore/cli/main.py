@@ -76,6 +76,9 @@ COMMANDS = {
     ),
     "log": CommandSource(_STORES, "log", "Show the records of the store, newest first."),
     "check": CommandSource(_CARE, "check", "Look for damage in the store."),
+    "verify": CommandSource(
+        "artifactstore.cli.verify_command", "verify", "Ask whether what a version refers to is still there."
+    ),
     "repair": CommandSource(_CARE, "repair", "Mend what can be mended; say what heals the rest."),
     "audit": CommandSource(_AUDIT, "audit", "Check a store from outside, without a key."),
     "receipt": CommandSource(_RECEIPTS, "receipt", "List, export or verify receipts of deletions."),

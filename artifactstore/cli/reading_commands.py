@@ -69,7 +69,7 @@ def show(options: CommonOptions, reference: str) -> None:
 def files(options: CommonOptions, reference: str, path_glob: str | None) -> None:
     """List the files of a version: size, digest (what b3sum prints), path.
 
-    An empty folder ends with /, an executable file with *, and a symlink shows its target.
+    An empty folder ends with /, an executable file with *; a symlink shows its target, and a reference its URL.
     """
     from artifactstore.cli.lines import entry_line
     from artifactstore.cli.rendering import write_json_listing

@@ -25,6 +25,7 @@ from artifactstore.store import (
     PullSummary,
     PushPlan,
     PushSummary,
+    Reference,
     RepairPlan,
     RepairSummary,
     StoreInfo,
@@ -80,6 +81,7 @@ def slot_shape(slot: KeySlot) -> Shape:
 
 def entry_shape(entry: Entry) -> Shape:
     """One path of a version."""
+    said = entry.reference
     return {
         "path": entry.path,
         "kind": entry.kind,
@@ -87,7 +89,13 @@ def entry_shape(entry: Entry) -> Shape:
         "digest": entry.digest,
         "executable": entry.executable,
         "target": entry.target,
+        "reference": None if said is None else reference_shape(said),
     }
+
+
+def reference_shape(said: Reference) -> Shape:
+    """What a reference says; `checksum` and `version` may be empty."""
+    return {"url": said.url, "checksum": said.checksum, "version": said.version}
 
 
 def push_shape(summary: PushSummary) -> Shape:
@@ -126,6 +134,7 @@ def pull_shape(summary: PullSummary) -> Shape:
         "files_written": summary.files_written,
         "bytes_written": summary.bytes_written,
         "bytes_kept": summary.bytes_kept,
+        "references_left": summary.references_left,
         "seconds": summary.seconds,
     }
 

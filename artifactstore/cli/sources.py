@@ -31,13 +31,16 @@ class Sources(NamedTuple):
             self.listing.close()
 
 
-def gather(paths: tuple[str, ...], *, as_path: str | None, files_from: str | None) -> Sources:
+def gather(
+    paths: tuple[str, ...], *, as_path: str | None, files_from: str | None, may_be_none: bool = False
+) -> Sources:
     """Settle what a push reads.
 
     Args:
         paths: Files, folders and at most one `-`.
         as_path: The path in the version of what standard input holds.
         files_from: A list of files, or `-` for a list on standard input.
+        may_be_none: Whether there may be none of them, since there is something else to push.
 
     Raises:
         click.UsageError: They don't fit together.
@@ -52,7 +55,7 @@ def gather(paths: tuple[str, ...], *, as_path: str | None, files_from: str | Non
         raise click.UsageError("--as names the path of standard input, but no - is pushed")
     if from_stdin and files_from == STANDARD_INPUT:
         raise click.UsageError("standard input can't be both a file and the list of --files-from")
-    if not paths and files_from is None:
+    if not paths and files_from is None and not may_be_none:
         raise click.UsageError("nothing to push: name files or folders before PROJECT/NAME")
     listing = None if files_from is None else open_list(files_from)
     return Sources(

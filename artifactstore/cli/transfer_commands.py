@@ -14,6 +14,7 @@ from artifactstore.cli.options import (
     limit_options,
     run_option,
 )
+from artifactstore.cli.reference_options import Elsewhere, Fetched, pulling_options, pushing_options
 
 if TYPE_CHECKING:
     from artifactstore.cli.session import Session
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 )
 @click.option("--as", "as_path", metavar="PATH", help="The path in the version of standard input (-).")
 @run_option("The run that produces it, by 8 digits of its id or more.")
+@pushing_options
 @click.option("--dry-run", is_flag=True, help="Say what would be read, and write nothing.")
 @limit_options
 @common_options
@@ -78,6 +80,7 @@ def push(
     files_from: str | None,
     as_path: str | None,
     run: str | None,
+    elsewhere: Elsewhere,
     dry_run: bool,
 ) -> None:
     """Keep files and folders as the next version of PROJECT/NAME.
@@ -93,17 +96,21 @@ def push(
     from artifactstore.cli.sources import gather, parse_metadata, refuse_lone_word, refuse_missing
     from artifactstore.ids import refuse_bad_names
 
+    if dry_run:
+        elsewhere.refuse_dry_run()
     if dry_run and as_path is not None:
         raise click.UsageError("standard input can't be read twice, so it has no --dry-run")
     values = parse_metadata(metadata)
     session = Session(options)
     name = session.qualified(artifact)
-    refuse_lone_word(name, paths, files_from)
+    refuse_lone_word(name, paths or tuple(elsewhere.references), files_from)
     refuse_bad_names(name, type_name, aliases, tags)
     refuse_missing(paths)
     patterns = (*session.settings.exclude, *exclude)
     with (
-        closing(gather(paths, as_path=as_path, files_from=files_from)) as sources,
+        closing(
+            gather(paths, as_path=as_path, files_from=files_from, may_be_none=bool(elsewhere.references))
+        ) as sources,
         session.open_store(limits, make_default=not dry_run) as store,
     ):
         if dry_run:
@@ -125,6 +132,7 @@ def push(
                 streams=sources.streams or None,
                 run=run or None,
                 progress=session.progress,
+                **elsewhere.arguments,
             )
     _tell_push(session, version)
 
@@ -168,6 +176,7 @@ def _tell_push(session: "Session", version: "Version") -> None:
 )
 @click.option("--clean", is_flag=True, help="With --locked: remove files that are not in the version.")
 @run_option("The run that uses it, by 8 digits of its id or more.")
+@pulling_options
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @limit_options
 @common_options
@@ -182,6 +191,7 @@ def pull(
     locked: bool,
     clean: bool,
     run: str | None,
+    fetched: Fetched,
     dry_run: bool,
 ) -> None:
     """Write the files of a version to DEST, a folder; ./NAME when it is not given.
@@ -216,6 +226,13 @@ def pull(
             return
         if run:
             where = store.use_in_run(run, where).qualified_name
-        done = store.pull(where, target, paths=path_globs, overwrite=overwrite, progress=session.progress)
+        done = store.pull(
+            where,
+            target,
+            paths=path_globs,
+            overwrite=overwrite,
+            progress=session.progress,
+            **fetched.arguments,
+        )
     shape = {"version": shapes.version_shape(done.version), "pull": shapes.pull_shape(done)}
     session.summary(shape, lines.pull_lines(done))

@@ -17,7 +17,7 @@ from typing import BinaryIO, Final, Literal, Protocol, cast, get_args
 
 import msgspec
 
-from artifactstore.errors import DestinationExists, HostileManifest, PathCollision, UsageError
+from artifactstore.errors import DestinationExists, HostileManifest, PathCollision, Unsupported, UsageError
 from artifactstore.exchange.sidecar import SIDECAR_PATH, encode_sidecar
 from artifactstore.exchange.tar_writer import TarWriter
 from artifactstore.exchange.zip_writer import ZipWriter
@@ -183,6 +183,12 @@ def _member(writer: _Writer, entry: StoredEntry, opening: Callable[[], BinaryIO]
         writer.add_symlink(entry.path, entry.content.target)
     elif entry.kind == Kind.FOLDER:
         writer.add_folder(entry.path)
+    elif entry.kind == Kind.REFERENCE:
+        raise Unsupported(
+            f"{entry.path!r} only refers to {entry.reference.url}, and an export holds bytes",
+            next_step="take the bytes in first: add the reference to a new draft with materialize=True",
+            path=entry.path,
+        )
     else:
         raise HostileManifest(f"{entry.path!r} is of a kind that can't be exported", path=entry.path)
 

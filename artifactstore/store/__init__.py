@@ -6,6 +6,7 @@ from artifactstore.deferred import names_of
 
 if TYPE_CHECKING:
     from artifactstore.comparison.results import ColumnChange, TableDiff, Tensor, TensorChange, TensorsDiff
+    from artifactstore.format.reference import Reference
     from artifactstore.maintenance.adopt import AdoptPlan
     from artifactstore.maintenance.audit import AuditReport, ReceiptAudit
     from artifactstore.maintenance.find import FindReport, FoundFile, Place
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from artifactstore.maintenance.repair_plan import RepairPlan
     from artifactstore.maintenance.sweep_plan import SweepPlan
     from artifactstore.maintenance.usage import UsageRow
+    from artifactstore.references.access import ReferenceAccess
     from artifactstore.store.artifact import Artifact
     from artifactstore.store.artifact_entry import ArtifactEntry, ArtifactManifest
     from artifactstore.store.auditing import audit
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     )
     from artifactstore.store.measuring import Garbage
     from artifactstore.store.receipts import ReceiptDetails, ReceiptFacts, ReceiptInfo, verify_receipt
+    from artifactstore.store.referring import ReferenceProblem, ReferenceReport
     from artifactstore.store.results import (
         ArtifactInfo,
         DeletionPlan,
@@ -106,6 +109,10 @@ __all__ = [
     "ReceiptDetails",
     "ReceiptFacts",
     "ReceiptInfo",
+    "Reference",
+    "ReferenceAccess",
+    "ReferenceProblem",
+    "ReferenceReport",
     "RenamedFolder",
     "RepairPlan",
     "RepairSummary",
@@ -142,6 +149,9 @@ _NAMES = {
         "TensorChange",
         "TensorsDiff",
     ],
+    "artifactstore.format.reference": ["Reference"],
+    "artifactstore.references.access": ["ReferenceAccess"],
+    "artifactstore.store.referring": ["ReferenceProblem", "ReferenceReport"],
     "artifactstore.store.artifact": ["Artifact"],
     "artifactstore.store.artifact_entry": ["ArtifactEntry", "ArtifactManifest"],
     "artifactstore.maintenance.adopt": ["AdoptPlan"],

@@ -10,11 +10,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifactstore.errors import NoSuchEntry, UsageError
+from artifactstore.errors import ContentsDiffer, NoSuchEntry, UsageError
 from artifactstore.ids import check_name, parse_artifact_name
 from artifactstore.notebook import facts
 from artifactstore.progress import Progress
+from artifactstore.references.access import ReferenceAccess
 from artifactstore.store.artifact_entry import ArtifactEntry, ArtifactManifest, not_saved
+from artifactstore.store.artifact_folder import refuse_different, remove_others
 from artifactstore.store.draft import Draft, path_in
 from artifactstore.store.keeper import Edits, Keeper
 from artifactstore.store.requests import checked_description, checked_metadata
@@ -113,6 +115,11 @@ class Artifact(Draft):
     def name(self) -> str:
         """The artifact's name, with `:v3` once it is saved."""
         return self._name if self._version is None else f"{self._name}:{self._version.name}"
+
+    @property
+    def draft_name(self) -> str:
+        """The artifact's name, without a version."""
+        return self._name
 
     @property
     def type(self) -> str:
@@ -272,28 +279,51 @@ class Artifact(Draft):
 
     # --- getting ----------------------------------------------------------------------------------------------------
 
-    def download(self, root: str | os.PathLike[str] | None = None, *, path_prefix: str | None = None) -> str:
+    def download(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        allow_missing_references: bool = False,
+        path_prefix: str | None = None,
+        references: bool = True,
+        access: ReferenceAccess | None = None,
+    ) -> str:
         """Write its files below a folder; files of other names that are there stay. Return the folder.
 
         Args:
             root: The folder; `./artifacts/NAME:v3` when None.
+            allow_missing_references: Leave out references that can't be had as they were, instead of raising.
             path_prefix: Only paths that begin with this text.
+            references: Whether to fetch what references name.
+            access: How references are reached, and what may be, as for `Store.pull`.
 
         Raises:
             NotSaved: It is a draft.
+            ReferenceRefused, ReferenceGone, ReferenceChanged: A reference may not be fetched, or is not what it was.
         """
         store, version = self._saved_in("files to download")
         folder = Path("artifacts", self.name) if root is None else Path(root)
         globs = [] if not path_prefix else ["/" + _escaped(path_prefix), "/" + _escaped(path_prefix) + "*"]
         folder.parent.mkdir(parents=True, exist_ok=True)
-        store.pull(version.qualified_name, folder, paths=globs, overwrite=True)
+        store.pull(
+            version.qualified_name,
+            folder,
+            paths=globs,
+            overwrite=True,
+            references=references,
+            allow_missing_references=allow_missing_references,
+            access=access,
+        )
         return str(folder)
 
-    def checkout(self, root: str | os.PathLike[str] | None = None) -> str:
+    def checkout(
+        self, root: str | os.PathLike[str] | None = None, *, access: ReferenceAccess | None = None
+    ) -> str:
         """Make a folder hold exactly its files: others in it are deleted. Return the folder.
 
         Args:
             root: The folder; `./artifacts/NAME` when None.
+            access: As for `download`.
 
         Raises:
             NotSaved: It is a draft.
@@ -301,17 +331,35 @@ class Artifact(Draft):
         version = self._saved("files to check out")
         folder = Path("artifacts", self._name) if root is None else Path(root)
         kept = {entry.path for entry in version.files()}
-        self.download(folder)
-        for place, folders, files in os.walk(folder, topdown=False):
-            for one in [*files, *folders]:
-                path = Path(place, one)
-                if path.relative_to(folder).as_posix() in kept:
-                    continue
-                if path.is_symlink() or not path.is_dir():
-                    path.unlink()
-                elif not any(path.iterdir()):
-                    path.rmdir()
+        self.download(folder, access=access)
+        remove_others(folder, kept)
         return str(folder)
+
+    def verify(
+        self, root: str | os.PathLike[str] | None = None, *, access: ReferenceAccess | None = None
+    ) -> None:
+        """Hold a folder against what it holds, byte by byte, and its references against their sources.
+
+        Args:
+            root: The folder, such as `download` wrote; `./artifacts/NAME:v3` when None.
+            access: How references are reached, and what may be, as for `Store.pull`.
+
+        Raises:
+            NotSaved: It is a draft.
+            ContentsDiffer: The folder holds something else, or a source does.
+        """
+        store, version = self._saved_in("files to verify")
+        refuse_different(version, Path("artifacts", self.name) if root is None else Path(root))
+        report = store.verify_references(version.qualified_name, access=access)
+        if not report.ok:
+            first = report.problems[0]
+            raise ContentsDiffer(
+                f"{len(report.problems)} references of {version.qualified_name} are not what they were: "
+                f"{first.path}: {first.message}",
+                next_step=first.next_step,
+                version=version.qualified_name,
+                problems=[f"{one.path}: {one.message}" for one in report.problems[:20]],
+            )
 
     # --- saving -----------------------------------------------------------------------------------------------------
 
@@ -418,6 +466,32 @@ class Artifact(Draft):
     def edits(self) -> Edits:
         """What is said of it outside its digest."""
         return self._edits
+
+    # --- collections ------------------------------------------------------------------------------------------------
+
+    def link(self, target_path: str, aliases: Iterable[str] | None = None) -> Artifact:
+        """Put it into a collection; return the link, which is an artifact too.
+
+        Args:
+            target_path: `project/name` of the collection; the first link makes it.
+            aliases: Aliases of the collection to point at it.
+
+        Raises:
+            NotSaved: It is a draft.
+            NameTaken, TypeMismatch: The collection is no place for it.
+        """
+        store, version = self._saved_in("version to link")
+        return Artifact._of(store, store.link(version.qualified_name, target_path, aliases=aliases or ()))
+
+    def unlink(self) -> None:
+        """Take a link out of its collection; what it is a link to stays.
+
+        Raises:
+            NotSaved: It is a draft.
+            NotACollection: It is no link.
+        """
+        store, version = self._saved_in("link")
+        store.unlink([version.qualified_name], force=True)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from artifactstore.log.log import GenerationPassed
 from artifactstore.progress import Progress
 from artifactstore.store import listing
 from artifactstore.store.pushing import Pushing
+from artifactstore.store.referring import referred
 from artifactstore.store.requests import push_request, sources_of
 from artifactstore.store.token import make_token, parse_token
 from artifactstore.store.version import PushSummary, Version
@@ -248,7 +249,12 @@ class Distributing(Pushing):
     def _push_part(self, request: PartRequest, given: "_Given", progress: Progress | None) -> PartSummary:
         self._parts.keyring.signer()
         sources = sources_of(
-            given.sources, given.exclude, given.files, given.streams, self._apart(), given.references
+            given.sources,
+            given.exclude,
+            given.files,
+            given.streams,
+            self._apart(),
+            referred(given.references or {}),
         )
         started = self._clock.monotonic_s()
         watcher = progress or self._progress

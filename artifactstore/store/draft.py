@@ -13,11 +13,14 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from artifactstore.errors import DraftSaved, InvalidSource, NoSuchEntry, NoSuchPath, UsageError
 from artifactstore.format.pack import PackType
+from artifactstore.format.reference import Reference
 from artifactstore.ids import normalized, parse_artifact_name
 from artifactstore.manifest.paths import path_problem
 from artifactstore.manifest.splice import Pages
+from artifactstore.references.access import ReferenceAccess
 from artifactstore.store.artifact_entry import ArtifactEntry, entry_of
 from artifactstore.store.keeper import Keeper
+from artifactstore.store.referring import referred
 from artifactstore.store.version import Version
 from artifactstore.transfer.drafting import Additions, Content, refuse_unknown
 from artifactstore.transfer.scan import Apart, Found, found_at, found_in
@@ -132,6 +135,56 @@ class Draft:
             raise InvalidSource(f"{folder!r} is not a folder", next_step="add it with add_file", path=folder)
         prefix = "" if not name else path_in(name) + "/"
         self._put_all(found_in(folder, prefix, list(exclude), Apart()), overwrite=merge)
+
+    def add_reference(
+        self,
+        uri: str | ArtifactEntry,
+        name: str | None = None,
+        checksum: bool = True,
+        max_objects: int | None = None,
+        *,
+        overwrite: bool = False,
+        materialize: bool = False,
+        access: ReferenceAccess | None = None,
+    ) -> list[ArtifactEntry]:
+        """Add what lies elsewhere by its URL: nothing of it is copied, and it is known again by what is seen now.
+
+        Args:
+            uri: `s3://`, `gs://`, `https://`, `file://` and the like: an object, or a folder or prefix, of which
+                everything is added; or an entry of another artifact that is a reference.
+            name: Its path in the artifact, for a folder or prefix the folder to put it in; the last part of the URL
+                when None, for a folder or prefix the root.
+            checksum: Whether to look at it: size, and entity tag or checksum, and version. Without that the URL alone
+                is kept, and is not looked into.
+            max_objects: How many objects a folder or prefix may hold; 10,000 when None.
+            overwrite: Whether it takes the place of what was added at its path.
+            materialize: Take the bytes into the store when the draft is saved, instead of a reference.
+            access: How it is reached; keys come from there or from the environment, and are not kept.
+
+        Returns:
+            The entries that were added.
+
+        Raises:
+            InvalidURL: It holds a secret, or is of a kind that nothing here reads.
+            TooManyObjects: It holds more objects than it may; nothing was added.
+            ReferenceGone, NoSuchPath: There is nothing.
+            PathCollision: As for `add_file`.
+            DraftSaved: The artifact is saved.
+        """
+        self._refuse_saved()
+        if isinstance(uri, ArtifactEntry):
+            if uri.reference is None:
+                raise UsageError(f"{uri.path!r} is no reference, but a {uri.kind}", next_step="add its file")
+            given: dict[str, str | Reference] = {name or uri.path: uri.reference}
+        else:
+            given = {name or "": uri}
+        found = referred(
+            given, access=access, checksum=checksum, objects_max=max_objects, materialize=materialize
+        )
+        for one in found:
+            path_in(one.path)
+        self._put_all(found, overwrite=overwrite)
+        return [self._entry(one) for one in found]
 
     @contextmanager
     def new_file(self, name: str, mode: str = "x", encoding: str | None = None) -> Iterator[IO[Any]]:

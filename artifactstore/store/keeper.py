@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from artifactstore.ids import ArtifactName
 from artifactstore.manifest.read import Getter
 from artifactstore.progress import Progress
+from artifactstore.references.access import ReferenceAccess
+from artifactstore.store.referring import ReferenceReport
 from artifactstore.store.results import PullSummary
 from artifactstore.store.version import Version
 
@@ -69,8 +71,23 @@ class Keeper(Protocol):
         *,
         paths: Iterable[str] = (),
         overwrite: bool = False,
+        references: bool = True,
+        allow_missing_references: bool = False,
+        access: ReferenceAccess | None = None,
     ) -> PullSummary:
         """Write a version's files into a folder."""
+        ...
+
+    def verify_references(self, ref: str, *, access: ReferenceAccess | None = None) -> ReferenceReport:
+        """Ask the sources of a version's references."""
+        ...
+
+    def link(self, ref: str, collection: str, *, aliases: Iterable[str] = ()) -> Version:
+        """Put a version into a collection."""
+        ...
+
+    def unlink(self, refs: Iterable[str], *, force: bool = False) -> list[Version]:
+        """Take links out of collections."""
         ...
 
     def delete(self, refs: Iterable[str], *, force: bool = False) -> list[Version]:

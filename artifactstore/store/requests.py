@@ -8,11 +8,10 @@ from typing import Any, BinaryIO
 from artifactstore.errors import InvalidMetadata, InvalidName, InvalidPart
 from artifactstore.format.limits import DESCRIPTION_BYTES_MAX, METADATA_BYTES_MAX
 from artifactstore.format.operations import is_unicode, metadata_problem
-from artifactstore.format.reference import Reference
 from artifactstore.ids import LATEST, ArtifactName, check_alias, check_name
 from artifactstore.manifest.divide import Division
 from artifactstore.transfer.request import Request
-from artifactstore.transfer.scan import Apart, Sources
+from artifactstore.transfer.scan import Apart, Found, Sources
 
 
 def push_request(
@@ -45,15 +44,13 @@ def sources_of(
     files: Iterable[str] | None,
     streams: Mapping[str, BinaryIO] | None,
     apart: Apart,
-    references: Mapping[str, Reference] | None = None,
+    references: Iterable[Found] = (),
 ) -> Sources:
     """What to push, as the scan takes it."""
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
     names = [os.fspath(path) for path in paths]
-    return Sources(
-        names, list(files or ()), dict(streams or {}), dict(references or {}), list(exclude), apart
-    )
+    return Sources(names, list(files or ()), dict(streams or {}), list(references), list(exclude), apart)
 
 
 def checked_division(part: tuple[int, int] | None) -> Division | None:

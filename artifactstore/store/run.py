@@ -200,8 +200,10 @@ class Run:
             LineageCircle: An equal version is there, and this run came of it.
         """
         if isinstance(what, Artifact):
-            name = self._artifact([what.name], artifact)
-            return self._store.push(what, str(name), run=self.id, **options)
+            # Where it is named to go; else under its own name in its own project, or in that of the run.
+            where = f"{what.project or self.project}/{what.draft_name}"
+            name = str(self._artifact([], artifact)) if artifact else where
+            return self._store.push(what, name, run=self.id, **options)
         paths = [what] if isinstance(what, str | os.PathLike) else list(what)
         return self._store.push(paths, str(self._artifact(paths, artifact)), run=self.id, **options)
 

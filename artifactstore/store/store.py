@@ -13,6 +13,8 @@ from artifactstore.ids import parse_artifact_name
 from artifactstore.manifest.divide import entries_of
 from artifactstore.observer import Observer
 from artifactstore.progress import Progress
+from artifactstore.references.access import ReferenceAccess
+from artifactstore.references.referring import Sources as SourcesOutside
 from artifactstore.store.artifact import Artifact
 from artifactstore.store.choosing import Choosing
 from artifactstore.store.comparing import Comparing
@@ -29,6 +31,7 @@ from artifactstore.store.opening import (
     create_parts,
     open_parts,
 )
+from artifactstore.store.referring import Referring, referred
 from artifactstore.store.requests import checked_division, push_request, sources_of
 from artifactstore.store.results import (
     PullPlan,
@@ -42,11 +45,22 @@ from artifactstore.store.uploading import Uploading
 from artifactstore.store.version import Version
 from artifactstore.transfer.plan import plan_pull, plan_push
 from artifactstore.transfer.pull import PullParts, pull
+from artifactstore.transfer.referenced import Fetching
 from artifactstore.transfer.scan import scan
 
 
 class Store(
-    Uploading, Distributing, Drafting, TakingDown, Keeping, Measuring, Upkeep, Comparing, Choosing, Running
+    Uploading,
+    Distributing,
+    Drafting,
+    Referring,
+    TakingDown,
+    Keeping,
+    Measuring,
+    Upkeep,
+    Comparing,
+    Choosing,
+    Running,
 ):
     """One store: a URL with one log, one key set and one dedup domain.
 
@@ -230,7 +244,10 @@ class Store(
         files: Iterable[str] | None = None,
         streams: Mapping[str, BinaryIO] | None = None,
         run: str | None = None,
-        references: Mapping[str, Reference] | None = None,
+        references: Mapping[str, str | Reference] | None = None,
+        materialize: bool = False,
+        max_objects: int | None = None,
+        access: ReferenceAccess | None = None,
         progress: Progress | None = None,
     ) -> Version:
         """Make a version of an artifact from files and folders.
@@ -251,7 +268,11 @@ class Store(
             files: Single files, kept at the relative path that they are given by.
             streams: Path in the version to open binary stream.
             run: Id of the run that produces it, or the first 8 digits or more.
-            references: Path in the version to what lies elsewhere, taken as it is said to be.
+            references: Path in the version to the URL of what lies elsewhere and is only referred to, a folder or
+                prefix with all that is in it; or to a `Reference`, which is taken as it is said to be.
+            materialize: Take what the references name into the store, as files.
+            max_objects: How many objects a folder or prefix among the references may hold; 10,000 when None.
+            access: How references are reached.
             progress: Told what happens; the store's own when None.
 
         Returns:
@@ -266,14 +287,15 @@ class Store(
             PreconditionFailed: A pack that it relied on was found damaged meanwhile, and a stream can't be read again.
             NoSuchRun, RunEnded: The run is not one that may still produce versions.
             LineageCircle: An equal version is there, and the run came of it.
-            DraftSaved: The draft is saved already.
+            DraftSaved, InvalidURL, TooManyObjects, ReferenceGone: As `Artifact.save` and `add_reference`.
         """
         self._parts.keyring.signer()
         name = parse_artifact_name(artifact)
         if isinstance(sources, Artifact):
             return self.push_artifact(sources, name, aliases=aliases, tags=tags, run=run, progress=progress)
+        far = referred(references or {}, access=access, objects_max=max_objects, materialize=materialize)
         request = push_request(name, type, aliases, tags, description, metadata)
-        given = sources_of(sources, exclude, files, streams, self._apart(), references)
+        given = sources_of(sources, exclude, files, streams, self._apart(), far)
         if run is not None:
             self.refresh()
             request = request._replace(run=self._open_run(run))
@@ -303,6 +325,9 @@ class Store(
         paths: Iterable[str] = (),
         overwrite: bool = False,
         part: tuple[int, int] | None = None,
+        references: bool = True,
+        allow_missing_references: bool = False,
+        access: ReferenceAccess | None = None,
         progress: Progress | None = None,
     ) -> PullSummary:
         """Write a version's files into a folder.
@@ -314,9 +339,14 @@ class Store(
             overwrite: Replace files that are there. Files of other names stay.
             part: (i, n): only the entries of part i of n, numbered from 0, which are about a share of n of the bytes;
                 each entry is in one part. Several may be pulled into one destination, at once and in any order.
+            references: Fetch what references name, each held against what it was; else they are left out.
+            allow_missing_references: Leave out a reference that can't be had as it was, instead of raising.
+            access: How references are reached, and which local files and private addresses may be fetched: by default
+                none, as whoever can write to the store chose them.
             progress: Told what happens; the store's own when None.
 
         Raises:
+            ReferenceRefused, ReferenceGone, ReferenceChanged: A reference may not be fetched, or is not what it was.
             NoSuchVersion: The reference names none.
             NoSuchEntry: No path matches the globs; in a part of a version there may be none.
             InvalidPart: There is no such part.
@@ -325,6 +355,8 @@ class Store(
             Deleted: The version was purged while it was pulled.
         """
         globs, division = list(paths), checked_division(part)
+        opener = SourcesOutside(access or ReferenceAccess()) if references else None
+        fetching = Fetching(opener, allow_missing_references)
         # Of a few paths most pages and lists are not needed.
         version, reader, manifest = self._resolved(ref) if globs else self._resolved_ahead(ref)
         started = self._clock.monotonic_s()
@@ -333,7 +365,7 @@ class Store(
             before = self._parts
             try:
                 with self._make_executors() as executors:
-                    parts = PullParts(reader, executors, progress or self._progress)
+                    parts = PullParts(reader, executors, progress or self._progress, fetching)
                     done = pull(
                         parts,
                         manifest,

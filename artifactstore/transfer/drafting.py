@@ -131,7 +131,7 @@ def _same(one: Found, other: Found) -> bool:
     """Whether two additions are of the same bytes, by their source or by looking."""
     if one.kind is not other.kind:
         return False
-    if one.source == other.source and one.given is other.given is None:
+    if one.source == other.source and (one.given is None) == (other.given is None) and one.kind is Kind.FILE:
         return True
     if one.kind is Kind.FILE and one.stat is not None and other.stat is not None:
         return one.stat.st_size == other.stat.st_size and _same_bytes(one.source, other.source)

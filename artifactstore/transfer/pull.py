@@ -27,6 +27,7 @@ from artifactstore.manifest.read import Span, StoredEntry, read_lists_ahead, spa
 from artifactstore.pack.ranges import Range
 from artifactstore.progress import Progress
 from artifactstore.transfer.ignore import parse_patterns
+from artifactstore.transfer.referenced import Fetching, ReferencePuller, is_as_referenced
 from artifactstore.transfer.staging import made, move_into, publish, refuse_occupied, staging_of
 from artifactstore.transfer.target import Target, named, write_at
 
@@ -46,6 +47,7 @@ _LISTS_AHEAD_MAX: Final = 64
 _LOT_RANGES_MAX: Final = 16
 _LOT_BYTES_MAX: Final = 12 << 20
 _FETCHED_BYTES_MAX: Final = 96 << 20
+_WITH_BYTES: Final = frozenset({Kind.FILE, Kind.REFERENCE})
 _COMPARE_BYTES: Final = 1 << 20
 
 
@@ -75,6 +77,7 @@ class PullParts(NamedTuple):
     reader: ChunkReader
     executors: Executors
     progress: Progress
+    references: Fetching = Fetching()
 
 
 class _Place(NamedTuple):
@@ -148,7 +151,8 @@ def pull(
         os.makedirs(destination if division else os.path.dirname(destination), exist_ok=True)
     except OSError as error:
         raise named(error, error.filename or destination) from error
-    label = "" if division is None else f"-{division.part}of{division.parts}"
+    # A pull without references, or with those that are there, must not publish what another has fetched.
+    label = parts.references.label + ("" if division is None else f"-{division.part}of{division.parts}")
     staging = staging_of(destination, manifest, globs, label)
     occupied = refuse_occupied(destination, overwrite=overwrite or division is not None, staging=staging)
     try:
@@ -216,7 +220,8 @@ class _Puller:
         self._fetched_bytes = 0
         self._links: list[tuple[str, str]] = []
         self._moved: list[tuple[str, bool]] = []
-        self._files = self._logical = self._written_files = self._written = self._kept = self._left = 0
+        self._files = self._logical = self._written_files = self._written = self._kept = 0
+        self._references = ReferencePuller(parts.references, target, parts.executors, parts.progress)
         umask = os.umask(0o077)
         os.umask(umask)
         self._plain_mode, self._executable_mode = 0o666 & ~umask, 0o777 & ~umask
@@ -237,6 +242,7 @@ class _Puller:
         wait(self._lots)
         done = [lot.result() for lot in self._lots if not lot.cancelled() and lot.exception() is None]
         wait([task for tasks in [self._opening, *done] for task, _ in tasks])
+        self._references.abandon()
 
     def _run(self, manifest: Manifest, globs: Sequence[str], division: Division | None) -> _Done:
         progress = self._parts.progress
@@ -253,14 +259,21 @@ class _Puller:
             raise nothing_selected(globs)
         self._fetch_window()
         self._settle(0)
+        self._references.finish()
         # Symlinks last: until then nothing in the folder leads anywhere.
         for path, target in self._links:
             self._target.make_symlink(path, target)
         progress.finish()
+        references = self._references
         pulled = Pulled(
-            self._files, self._logical, self._written_files, self._written, self._kept, self._left
+            self._files,
+            self._logical,
+            self._written_files + references.written_files,
+            self._written + references.written,
+            self._kept,
+            references.left,
         )
-        return _Done(pulled, self._moved)
+        return _Done(pulled, [one for one in self._moved if one[0] not in references.missing])
 
     def _listed(self, found: Iterable[StoredEntry]) -> Iterator[StoredEntry]:
         """The entries, with the chunk lists of many files read ahead together; the reader keeps what it opened."""
@@ -284,18 +297,21 @@ class _Puller:
 
     def _plan(self, entry: StoredEntry) -> None:
         """Decide what of one entry has to be written."""
-        if self._existing is not None and entry.kind == Kind.FILE and self._is_there(entry):
+        if self._existing is not None and entry.kind in _WITH_BYTES and self._is_there(entry):
             self._kept += entry.size
             self._parts.progress.advance(bytes=entry.size, files=1)
             return
-        if entry.kind == Kind.REFERENCE:
-            self._left += 1
-            self._parts.progress.advance(bytes=entry.size, files=1)
+        if entry.kind == Kind.REFERENCE and self._parts.references.opener is None:
+            self._references.leave(entry)
             return
         if self._existing is not None:
             if self._adding and entry.kind != Kind.FOLDER:
                 self._refuse_other(self._existing, entry)
             self._moved.append((entry.path, entry.kind == Kind.FOLDER))
+        if entry.kind == Kind.REFERENCE:
+            self._logical += entry.size
+            self._references.fetch(entry, self._plain_mode)
+            return
         self._written_files += 1
         if entry.kind == Kind.SYMLINK:
             self._links.append((entry.path, entry.content.target))
@@ -350,6 +366,8 @@ class _Puller:
             os.close(handle)
             return False
         with FileIO(handle, "rb") as file:
+            if entry.kind == Kind.REFERENCE:
+                return is_as_referenced(file, entry)
             if stat.st_size != entry.size or bool(stat.st_mode & 0o100) != entry.executable:
                 return False
             digest = blake3_of(file)

@@ -12,7 +12,14 @@ from operator import attrgetter
 from typing import BinaryIO, Final, NamedTuple
 
 from artifactstore.crypto.hashing import blake3
-from artifactstore.errors import InvalidSource, NoSuchPath, PathCollision, PermissionRefused, UsageError
+from artifactstore.errors import (
+    InvalidSource,
+    InvalidURL,
+    NoSuchPath,
+    PathCollision,
+    PermissionRefused,
+    UsageError,
+)
 from artifactstore.format.page import EMPTY, Content, Identity, Kind, path_order
 from artifactstore.format.reference import Reference, reference_digest, reference_problem, reference_text
 from artifactstore.ids import normalized
@@ -139,7 +146,7 @@ class Sources(NamedTuple):
         paths: Files and folders; a folder's contents go to the root of the version, a file to its name.
         files: Single files, at the relative path they were given by.
         streams: Path in the version to open binary stream.
-        references: Path in the version to what lies elsewhere.
+        references: References, or what they name.
         exclude: Patterns in gitignore's language, against paths in the version.
         apart: What is left out wherever it is met.
         program: Entries that a program gives; then nothing else is taken.
@@ -148,7 +155,7 @@ class Sources(NamedTuple):
     paths: Sequence[str] = ()
     files: Sequence[str] = ()
     streams: Mapping[str, BinaryIO] = {}
-    references: Mapping[str, Reference] = {}
+    references: Sequence[Found] = ()
     exclude: Sequence[str] = ()
     apart: Apart = Apart()
     program: Program | None = None
@@ -187,7 +194,7 @@ def scan(sources: Sources) -> Iterator[Found]:
     if sources.streams:
         streams.append(iter(sorted(_streams(sources.streams), key=_order)))
     if sources.references:
-        streams.append(iter(sorted(_references(sources.references), key=_order)))
+        streams.append(iter(sorted(map(_referred, sources.references), key=_order)))
     if not streams:
         raise UsageError("there is nothing to push", next_step="name a file or folder")
     if len(streams) == 1 and len(sources.paths) == 1:
@@ -425,21 +432,20 @@ def found_stream(name: str, source: str, stream: BinaryIO) -> Found:
     return Found(_path_for(name), Kind.FILE, source, None, stream=stream)
 
 
-def _references(references: Mapping[str, Reference]) -> Iterator[Found]:
-    for name, reference in references.items():
-        problem = reference_problem(reference)
-        if problem:
-            raise InvalidSource(
-                f"{name!r} can't be a reference: {problem}",
-                next_step="correct its URL",
-                path=name,
-            )
-        known = reference_entry(_path_for(name), reference)
-        yield Found(known[0][0], Kind.REFERENCE, reference.url, None, given=Given(known=known))
+def _referred(found: Found) -> Found:
+    _path_for(found.path)
+    return found
 
 
 def reference_entry(path: str, reference: Reference) -> tuple[Identity, Content]:
-    """The entry of a reference."""
+    """The entry of a reference.
+
+    Raises:
+        InvalidURL: It can't be kept.
+    """
+    problem = reference_problem(reference)
+    if problem:
+        raise InvalidURL(f"{path!r} can't be a reference: {problem}", path=path)
     text = reference_text(reference)
     identity = (path, int(Kind.REFERENCE), reference.size_bytes, reference_digest(text), 0)
     return identity, Content(0, b"", [], text)

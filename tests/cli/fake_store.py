@@ -59,6 +59,7 @@ class PullSummary(NamedTuple):
     files_written: int
     bytes_written: int
     bytes_kept: int = 0
+    references_left: int = 0
     seconds: float = 0.5
 
 
@@ -77,6 +78,7 @@ class Entry(NamedTuple):
     digest: str
     executable: bool = False
     target: str | None = None
+    reference: Any = None
 
 
 class ProjectInfo(NamedTuple):
@@ -331,7 +333,9 @@ class Store:
             version, version.file_count, version.size_bytes, version.file_count, version.size_bytes
         )
 
-    def pull(self, ref: str, destination: Path, *, paths: Any, overwrite: bool, progress: Any) -> PullSummary:
+    def pull(
+        self, ref: str, destination: Path, *, paths: Any, overwrite: bool, progress: Any, **_: Any
+    ) -> PullSummary:
         self._operate()
         version = self.version(ref)
         target = Path(destination)

@@ -294,7 +294,7 @@ def test_the_library_reads_it(tmp_path: Path) -> None:
             version = store.version(name)
             assert version.digest == known["digest"]
             assert sorted(version.tags) == known["tags"]
-            pulled = store.pull(name, tmp_path / f"out{number}")
+            pulled = store.pull(name, tmp_path / f"out{number}", references=False)
             assert pulled.references_left == len(known["references"])
             said = {
                 one.path: [

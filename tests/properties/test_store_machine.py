@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from artifactstore import Artifact
 from artifactstore.backend.base import Backend
 from artifactstore.errors import Deleted, Denied, LineageCircle
 from artifactstore.ids import LATEST
@@ -42,6 +43,7 @@ artifact_names = st.sampled_from(ARTIFACTS)
 clients = st.sampled_from(CLIENTS)
 alias_sets = st.lists(st.sampled_from(ALIASES), max_size=2, unique=True)
 tag_sets = st.lists(st.sampled_from(TAGS), max_size=2, unique=True)
+paths = st.sampled_from(["a", "b", "folder", "folder/c", "folder/deeper", "folder/deeper/d"])
 contents = st.dictionaries(
     st.sampled_from(["a", "b", "folder/c", "folder/deeper/d"]),
     st.one_of(st.sampled_from([b"", b"x", b"y" * 3000]), st.binary(max_size=40)),
@@ -172,6 +174,44 @@ class StoreMachine(RuleBasedStateMachine):
             assert made.push is not None
             assert (made.number, made.push.created) == (number, created)
             self.edges.add((run.id, f"{artifact}:v{number}"))
+
+    @precondition(lambda self: self.numbers())
+    @rule(
+        client=clients, data=st.data(), added=contents, gone=st.sets(paths, max_size=2), newest=st.booleans()
+    )
+    def draft(
+        self, client: str, data: st.DataObject, added: dict[str, bytes], gone: set[str], newest: bool
+    ) -> None:
+        """A draft of a version, or of the newest, holds what that does but for what it adds and removes."""
+        artifact, number = self.version(data)
+        project, name = artifact.split("/")
+        if newest:
+            found = self.model.artifacts[artifact].newest()
+            assert found is not None
+            number = found
+        base = self.model.artifacts[artifact].versions[number].contents
+        gone = {path for path in gone if any(one == path or one.startswith(path + "/") for one in base)}
+        held = {
+            path: content
+            for path, content in base.items()
+            if not any(path == one or path.startswith(one + "/") for one in gone)
+        } | added
+        store = self.stores[client]
+        made = Artifact(name, "dataset", incremental=True)
+        if not newest:
+            made = store.artifact(f"{artifact}:v{number}").new_draft()
+        for path in gone:
+            made.remove(path)
+        for path in added:
+            made.add_file(self.source(added) / path, path)
+        if self.model.refuses(added):
+            with pytest.raises(Denied):
+                made.save(store, project)
+            return
+        expected = self.model.push(artifact, held)
+        version = made.save(store, project).as_version
+        assert version.push is not None
+        assert (version.number, version.push.created) == expected
 
     @precondition(lambda self: self.numbers())
     @rule(client=clients, data=st.data())

@@ -10,6 +10,7 @@ import pytest
 
 from artifactstore import Artifact, Store
 from artifactstore.errors import (
+    ContentsDiffer,
     Deleted,
     DraftSaved,
     InvalidMetadata,
@@ -17,6 +18,7 @@ from artifactstore.errors import (
     InvalidSource,
     NoSuchEntry,
     NoSuchPath,
+    NotACollection,
     NotSaved,
     PathCollision,
     PreconditionFailed,
@@ -425,3 +427,72 @@ def test_downloading_parts(store: Store, tree: Path, tmp_path: Path, monkeypatch
     assert [entry.path for entry in artifact.files(["dx", "a.txt"])] == ["dx", "a.txt"]
     assert artifact.get_entry("dx").parent_artifact() is artifact
     assert "missing" not in artifact.manifest.entries
+
+
+def test_runs_log_drafts(store: Store, tree: Path) -> None:
+    """Under the draft's own name in the run's project; the artifact knows who made and who used it."""
+    draft = Artifact("cats", "dataset")
+    draft.add_dir(tree)
+    with store.run("vision", name="make") as run:
+        version = run.log_artifact(draft, aliases=["best"])
+    assert (version.qualified_name, draft.qualified_name) == ("vision/cats:v0", "vision/cats:v0")
+    with store.run("vision", name="train") as second:
+        second.use("vision/cats:best")
+        with pytest.raises(DraftSaved):
+            second.log_artifact(draft)
+    maker = draft.logged_by()
+    assert maker is not None
+    assert maker.name == "make"
+    assert [one.name for one in draft.used_by()] == ["train"]
+    alone = Artifact("dogs", "dataset")
+    alone.add_dir(tree)
+    assert alone.save(store, "vision").logged_by() is None
+    for act in (Artifact("cats", "dataset").logged_by, Artifact("cats", "dataset").used_by):
+        with pytest.raises(NotSaved):
+            act()
+    with store.run("other") as third:
+        assert third.log_artifact(draft.new_draft(), aliases=["again"]).qualified_name == "vision/cats:v0"
+        named = Artifact("cats", "dataset")
+        named.add_dir(tree)
+        assert third.log_artifact(named, "third/cats").qualified_name == "third/cats:v0"
+
+
+def test_verify(store: Store, tree: Path, tmp_path: Path) -> None:
+    """A folder is exactly what the artifact holds, or the first difference is named."""
+    artifact = saved(store, tree)
+    out = Path(artifact.download(tmp_path / "out"))
+    artifact.verify(out)
+    changes = {
+        "a.txt": lambda: (out / "a.txt").write_bytes(b"A"),
+        "d/b.txt": (out / "d/b.txt").unlink,
+        "link": lambda: ((out / "link").unlink(), (out / "link").symlink_to("d")),
+        "empty": (out / "empty").rmdir,
+        "more.txt": lambda: (out / "more.txt").write_bytes(b""),
+    }
+    for path, change in changes.items():
+        change()
+        with pytest.raises(ContentsDiffer) as differs:
+            artifact.verify(out)
+        assert any(str(one).startswith(f"{path}: ") for one in differs.value.facts["problems"])  # type: ignore[attr-defined]
+    assert len(differs.value.facts["problems"]) == 5  # type: ignore[arg-type]
+    artifact.checkout(out)
+    artifact.verify(out)
+    (out / "a.txt").chmod(0o755)
+    with pytest.raises(ContentsDiffer, match="executable"):
+        artifact.verify(out)
+
+
+def test_links(store: Store, tree: Path) -> None:
+    """An artifact is put into a collection with an alias of its own there, and taken out again."""
+    artifact = saved(store, tree)
+    linked = artifact.link("registry/cats", ["production"])
+    assert (linked.qualified_name, sorted(linked.aliases)) == ("registry/cats:v0", ["latest", "production"])
+    assert linked.digest == artifact.digest
+    with pytest.raises(NotACollection):
+        artifact.unlink()
+    linked.unlink()
+    with pytest.raises(Deleted):
+        store.version("registry/cats:v0")
+    assert store.artifact("vision/cats").version == "v0"
+    with pytest.raises(NotSaved):
+        Artifact("cats", "dataset").link("registry/cats")
