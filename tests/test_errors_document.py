@@ -23,7 +23,7 @@ CLASSES = {
 }
 
 # Commands that advice may name before they are there.
-ANNOUNCED = {"distributed", "run", "link"}
+ANNOUNCED = {"distributed", "link"}
 
 
 def described(cls: type[ArtifactStoreError]) -> Iterator[tuple[str, ...]]:
