@@ -2,7 +2,8 @@
 
 Invariants:
 
-1. Certificates are verified; `ca` adds a private authority and nothing here turns verification off.
+1. Certificates and hosts' keys are verified; `ca` adds a private authority, `known_hosts` names another file of hosts,
+   and nothing here turns verification off.
 2. A request ends in bounded time: connecting and each read have a limit, and no library repeats requests by itself:
    `retrying` alone does, so that patience doesn't multiply.
 """
@@ -19,6 +20,8 @@ CONNECT_TIMEOUT_S: Final = 10
 READ_TIMEOUT_S: Final = 30
 ADDRESSING: Final = ("auto", "path", "virtual")
 _S3: Final = frozenset({"s3", "s3a"})
+_SSH: Final = frozenset({"sftp", "ssh"})
+_KNOWN_HOSTS: Final = "~/.ssh/known_hosts"
 _ENDPOINT = re.compile(r"https?://[^/?#@\s]+/?", re.IGNORECASE)
 
 
@@ -27,18 +30,32 @@ def library_options(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         scheme: The URL's.
-        options: `endpoint`, `region`, `addressing`, `ca` and `profile` for S3; what else is there goes to the
-            library as it is, and what it says for itself is left alone.
+        options: `endpoint`, `region`, `addressing`, `ca` and `profile` for S3; `known_hosts` for SSH; what else is
+            there goes to the library as it is, and what it says for itself is left alone.
 
     Raises:
         UsageError: An option makes no sense.
         NoSuchPath: The file of `ca` does not exist.
     """
-    if scheme in _S3:
-        return _s3(dict(options))
     given = dict(options)
-    if scheme in {"gs", "gcs"} and "endpoint" in given:
+    if scheme in _SSH:
+        return _ssh(given)
+    if scheme in _S3:
+        given = _s3(given)
+    elif scheme in {"gs", "gcs"} and "endpoint" in given:
         given["endpoint_url"] = _endpoint(given.pop("endpoint"))
+    # Listings that a library keeps hide what other writers do.
+    return {**given, "use_listings_cache": False}
+
+
+def _ssh(given: dict[str, Any]) -> dict[str, Any]:
+    """What paramiko connects with; a host that nobody has vouched for is refused, which it is not by default."""
+    hosts = Path(str(given.pop("known_hosts", _KNOWN_HOSTS))).expanduser()
+    if "host_key_policy" not in given:
+        from artifactstore.backend.known_hosts import KnownHosts  # noqa: PLC0415 - needs paramiko
+
+        given["host_key_policy"] = KnownHosts(hosts)
+    given.setdefault("timeout", CONNECT_TIMEOUT_S)
     return given
 
 

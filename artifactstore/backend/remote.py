@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -51,11 +51,20 @@ T = TypeVar("T")
 _MODE_BY_KEYWORD = "adlfs."
 # Found by racing them: they ignore mode="create", or look before they write.
 _NEVER_EXCLUSIVE = ("fsspec.", "obstore.", "sshfs.", "webdav4.")
+# Objects lie in folders there, which must be made before what lies in them.
+_WITH_FOLDERS = (
+    *(f"fsspec.implementations.{kind}" for kind in ("sftp", "ftp", "smb")),
+    "sshfs.",
+    "webdav4.",
+)
+# paramiko's client waits for ever for an answer that another thread has read.
+_ONE_AT_A_TIME = ("fsspec.implementations.sftp",)
 # Which extra of this project holds the library for a scheme.
 _EXTRAS = {
     **dict.fromkeys(("s3", "s3a"), "s3"),
     **dict.fromkeys(("gs", "gcs"), "gcs"),
     **dict.fromkeys(("az", "abfs", "abfss"), "azure"),
+    **dict.fromkeys(("sftp", "ssh"), "sftp"),
 }
 _CONFLICT = 409
 _PRECONDITION_FAILED = 412
@@ -75,6 +84,27 @@ def _keep_inherited() -> None:
 
 
 os.register_at_fork(after_in_child=_keep_inherited)
+
+
+class _OneAtATime:
+    """A file system that several threads use in turn.
+
+    Args:
+        file_system: Of fsspec.
+    """
+
+    def __init__(self, file_system: Any) -> None:
+        self._file_system = file_system
+        self._lock = threading.RLock()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._file_system, name)
+
+        def in_turn(*args: Any, **kwargs: Any) -> Any:
+            with self._lock:
+                return method(*args, **kwargs)
+
+        return in_turn
 
 
 class FsspecBackend(Backend):
@@ -100,6 +130,7 @@ class FsspecBackend(Backend):
         self._lock = threading.Lock()
         self._process = -1
         self._file_system: Any = None
+        self._kind: type = object
         self._root = ""
         self._pool: ThreadPoolExecutor | None = None
         _backends.add(self)
@@ -110,9 +141,9 @@ class FsspecBackend(Backend):
         """Why this file system is known not to create exclusively."""
         method = self._pipe_method()
         if method.__module__.startswith(_NEVER_EXCLUSIVE):
-            return f"{type(self._connected()).__name__} does not create exclusively"
+            return f"{self._kind.__name__} does not create exclusively"
         if not self._knows_create_mode():
-            return f"{type(self._connected()).__name__} has no exclusive create"
+            return f"{self._kind.__name__} has no exclusive create"
         return ""
 
     @property
@@ -128,7 +159,7 @@ class FsspecBackend(Backend):
         if not exclusive and self.exists(name):
             raise object_exists(self.url, name)
         try:
-            self._connected().pipe_file(path, bytes(data), **exclusive)
+            self._write(path, data, exclusive)
         except Exception as error:
             if status_of(error) == _PRECONDITION_FAILED or isinstance(error, FileExistsError):
                 raise object_exists(self.url, name) from error
@@ -148,7 +179,7 @@ class FsspecBackend(Backend):
         """Make or replace an object; atomic where the medium has whole objects, as object stores do."""
         path = self._path(name)
         try:
-            self._connected().pipe_file(path, bytes(data))
+            self._write(path, data, {})
         except Exception as error:
             raise written(error, self.url, name) from error
 
@@ -273,7 +304,10 @@ class FsspecBackend(Backend):
                 self._lock = threading.Lock()
             with self._lock:
                 if self._process != os.getpid():
-                    self._file_system, root = make_file_system(self._full_url, self.url, self._options)
+                    made, root = make_file_system(self._full_url, self.url, self._options)
+                    self._kind = type(made)
+                    alone = self._kind.__module__.startswith(_ONE_AT_A_TIME)
+                    self._file_system = _OneAtATime(made) if alone else made
                     self._root = root.rstrip("/")
                     # The threads of a parent are not here.
                     self._pool = None
@@ -281,9 +315,9 @@ class FsspecBackend(Backend):
         return self._file_system
 
     def _pipe_method(self) -> Any:
-        file_system = self._connected()
-        name = "_pipe_file" if getattr(file_system, "async_impl", False) else "pipe_file"
-        return getattr(type(file_system), name)
+        self._connected()
+        name = "_pipe_file" if getattr(self._kind, "async_impl", False) else "pipe_file"
+        return getattr(self._kind, name)
 
     def _knows_create_mode(self) -> bool:
         method = self._pipe_method()
@@ -295,13 +329,35 @@ class FsspecBackend(Backend):
     def _is_s3(self) -> bool:
         return self._full_url.partition("://")[0].lower() in _S3
 
+    @property
+    def _has_folders(self) -> bool:
+        return self._kind.__module__.startswith(_WITH_FOLDERS)
+
+    def _write(self, path: str, data: Buffer, options: Mapping[str, Any]) -> None:
+        """Write an object whole, and make its folder where the medium has such."""
+        file_system = self._connected()
+        try:
+            file_system.pipe_file(path, bytes(data), **options)
+        except FileNotFoundError:
+            # On object stores it is the bucket that is missing, and nobody asked for one to be made.
+            if not self._has_folders:
+                raise
+            with suppress(OSError):  # another thread has just made it
+                file_system.makedirs(path.rpartition("/")[0], exist_ok=True)
+            file_system.pipe_file(path, bytes(data), **options)
+
     def _path(self, name: str) -> str:
         return f"{self._root}/{check_object_name(name)}"
 
     def _cat(self, name: str, start: int, end: int) -> bytes:
         path = self._path(name)
         with self._classifying(name):
-            return bytes(self._connected().cat_file(path, start=start, end=end))
+            try:
+                return bytes(self._connected().cat_file(path, start=start, end=end))
+            except OSError as error:
+                if self._has_folders and self._connected().isdir(path):
+                    raise object_missing(self.url, name) from error
+                raise
 
     @contextmanager
     def _classifying(self, name: str, doing: str = "read") -> Iterator[None]:
@@ -334,7 +390,7 @@ def make_file_system(full_url: str, url: str, options: Mapping[str, Any]) -> tup
     try:
         file_system, root = url_to_fs(
             full_url,
-            **{**library_options(scheme, options), "skip_instance_cache": True, "use_listings_cache": False},
+            **{**library_options(scheme, options), "skip_instance_cache": True},
         )
     except ArtifactStoreError:
         raise

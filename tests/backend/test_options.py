@@ -47,9 +47,10 @@ def test_verification_is_never_turned_off_by_itself() -> None:
 
 
 def test_other_libraries_get_what_was_given() -> None:
-    """Only the names that a library doesn't know are put into its own."""
-    assert library_options("az", {"account_name": "a"}) == {"account_name": "a"}
-    assert library_options("gs", {"endpoint": "http://h:1"}) == {"endpoint_url": "http://h:1"}
+    """Only the names that a library doesn't know are put into its own, and no listing is kept."""
+    fresh = {"use_listings_cache": False}
+    assert library_options("az", {"account_name": "a"}) == {"account_name": "a", **fresh}
+    assert library_options("gs", {"endpoint": "http://h:1"}) == {"endpoint_url": "http://h:1", **fresh}
 
 
 @pytest.mark.parametrize(
