@@ -51,7 +51,7 @@ def delete(
         if dry_run:
             session.result({"dry_run": True, **shape}, deletion_plan_lines(plan, "would delete"))
             return
-        if not yes and (force or not plan.aliases):
+        if not yes and (force or not (plan.aliases or plan.links)):
             sys.stderr.writelines(f"{line}\n" for line in deletion_plan_lines(plan, "about to delete"))
             ask_to_go_on("delete them?")
         store.delete(wanted, force=force, now=now, reason=reason, requested_by=requested_by)

@@ -10,6 +10,7 @@ from artifactstore.cli.rendering import json_line, printable
 from artifactstore.errors import (
     ArtifactStoreError,
     BackendError,
+    InvalidQuery,
     NoSuchPath,
     PermissionRefused,
     StorageFull,
@@ -58,7 +59,10 @@ def report(error: BaseException, words: Sequence[str]) -> int:
         sys.stderr.write(json_line(failure_shape(failure)))
     else:
         step = f"\n  next: {printable(failure.next_step)}" if failure.next_step else ""
-        sys.stderr.write(f"artifactstore: {printable(failure.message)}{step}\n")
+        # The lines that point at a character of an expression stand below each other.
+        lines = failure.message.splitlines() if isinstance(failure, InvalidQuery) else [failure.message]
+        message = "\n".join(map(printable, lines))
+        sys.stderr.write(f"artifactstore: {message}{step}\n")
     return failure.exit_code
 
 

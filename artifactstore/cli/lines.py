@@ -93,6 +93,8 @@ def deletion_plan_lines(plan: DeletionPlan, verb: str) -> Iterator[str]:
         names = [alias for alias in version.aliases if alias != LATEST]
         with_names = f", and the alias {', '.join(names)}" if names else ""
         yield f"  {version.qualified_name}: {_files(version.file_count, version.size_bytes)}{with_names}"
+    for link in plan.links:
+        yield f"  {link}, a link of one of them, stays with what it holds"
 
 
 def project_lines(projects: Sequence[ProjectInfo]) -> Iterator[str]:
@@ -126,8 +128,9 @@ def artifact_lines(artifacts: Sequence[ArtifactInfo]) -> Iterator[str]:
     )
 
 
-def versions_lines(versions: Sequence[Version], *, full_digest: bool) -> Iterator[str]:
-    """A table of versions."""
+def versions_lines(versions: Sequence[Version], *, full_digest: bool, in_full: bool = False) -> Iterator[str]:
+    """A table of versions, each by its number or, of several artifacts, by its name in full."""
+    linking = any(item.link is not None for item in versions)
     # Most versions are kept for ever.
     expiring = any(item.expires_ns is not None for item in versions)
     return table(
@@ -139,25 +142,35 @@ def versions_lines(versions: Sequence[Version], *, full_digest: bool) -> Iterato
             "created",
             *(("expires",) * expiring),
             "digest",
+            *(("link of",) * linking),
             "aliases",
             "tags",
         ),
         [
             (
-                item.name,
+                item.qualified_name if in_full else item.name,
                 f"{item.file_count:,}",
                 size_text(item.size_bytes),
                 size_text(item.new_bytes),
                 time_text(item.created_ns),
                 *(("" if item.expires_ns is None else time_text(item.expires_ns),) * expiring),
                 item.digest if full_digest else short_digest(item.digest),
+                *((_link_text(item),) * linking),
                 " ".join(item.aliases),
                 " ".join(item.tags),
             )
             for item in versions
         ],
-        right=(0, 1, 2, 3),
+        right=(1, 2, 3) if in_full else (0, 1, 2, 3),
     )
+
+
+def _link_text(version: Version) -> str:
+    """Of which version a link is, and what became of that."""
+    if version.link is None:
+        return ""
+    state = "" if version.link.state == "shown" else f" ({version.link.state})"
+    return f"{version.link.version}{state}"
 
 
 def version_lines(version: Version) -> Iterator[str]:
@@ -172,6 +185,9 @@ def version_lines(version: Version) -> Iterator[str]:
                 "stands for",
                 "" if version.stands_for is None else f"v{version.stands_for}, without what was taken down",
             ),
+            ("link of", _link_text(version)),
+            ("linked by", "" if version.link is None else version.link.linked_by[:_MEMBER_DIGITS]),
+            ("linked in", " ".join(version.linked)),
             ("digest", version.digest),
             ("files", f"{version.file_count:,}"),
             ("size", f"{size_text(version.size_bytes)} ({version.size_bytes:,} bytes)"),

@@ -25,6 +25,7 @@ _LOCKS = "artifactstore.cli.lock_commands"
 _READING = "artifactstore.cli.reading_commands"
 _CARE = "artifactstore.cli.care_commands"
 _NAMES = "artifactstore.cli.name_commands"
+_EDITS = "artifactstore.cli.edit_commands"
 _RETENTION = "artifactstore.cli.retention_commands"
 _DELETION = "artifactstore.cli.deletion_commands"
 _AUDIT = "artifactstore.cli.audit_commands"
@@ -52,6 +53,10 @@ COMMANDS = {
     ),
     "alias": CommandSource(_NAMES, "alias", "Point aliases at a version, or remove them."),
     "tag": CommandSource(_NAMES, "tag", "Put labels on a version, or take them off."),
+    "edit": CommandSource(_EDITS, "edit", "Change the description and metadata of a version."),
+    "rename": CommandSource(_EDITS, "rename", "Give an artifact or a project another name."),
+    "link": CommandSource(_EDITS, "link", "Put a version into a collection."),
+    "unlink": CommandSource(_EDITS, "unlink", "Take links out of collections."),
     "ttl": CommandSource(_RETENTION, "ttl", "Let a version expire after a time."),
     "retention": CommandSource(
         _RETENTION, "retention", "Say which versions are kept, and delete the others."

@@ -13,6 +13,7 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SECRETS = frozenset({"secret", "token", "password", "account_key", "connection_string", "sas_token"})
 _AGE = re.compile(r"(\d{1,9})([smhdw]?)", re.ASCII)
 _AGE_UNITS_S: dict[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
+_NS_PER_S = 1_000_000_000
 _RANGE = re.compile(r"(-?[0-9]{1,19})?:(-?[0-9]{1,19})?", re.ASCII)
 
 
@@ -71,6 +72,29 @@ def parse_age(text: str) -> int:
     if match is None:
         raise click.BadParameter(f"{text!r} is not an age such as 12h, 30d or 4w")
     return int(match[1]) * _AGE_UNITS_S[match[2] or "s"]
+
+
+def moment(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    """Nanoseconds since the Unix epoch of `2026-01-31`, `2026-01-31T12:00+01:00`, or of so long ago as `30d` says.
+
+    Raises:
+        click.BadParameter: It is none of these.
+    """
+    if text is None:
+        return None
+    if _AGE.fullmatch(text.strip()) and not text.strip().isdigit():
+        from artifactstore.clock import SystemClock
+
+        return SystemClock().now_ns() - parse_age(text) * _NS_PER_S
+    from datetime import UTC, datetime
+
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is not a time such as 2026-01-31, 2026-01-31T12:00 or 30d"
+        ) from None
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()) * _NS_PER_S
 
 
 def parse_range(text: str) -> tuple[int | None, int | None]:

@@ -3,7 +3,7 @@
 import sys
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -13,38 +13,74 @@ from artifactstore.cli.options import (
     common_options,
     example,
     limit_options,
+    moment,
     parse_range,
 )
+from artifactstore.ids import ALL
 
 # A multiple of 3, so that each span is whole in base64, and large enough that a blob is fetched once.
 _SPAN_BYTES = 3 << 20
+# What the library calls conditions that have another name here.
+_ARGUMENTS = {"type_name": "type", "since": "since_ns", "until": "until_ns"}
 
 
-@click.command(epilog=example("artifactstore ls", "artifactstore ls team", "artifactstore ls team/corpus"))
+@click.command(
+    epilog=example(
+        "artifactstore ls",
+        "artifactstore ls team/corpus",
+        "artifactstore ls team/corpus --where \"metadata.rows > 1000 and 'draft' not in tags\"",
+        "artifactstore ls team --type model --alias production --since 30d",
+    )
+)
 @click.argument("what", metavar="[PROJECT | PROJECT/NAME]", required=False)
 @click.option("--deleted", is_flag=True, help="Of PROJECT/NAME: the versions that `undelete` can bring back.")
+@click.option("-t", "--type", "type_name", metavar="TYPE", help="Only of this type.")
+@click.option("--tag", "tags", metavar="LABEL", multiple=True, help="Only versions with this label.")
+@click.option("--alias", "aliases", metavar="NAME", multiple=True, help="Only versions with this alias.")
+@click.option(
+    "--where", metavar="EXPRESSION", help="Only versions of which this holds: metadata.rows > 1000."
+)
+@click.option(
+    "--since", metavar="TIME", callback=moment, help="Only versions made since: 2026-01-31, or 30d ago."
+)
+@click.option("--until", metavar="TIME", callback=moment, help="Only versions made before.")
+@click.option("--run", metavar="ID", help="Only versions that this run produced.")
 @common_options
-def ls(options: CommonOptions, what: str | None, deleted: bool) -> None:
-    """List all projects, the artifacts of PROJECT, or the versions of PROJECT/NAME."""
+def ls(options: CommonOptions, what: str | None, deleted: bool, **conditions: Any) -> None:
+    """List all projects, the artifacts of PROJECT, or the versions of PROJECT/NAME.
+
+    With a condition on versions, those of PROJECT or of the whole store are listed. EXPRESSION compares fields with
+    values by = != < <= > >= in, not in, and joins that by and, or, not and parentheses.
+    """
     from artifactstore.cli import lines, shapes
     from artifactstore.cli.session import Session
 
     session = Session(options)
-    if deleted and "/" not in (what or ""):
-        raise click.UsageError("--deleted goes with PROJECT/NAME")
+    asked = {_ARGUMENTS.get(name, name): value for name, value in conditions.items() if value}
+    if deleted and ("/" not in (what or "") or asked):
+        raise click.UsageError("--deleted goes with PROJECT/NAME, and with no condition")
+    of_versions = bool(asked.keys() - {"type"}) or (what is None and bool(asked))
     with session.open_store() as store:
-        if what is None:
+        if "/" in (what or "") or of_versions:
+            scope = what if "/" in (what or "") else ALL if what is None else f"{what}/{ALL}"
+            assert scope is not None
+            versions = store.deleted_versions(scope) if deleted else store.versions(scope, **asked)
+            shape: shapes.Shape = {
+                "artifact": scope,
+                "versions": [shapes.version_shape(item) for item in versions],
+            }
+            in_full = ALL in scope
+            session.result(
+                shape, lines.versions_lines(versions, full_digest=options.verbose, in_full=in_full)
+            )
+        elif what is None:
             projects = store.projects()
-            shape: shapes.Shape = {"projects": [shapes.project_shape(item) for item in projects]}
+            shape = {"projects": [shapes.project_shape(item) for item in projects]}
             session.result(shape, lines.project_lines(projects))
-        elif "/" not in what:
-            artifacts = store.artifacts(what)
+        else:
+            artifacts = store.artifacts(what, **asked)
             shape = {"project": what, "artifacts": [shapes.artifact_shape(item) for item in artifacts]}
             session.result(shape, lines.artifact_lines(artifacts))
-        else:
-            versions = store.deleted_versions(what) if deleted else store.versions(what)
-            shape = {"artifact": what, "versions": [shapes.version_shape(item) for item in versions]}
-            session.result(shape, lines.versions_lines(versions, full_digest=options.verbose))
 
 
 @click.command(epilog=example("artifactstore show team/corpus:v0"))

@@ -16,6 +16,7 @@ from artifactstore.store import (
     Entry,
     IndexInfo,
     KeySlot,
+    LinkInfo,
     LogEntry,
     Names,
     Objects,
@@ -50,10 +51,22 @@ def version_shape(version: Version) -> Shape:
         "created": iso_time(version.created_ns),
         "expires": None if version.expires_ns is None else iso_time(version.expires_ns),
         "stands_for": version.stands_for,
+        "link": None if version.link is None else link_shape(version.link),
+        "linked": list(version.linked),
         "file_count": version.file_count,
         "size_bytes": version.size_bytes,
         "new_bytes": version.new_bytes,
         "stored_bytes": version.stored_bytes,
+    }
+
+
+def link_shape(link: LinkInfo) -> Shape:
+    """Of which version a link is."""
+    return {
+        "version": link.version,
+        "state": link.state,
+        "linked": iso_time(link.linked_ns),
+        "linked_by": link.linked_by,
     }
 
 
@@ -154,6 +167,7 @@ def deletion_plan_shape(plan: DeletionPlan) -> Shape:
     return {
         "versions": [version_shape(version) for version in plan.versions],
         "aliases": list(plan.aliases),
+        "links": list(plan.links),
         "logical_bytes": plan.logical_bytes,
     }
 
@@ -177,6 +191,7 @@ def artifact_shape(artifact: ArtifactInfo) -> Shape:
         "latest": artifact.latest,
         "size_bytes": artifact.size_bytes,
         "updated": iso_time(artifact.updated_ns),
+        "collection": artifact.collection,
     }
 
 

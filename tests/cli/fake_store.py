@@ -95,6 +95,7 @@ class ArtifactInfo(NamedTuple):
     latest: int
     size_bytes: int
     updated_ns: int = NOW_NS
+    collection: bool = False
 
 
 class LogEntry(NamedTuple):
@@ -193,6 +194,8 @@ class Version:
         self.created_ns = NOW_NS
         self.expires_ns: int | None = None
         self.stands_for: int | None = None
+        self.link = None
+        self.linked: tuple[str, ...] = ()
         self.size_bytes = self.new_bytes = sum(map(len, contents.values()))
         self.stored_bytes = self.size_bytes // 2
         self.file_count = len(contents)
@@ -385,13 +388,13 @@ class Store:
     def versions(self, artifact: str) -> list[Version]:
         return self.kept[artifact]
 
-    def add_aliases(self, ref: str, names: Iterable[str]) -> Version:
+    def add_aliases(self, ref: str, names: Iterable[str], *, expected: str | None = "*") -> Version:
         version = self.version(ref)
         version.aliases = (*version.aliases, *names)
         self._record(f"alias {ref}")
         return version
 
-    def remove_aliases(self, artifact: str, names: Iterable[str]) -> None:
+    def remove_aliases(self, artifact: str, names: Iterable[str], *, expected: str | None = "*") -> None:
         gone = set(names)
         for version in self.kept[str(parse_reference(artifact).artifact)]:
             version.aliases = tuple(alias for alias in version.aliases if alias not in gone)
