@@ -14,12 +14,18 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from artifactstore.errors import ArtifactStoreError, NoSuchArtifact, NotFoundError, PreconditionFailed
+from artifactstore.errors import (
+    AliasMoved,
+    ArtifactStoreError,
+    NoSuchArtifact,
+    NotFoundError,
+    PreconditionFailed,
+)
 from artifactstore.format.operations import Alias, Tag
 from artifactstore.format.operations import Delete as LoggedDelete
 from artifactstore.format.operations import Push as LoggedPush
 from artifactstore.format.operations import Undelete as LoggedUndelete
-from artifactstore.ids import LATEST
+from artifactstore.ids import ANYWHERE, LATEST
 from artifactstore.index.tables import Position
 from artifactstore.log.log import Applier, Log
 from artifactstore.store.opening import Parts
@@ -106,14 +112,20 @@ class Recorder:
 
         return self._noted(artifact, Push(label, tuple(aliases), tags), act)
 
-    def move(self, artifact: str, number: int, aliases: Sequence[str]) -> bool | None:
-        """Point aliases at a version; None when it failed."""
+    def move(
+        self, artifact: str, number: int, aliases: Sequence[str], *, expected: str | None = ANYWHERE
+    ) -> bool | None:
+        """Point aliases at a version, False when one is not where it is expected; None when it failed."""
 
         def act() -> bool:
-            self._store.add_aliases(f"{artifact}:v{number}", aliases)
+            try:
+                self._store.add_aliases(f"{artifact}:v{number}", aliases, expected=expected)
+            except AliasMoved:
+                return False
             return True
 
-        return self._noted(artifact, Move(number, tuple(aliases)), act, absent=False)
+        standing = None if expected == ANYWHERE else () if expected is None else (int(expected[1:]),)
+        return self._noted(artifact, Move(number, tuple(aliases), standing), act, absent=False)
 
     def mark(self, artifact: str, number: int, add: Sequence[str], remove: Sequence[str] = ()) -> bool | None:
         """Put labels on a version or, where none are to be added, take them off; None when it failed."""
@@ -270,7 +282,8 @@ def _action_of(operation: _Logged, labels: Mapping[bytes, str]) -> Action:
             digest = operation.manifest.digest
             return Push(labels.get(digest, digest.hex()), tuple(operation.aliases), tuple(operation.tags))
         case Alias():
-            return Move(operation.number, tuple(operation.aliases))
+            standing = None if operation.expected is None else tuple(operation.expected)
+            return Move(operation.number, tuple(operation.aliases), standing)
         case Tag():
             return Mark(operation.number, tuple(operation.add), tuple(operation.remove))
         case LoggedDelete():

@@ -37,10 +37,17 @@ class Push(msgspec.Struct, frozen=True, tag="push"):
 
 
 class Move(msgspec.Struct, frozen=True, tag="move"):
-    """Point aliases at a version, or at none when `number` is None."""
+    """Point aliases at a version, or at none when `number` is None.
+
+    Attributes:
+        number: The version.
+        aliases: All are moved, or none.
+        expected: Where each must be before: a number, or nowhere when empty; None for wherever.
+    """
 
     number: int | None
     aliases: tuple[str, ...]
+    expected: tuple[int, ...] | None = None
 
 
 class Mark(msgspec.Struct, frozen=True, tag="mark"):
@@ -184,6 +191,11 @@ def _push(state: State, push: Push) -> tuple[State, Result]:
 
 def _moved(state: State, move: Move) -> State | None:
     if not state.contents or (move.number is not None and not state.shows(move.number)):
+        return None
+    standing = dict(state.aliases)
+    if move.expected is not None and any(
+        standing.get(alias) != next(iter(move.expected), None) for alias in move.aliases
+    ):
         return None
     return state._replace(aliases=_pointed(state, move.aliases, move.number))
 

@@ -25,6 +25,8 @@ class ModelVersion(msgspec.Struct):
         place: Of a successor, where it stands.
         due: Whether the next sweep purges it.
         purged: Whether one did.
+        metadata: What is said of it.
+        source: Of a link: the artifact, by its first name, and the version that it is of.
     """
 
     contents: dict[str, bytes]
@@ -33,13 +35,29 @@ class ModelVersion(msgspec.Struct):
     place: int | None = None
     due: bool = False
     purged: bool = False
+    metadata: dict[str, object] = {}
+    source: tuple[str, int] | None = None
 
 
 class ModelArtifact(msgspec.Struct):
-    """One artifact: its versions by number, and where its aliases point."""
+    """One artifact.
+
+    Attributes:
+        versions: By number.
+        aliases: Where they point.
+        called: What it is called now, where that is not what it was called first.
+        collection: Whether its versions are links.
+    """
 
     versions: list[ModelVersion]
     aliases: dict[str, int]
+    called: str = ""
+    collection: bool = False
+
+    @property
+    def gone(self) -> bool:
+        """Whether all its versions are purged."""
+        return all(version.purged for version in self.versions)
 
     def shown(self) -> list[int]:
         """Numbers of the versions that are not deleted."""
@@ -66,31 +84,44 @@ class ModelStore:
     """A store as a user thinks of it.
 
     Attributes:
-        artifacts: By `project/name`.
+        artifacts: By the `project/name` that each was called first.
         denied: Contents that were taken down.
+        names: By each other name that an artifact was given, the first one.
     """
 
     def __init__(self) -> None:
         self.artifacts: dict[str, ModelArtifact] = {}
         self.denied: set[bytes] = set()
+        self.names: dict[str, str] = {}
 
     def copy(self) -> "ModelStore":
         """A model that goes on by itself from here."""
         other = ModelStore()
         for name, artifact in self.artifacts.items():
             versions = [
-                ModelVersion(dict(one.contents), set(one.tags), one.deleted, one.place, one.due, one.purged)
+                ModelVersion(
+                    dict(one.contents),
+                    set(one.tags),
+                    one.deleted,
+                    one.place,
+                    one.due,
+                    one.purged,
+                    dict(one.metadata),
+                    one.source,
+                )
                 for one in artifact.versions
             ]
-            other.artifacts[name] = ModelArtifact(versions, dict(artifact.aliases))
-        other.denied = set(self.denied)
+            aliases = dict(artifact.aliases)
+            other.artifacts[name] = ModelArtifact(versions, aliases, artifact.called, artifact.collection)
+        other.denied, other.names = set(self.denied), dict(self.names)
         return other
 
     def push(
         self, name: str, contents: Contents, *, aliases: Iterable[str] = (), tags: Iterable[str] = ()
     ) -> tuple[int, bool]:
         """Push; return the version's number and whether it was made: equal content makes none."""
-        artifact = self.artifacts.setdefault(name, ModelArtifact([], {}))
+        artifact = self.artifacts.setdefault(self.first(name), ModelArtifact([], {}))
+        artifact.collection = False
         newest = artifact.newest()
         created = newest is None or artifact.versions[newest].contents != contents
         if newest is None or created:
@@ -102,6 +133,55 @@ class ModelStore:
         for alias in aliases:
             artifact.aliases[alias] = number
         return number, created
+
+    def first(self, name: str) -> str:
+        """What the artifact was called first that a name leads to."""
+        return self.names.get(name, name)
+
+    def takes_pushes(self, name: str) -> bool:
+        """Whether versions may be pushed under a name: not into a collection."""
+        artifact = self.artifacts.get(self.first(name))
+        return artifact is None or artifact.gone or not artifact.collection
+
+    def rename(self, old: str, new: str) -> bool:
+        """Call an artifact by another name; return whether that is to be had."""
+        first, taken = self.first(old), self.first(new)
+        if taken in self.artifacts and taken != first:
+            return False
+        artifact = self.artifacts[first]
+        artifact.called = "" if new == first else new
+        if new != first:
+            self.names[new] = first
+        return True
+
+    def describe(self, name: str, number: int, metadata: Mapping[str, object]) -> None:
+        """Say something of a version under some keys."""
+        self.artifacts[name].versions[number].metadata.update(metadata)
+
+    def links(self, name: str, number: int) -> list[tuple[str, int]]:
+        """The links of a version that are shown."""
+        return [
+            (collection, at)
+            for collection, artifact in sorted(self.artifacts.items())
+            for at in artifact.shown()
+            if artifact.versions[at].source == (name, number)
+        ]
+
+    def link(self, name: str, number: int, collection: str, aliases: Iterable[str]) -> tuple[int, bool]:
+        """Link a version into a collection; return the link's number and whether it was made."""
+        source = self.artifacts[name].versions[number]
+        artifact = self.artifacts.setdefault(self.first(collection), ModelArtifact([], {}))
+        artifact.collection = True
+        found = [at for at in artifact.shown() if artifact.versions[at].source == (name, number)]
+        if not found:
+            made = ModelVersion(
+                dict(source.contents), set(), metadata=dict(source.metadata), source=(name, number)
+            )
+            artifact.versions.append(made)
+            artifact.point_latest()
+        at = found[0] if found else len(artifact.versions) - 1
+        artifact.aliases.update(dict.fromkeys(aliases, at))
+        return at, not found
 
     def add_aliases(self, name: str, number: int, aliases: Iterable[str]) -> None:
         """Point aliases at a version, away from those they are on."""
@@ -144,8 +224,18 @@ class ModelStore:
             for number, version in enumerate(artifact.versions):
                 if version.deleted and version.due and not version.purged:
                     self.purge(name, number)
-                    purged.append(f"{name}:v{number}")
+                    purged.append(f"{artifact.called or name}:v{number}")
+        for name in [name for name, artifact in self.artifacts.items() if artifact.gone]:
+            self._free_names(name)
         return purged
+
+    def _free_names(self, first: str) -> None:
+        """Let all names of an artifact that is gone be artifacts of their own, whose numbers go on."""
+        for name in [name for name, to in self.names.items() if to == first]:
+            del self.names[name]
+            self.artifacts[name] = self.copy().artifacts[first]
+            self.artifacts[name].called = ""
+        self.artifacts[first].called = ""
 
     def refuses(self, contents: Contents) -> bool:
         """Whether something in these contents was taken down."""
@@ -171,7 +261,13 @@ class ModelStore:
         """Put a successor in the place of a version, which the next sweep purges; return the successor's number."""
         artifact = self.artifacts[name]
         version = artifact.versions[number]
-        successor = ModelVersion(dict(contents), set(version.tags), place=artifact.place(number))
+        successor = ModelVersion(
+            dict(contents),
+            set(version.tags),
+            place=artifact.place(number),
+            metadata=dict(version.metadata),
+            source=version.source,
+        )
         artifact.versions.append(successor)
         at = len(artifact.versions) - 1
         artifact.aliases = {alias: at if to == number else to for alias, to in artifact.aliases.items()}
@@ -187,11 +283,13 @@ class ModelStore:
                     dict(version.contents),
                     sorted(alias for alias, at in artifact.aliases.items() if at == number),
                     sorted(version.tags),
+                    dict(version.metadata),
+                    version.source is not None,
                 )
                 for number, version in enumerate(artifact.versions)
                 if not version.deleted
             ]
-            for name, artifact in sorted(self.artifacts.items())
+            for name, artifact in sorted((one.called or name, one) for name, one in self.artifacts.items())
             if artifact.shown()
         }
 
@@ -203,6 +301,8 @@ class ShownVersion(msgspec.Struct, frozen=True):
     contents: dict[str, bytes]
     aliases: list[str]
     tags: list[str]
+    metadata: dict[str, object]
+    is_link: bool
 
 
 Shown: TypeAlias = dict[str, list[ShownVersion]]
@@ -221,6 +321,13 @@ def shown_by(store: Store) -> Shown:
                     with version.open(entry.path) as file:
                         contents[entry.path] = file.read()
                 shown[name].append(
-                    ShownVersion(version.number, contents, sorted(version.aliases), sorted(version.tags))
+                    ShownVersion(
+                        version.number,
+                        contents,
+                        sorted(version.aliases),
+                        sorted(version.tags),
+                        version.metadata,
+                        version.link is not None,
+                    )
                 )
     return dict(sorted(shown.items()))

@@ -24,6 +24,7 @@ from artifactstore.testing.simulation import SeededRandomness
 T = TypeVar("T")
 
 ALIASES: Final = ("stable", "candidate", "mine")
+SWAPPED_VERSIONS: Final = 8
 _LABELS: Final = ("good", "bad")
 _NS_PER_S: Final = 1_000_000_000
 _OPEN_PAUSE_S: Final = 0.5
@@ -49,6 +50,8 @@ class Workload(msgspec.Struct, frozen=True):
         epoch_s: How often it goes over to new artifacts, which keeps histories short; None for never.
         size_bytes_max: Of a version's content; most are far smaller.
         skew_s: How far its wall clock is off.
+        swaps: Among how many aliases of the first artifact, `alias-0` and so on, it moves one at a time from where it
+            has seen it to another of the versions v0 to v7, instead of what clients do as a rule; 0 for that.
         cache: What its cache and scratch are named after, so that a client takes over from one that was killed; its
             own name when empty.
     """
@@ -65,6 +68,7 @@ class Workload(msgspec.Struct, frozen=True):
     size_bytes_max: int = 4096
     skew_s: int = 0
     cache: str = ""
+    swaps: int = 0
 
     @property
     def journal(self) -> Path:
@@ -114,7 +118,10 @@ def run(workload: Workload) -> None:
         for number in range(workload.operations):
             if _is_over(workload):
                 break
-            client.act(number)
+            if workload.swaps:
+                client.swap(store)
+            else:
+                client.act(number)
         recorder.close()
 
 
@@ -152,6 +159,14 @@ class _Client:
             found = self._recorder.pull(artifact, name)
             if found is not None:
                 self._newest[artifact] = max(known, found.number)
+
+    def swap(self, store: Store) -> None:
+        """Move an alias from where it was seen, which it may have left since."""
+        artifact = self._workload.artifacts[0]
+        alias = f"alias-{self._below(self._workload.swaps)}"
+        seen = store.version(f"{artifact}:{alias}").number
+        to = (seen + 1 + self._below(SWAPPED_VERSIONS - 1)) % SWAPPED_VERSIONS
+        self._recorder.move(artifact, to, [alias], expected=f"v{seen}")
 
     def _push(self, artifact: str, number: int, *, equal: bool) -> None:
         label, size_bytes = f"{self._workload.client}-{number}", self._size_bytes()

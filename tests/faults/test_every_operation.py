@@ -8,7 +8,14 @@ import pytest
 
 from artifactstore.backend.base import Backend
 from artifactstore.backend.memory import MemoryBackend
-from artifactstore.errors import ConnectionLost, PermissionRefused, StorageFull, StoreExists, Throttled
+from artifactstore.errors import (
+    AliasMoved,
+    ConnectionLost,
+    PermissionRefused,
+    StorageFull,
+    StoreExists,
+    Throttled,
+)
 from artifactstore.store.store import Store
 from artifactstore.testing import invariants
 from artifactstore.testing.faulty import FaultyBackend
@@ -119,6 +126,47 @@ class RemoveTag(Scenario):
         model.remove_tags(ARTIFACT, 0, ["raw"])
 
 
+class MoveAlias(Scenario):
+    """Moves an alias from where it is; after an answer that was lost the repetition finds it there."""
+
+    def act(self, store: Store, folder: Path) -> None:
+        with suppress(AliasMoved):
+            store.add_aliases(ARTIFACT, ["moved"], expected=None)
+
+    def expect(self, model: ModelStore) -> None:
+        model.add_aliases(ARTIFACT, 0, ["moved"])
+
+
+class Describe(Scenario):
+    """Says something of a version."""
+
+    def act(self, store: Store, folder: Path) -> None:
+        store.describe(ARTIFACT, metadata={"rows": 3})
+
+    def expect(self, model: ModelStore) -> None:
+        model.describe(ARTIFACT, 0, {"rows": 3})
+
+
+class Rename(Scenario):
+    """Renames the artifact; the old name goes on naming it, so that the repetition finds nothing to do."""
+
+    def act(self, store: Store, folder: Path) -> None:
+        store.rename(ARTIFACT, "elsewhere/renamed")
+
+    def expect(self, model: ModelStore) -> None:
+        model.rename(ARTIFACT, "elsewhere/renamed")
+
+
+class Link(Scenario):
+    """Makes a collection; the repetition finds the link."""
+
+    def act(self, store: Store, folder: Path) -> None:
+        assert store.link(ARTIFACT, "registry/linked", aliases=["production"]).number == 0
+
+    def expect(self, model: ModelStore) -> None:
+        model.link(ARTIFACT, 0, "registry/linked", ["production"])
+
+
 class Delete(Scenario):
     """Hides the version; the repetition of one whose answer was lost finds it hidden."""
 
@@ -156,12 +204,16 @@ SCENARIOS = [
     RemoveAlias,
     AddTag,
     RemoveTag,
+    MoveAlias,
+    Describe,
+    Rename,
+    Link,
     Delete,
     Rebuild,
     Check,
 ]
 # With a state in nearly every record: those that write one, and those that start from one.
-SCENARIOS_WITH_STATES = [Push, LongPush, AddAlias, Pull, Rebuild]
+SCENARIOS_WITH_STATES = [Push, LongPush, AddAlias, Rename, Link, Pull, Rebuild]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=named)

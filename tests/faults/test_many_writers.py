@@ -12,7 +12,7 @@ from artifactstore.backend.wrapping import WrapperBackend
 from artifactstore.errors import ConnectionLost
 from artifactstore.store.store import Store
 from artifactstore.testing import MeteredBackend, invariants, workload
-from artifactstore.testing.history import Noted, read_journal, read_log
+from artifactstore.testing.history import Noted, Recorder, read_journal, read_log
 from artifactstore.testing.linearizability import (
     Event,
     State,
@@ -21,7 +21,7 @@ from artifactstore.testing.linearizability import (
     step,
 )
 from artifactstore.testing.simulation import World
-from artifactstore.testing.workload import Workload
+from artifactstore.testing.workload import SWAPPED_VERSIONS, Workload
 from tests.servers import Server
 
 ARTIFACT = "project/data"
@@ -110,6 +110,39 @@ def test_processes_push_move_and_pull(place: Place, deep: bool) -> None:
     assert [one.error for one in noted] == [""] * clients * operations
     with place.open() as store:
         assert_explained(store, [one.event for one in noted])
+
+
+def test_aliases_are_moved_by_one_of_several_each_time(tmp_path: Path, deep: bool) -> None:
+    """Each client moves aliases from where it has seen them: one order explains who was told what.
+
+    Of all that wanted to move an alias from one place one did, and it is where the last of them put it.
+    """
+    place = Place(tmp_path / "place", str(tmp_path / "store"), None)
+    clients, aliases, operations = (8, 1000, 400) if deep else (4, 3, 10)
+    names = [f"alias-{number}" for number in range(aliases)]
+    with place.open() as store:
+        setting = Recorder(store, "setting", place.folder / "setting.journal", place.folder / "scratch")
+        for number in range(SWAPPED_VERSIONS):
+            setting.push(ARTIFACT, f"label-{number}", 10)
+        for number in range(SWAPPED_VERSIONS):
+            some = names[number::SWAPPED_VERSIONS]
+            if some:
+                setting.move(ARTIFACT, number, some, expected=None)
+        setting.close()
+    works = [
+        Workload(place.url, None, str(place.folder), f"w{one}", one, [ARTIFACT], operations, swaps=aliases)
+        for one in range(clients)
+    ]
+    noted = read_journal(place.folder / "setting.journal") + work(place, works)
+    assert {one.error for one in noted} == {""}
+    results = [one.event.result for one in noted if one.event.client != "setting"]
+    assert len(results) == clients * operations
+    assert True in results
+    with place.open() as store:
+        if deep:
+            assert_follows_log([one.event for one in noted], read_log(store))
+        else:
+            assert_explained(store, [one.event for one in noted])
 
 
 class Overtaken(WrapperBackend):

@@ -24,7 +24,16 @@ from hypothesis.stateful import (
 
 from artifactstore import Artifact
 from artifactstore.backend.base import Backend
-from artifactstore.errors import Deleted, Denied, LineageCircle
+from artifactstore.errors import (
+    AliasMoved,
+    Deleted,
+    Denied,
+    IsCollection,
+    LineageCircle,
+    NameTaken,
+    NotACollection,
+    PreconditionFailed,
+)
 from artifactstore.ids import LATEST
 from artifactstore.store.store import Store
 from artifactstore.testing import invariants
@@ -34,6 +43,7 @@ from tests.faults.interrupted import Interrupted
 from tests.servers import BUCKET
 
 ARTIFACTS = ("p/one", "p/two", "q/one")
+COLLECTIONS = ("c/one", "c/two")
 ALIASES = ("blue", "green")
 TAGS = ("good", "bad", "old")
 CLIENTS = ("first", "second")
@@ -111,6 +121,10 @@ class StoreMachine(RuleBasedStateMachine):
             with pytest.raises(Denied):
                 self.stores[client].push([self.source(held)], artifact, aliases=aliases, tags=tags)
             return
+        if not self.model.takes_pushes(artifact):
+            with pytest.raises(IsCollection):
+                self.stores[client].push([self.source(held)], artifact)
+            return
         expected = self.model.push(artifact, held, aliases=aliases, tags=tags)
         made = self.stores[client].push([self.source(held)], artifact, aliases=aliases, tags=tags)
         assert made.push is not None
@@ -135,6 +149,7 @@ class StoreMachine(RuleBasedStateMachine):
     ) -> None:
         """A push whose claim another push gets in front of, or whose answer is lost while another one follows."""
         assume(not self.model.refuses(mine) and not self.model.refuses(theirs))
+        assume(self.model.takes_pushes(artifact) and self.model.takes_pushes("q/raced"))
         other = artifact if same_artifact else "q/raced"
         expected: list[tuple[int, bool]] = []
 
@@ -238,6 +253,67 @@ class StoreMachine(RuleBasedStateMachine):
         self.stores[client].add_aliases(f"{artifact}:v{number}", aliases)
         self.model.add_aliases(artifact, number, aliases)
 
+    @precondition(lambda self: self.numbers())
+    @rule(client=clients, data=st.data(), alias=st.sampled_from(ALIASES), wrong=st.booleans())
+    def move_alias(self, client: str, data: st.DataObject, alias: str, wrong: bool) -> None:
+        """An alias moves from where it is, and from nowhere else."""
+        artifact, number = self.version(data)
+        at = self.model.artifacts[artifact].aliases.get(alias)
+        expected = None if at is None else f"v{at}"
+        reference, store = f"{artifact}:v{number}", self.stores[client]
+        if wrong:
+            with pytest.raises(AliasMoved):
+                store.add_aliases(reference, [alias], expected="v77" if at is None else None)
+            return
+        store.add_aliases(reference, [alias], expected=expected)
+        self.model.add_aliases(artifact, number, [alias])
+
+    @precondition(lambda self: self.numbers())
+    @rule(
+        client=clients,
+        data=st.data(),
+        metadata=st.dictionaries(st.sampled_from("ab"), st.integers(0, 9), min_size=1),
+    )
+    def describe(self, client: str, data: st.DataObject, metadata: dict[str, object]) -> None:
+        """What is said of a version is there for everyone; keys that are not given stay."""
+        artifact, number = self.version(data)
+        self.stores[client].describe(f"{artifact}:v{number}", metadata=metadata)
+        self.model.describe(artifact, number, metadata)
+
+    @precondition(lambda self: self.numbers())
+    @rule(client=clients, data=st.data(), new=st.sampled_from((*ARTIFACTS, *COLLECTIONS, "r/new")))
+    def rename(self, client: str, data: st.DataObject, new: str) -> None:
+        """An artifact gets a name that nothing has or had, or one of its own; all go on answering."""
+        artifact, _ = self.version(data)
+        if not self.model.rename(artifact, new):
+            with pytest.raises(NameTaken):
+                self.stores[client].rename(artifact, new)
+            return
+        self.stores[client].rename(artifact, new)
+        assert self.stores["steps"].version(artifact).artifact == new
+
+    @precondition(lambda self: self.numbers())
+    @rule(client=clients, data=st.data(), collection=st.sampled_from(COLLECTIONS), aliases=alias_sets)
+    def link(self, client: str, data: st.DataObject, collection: str, aliases: list[str]) -> None:
+        """A link is a version of its collection; each version has one there at most."""
+        artifact, number = self.version(data)
+        source = self.model.artifacts[artifact].versions[number].source
+        if source is not None:
+            version = self.model.artifacts[source[0]].versions[source[1]]
+            if version.deleted:
+                with pytest.raises(Deleted):
+                    self.stores[client].link(f"{artifact}:v{number}", collection)
+                return
+        there = self.model.artifacts.get(self.model.first(collection))
+        if there is not None and not there.collection and not there.gone:
+            with pytest.raises(NotACollection):
+                self.stores[client].link(f"{artifact}:v{number}", collection)
+            return
+        made = self.stores[client].link(f"{artifact}:v{number}", collection, aliases=aliases)
+        assert made.push is not None
+        expected = self.model.link(*(source or (artifact, number)), collection, aliases)
+        assert (made.number, made.push.created) == expected
+
     @precondition(lambda self: self.aliases())
     @rule(client=clients, data=st.data())
     def remove_alias(self, client: str, data: st.DataObject) -> None:
@@ -260,6 +336,9 @@ class StoreMachine(RuleBasedStateMachine):
     def delete(self, client: str, data: st.DataObject, now: bool) -> None:
         """A deleted version is gone from sight, and the aliases on it with it."""
         artifact, number = self.version(data)
+        if self.model.links(artifact, number):
+            with pytest.raises(PreconditionFailed):
+                self.stores[client].delete([f"{artifact}:v{number}"])
         self.stores[client].delete([f"{artifact}:v{number}"], force=True, now=now)
         self.model.delete(artifact, number, now=now)
         with pytest.raises(Deleted):
@@ -341,7 +420,7 @@ class StoreMachine(RuleBasedStateMachine):
         if "steps" not in self.stores:
             return
         for name, artifact in self.model.artifacts.items():
-            if all(version.purged for version in artifact.versions):
+            if artifact.gone:
                 with pytest.raises(Deleted, match="purged"):
                     self.stores["steps"].versions(name)
                 continue
@@ -351,6 +430,9 @@ class StoreMachine(RuleBasedStateMachine):
                 expected = artifact.versions[version.number]
                 assert self.digests.setdefault(version.digest, expected.contents) == expected.contents
                 assert set(version.tags) == expected.tags
+                assert version.metadata == expected.metadata
+                assert version.artifact == (artifact.called or name)
+                assert (version.link is not None) == (expected.source is not None)
                 assert dict.fromkeys(version.aliases, version.number) == {
                     alias: at for alias, at in artifact.aliases.items() if at == version.number
                 }

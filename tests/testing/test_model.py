@@ -35,7 +35,7 @@ def test_tags_are_sets(model: ModelStore) -> None:
     """Labels are put on and taken off, those that are not there included."""
     model.add_tags("p/n", 0, ["u", "t"])
     model.remove_tags("p/n", 0, ["t", "v"])
-    assert model.shown() == {"p/n": [ShownVersion(0, {"a": b"1"}, [LATEST, "x"], ["u"])]}
+    assert model.shown() == {"p/n": [ShownVersion(0, {"a": b"1"}, [LATEST, "x"], ["u"], {}, is_link=False)]}
 
 
 def test_a_copy_goes_its_own_way(model: ModelStore) -> None:
@@ -54,7 +54,10 @@ def test_taking_down(model: ModelStore) -> None:
     model.push("p/n", {"c": b"3"})
     model.takedown(b"1", rewrite=True)
     assert model.shown() == {
-        "p/n": [ShownVersion(2, {"c": b"3"}, [LATEST], []), ShownVersion(3, {"b": b"2"}, ["y"], [])]
+        "p/n": [
+            ShownVersion(2, {"c": b"3"}, [LATEST], [], {}, is_link=False),
+            ShownVersion(3, {"b": b"2"}, ["y"], [], {}, is_link=False),
+        ]
     }
     assert model.refuses({"x": b"1"})
     assert not model.refuses({"x": b"2"})
