@@ -170,7 +170,8 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(client=clients, artifact=artifact_names, held=contents, data=st.data())
     def run(self, client: str, artifact: str, held: dict[str, bytes], data: st.DataObject) -> None:
         """A run is noted with what it used and produced; where it would produce what it came of, nothing is."""
-        assume(not self.model.refuses(held))
+        assume(not self.model.refuses(held) and self.model.takes_pushes(artifact))
+        artifact = self.model.first(artifact)
         with self.stores[client].run("p", git=False, heartbeat=False) as run:
             self.runs.append(run.id)
             if self.numbers():
@@ -311,8 +312,10 @@ class StoreMachine(RuleBasedStateMachine):
             return
         made = self.stores[client].link(f"{artifact}:v{number}", collection, aliases=aliases)
         assert made.push is not None
-        expected = self.model.link(*(source or (artifact, number)), collection, aliases)
+        held, at = source or (artifact, number)
+        expected = self.model.link(held, at, collection, aliases)
         assert (made.number, made.push.created) == expected
+        self.edges.add((f"{held}:v{at}", f"{self.model.first(collection)}:v{made.number}"))
 
     @precondition(lambda self: self.aliases())
     @rule(client=clients, data=st.data())
@@ -462,8 +465,11 @@ class StoreMachine(RuleBasedStateMachine):
 
         def shown(name: str) -> str:
             artifact, _, number = name.partition(":v")
-            purged = number and self.model.artifacts[artifact].versions[int(number)].purged
-            return f":v{number}" if purged else name
+            if not number:
+                return name
+            known = self.model.artifacts[artifact]
+            purged = known.versions[int(number)].purged
+            return f":v{number}" if purged else f"{known.called or artifact}:v{number}"
 
         def hidden(name: str) -> str:
             return f":v{name.partition(':v')[2]}" if name.startswith("deleted-") else name
