@@ -8,7 +8,7 @@ from artifactstore.cli.options import CommonOptions, common_options, example
 @click.command(
     epilog=example(
         "artifactstore alias team/corpus:v3 production",
-        "artifactstore alias team/corpus:v4 production --expected v3",
+        "artifactstore alias team/corpus:v3 candidate --expected none",
         "artifactstore alias --remove team/corpus beta",
     )
 )

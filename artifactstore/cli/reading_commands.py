@@ -28,7 +28,7 @@ _ARGUMENTS = {"type_name": "type", "since": "since_ns", "until": "until_ns"}
     epilog=example(
         "artifactstore ls",
         "artifactstore ls team/corpus",
-        "artifactstore ls team/corpus --where \"metadata.rows > 1000 and 'draft' not in tags\"",
+        "artifactstore ls team/corpus --where \"metadata.rows >= 1000 and 'draft' not in tags\"",
         "artifactstore ls team --type model --alias production --since 30d",
     )
 )
