@@ -1,5 +1,6 @@
 """Saving drafts, and what is changed of saved artifacts."""
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import cast
 
@@ -100,13 +101,22 @@ class Drafting(Pushing, Naming):
 
         def found() -> Iterator[Found]:
             base = self._base_of(draft, name, follows)
-            yield from map(unchanged, self._content_of(draft, base).found())
+            yield from map(unchanged, filter(self._belongs, self._content_of(draft, base).found()))
 
         version = self.push_sources(Sources(program=Program(found)), request, progress)
         if said.ttl is not None:
             self._commit([_expiry(version, said)])
             version = self._now(version)
         return version
+
+    def _belongs(self, found: Found) -> bool:
+        """Whether something that was added is none of the store's own files, nor of its index."""
+        apart = self._apart()
+        for folder in apart.folders:
+            if found.source.startswith(folder + os.sep):
+                apart.notice(f"{folder} is left out: it is the store itself, or its index")
+                return False
+        return True
 
     def _base_of(self, draft: Artifact, name: ArtifactName, follows: Follows | None) -> Version | None:
         """The version that a draft starts from, which is shown now; so it holds nothing that is denied now."""

@@ -15,8 +15,6 @@ PROJECT, NAME = ARTIFACT.split("/")
 class Save(Scenario):
     """An incremental draft: what the newest version holds, and a file more."""
 
-    cache = "another"
-
     def act(self, store: Store, folder: Path) -> None:
         draft = Artifact(NAME, "dataset", incremental=True)
         draft.add_file(self.sources / "second" / "folder" / "b", "more/b")

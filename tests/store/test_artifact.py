@@ -496,3 +496,14 @@ def test_links(store: Store, tree: Path) -> None:
     assert store.artifact("vision/cats").version == "v0"
     with pytest.raises(NotSaved):
         Artifact("cats", "dataset").link("registry/cats")
+
+
+def test_the_store_itself_is_left_out(tmp_path: Path) -> None:
+    """A folder that holds the store is added without it, with a word."""
+    folder = write_tree(tmp_path / "all", {"a.txt": b"a"})
+    with make_store(tmp_path, folder / "store") as store:
+        draft = Artifact("all", "dataset")
+        draft.add_dir(folder)
+        draft.save(store, "p")
+        assert [entry.path for entry in draft.files()] == ["a.txt"]
+        assert any("store itself" in notice for notice in store.notices)
