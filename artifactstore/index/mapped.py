@@ -24,6 +24,9 @@ from artifactstore.index.header import IndexBroken
 
 # Address space, not storage; smaller ones where a limit on address space refuses the first.
 MAP_SIZES_BYTES: Final = (1 << 40, 1 << 36, 1 << 33, 1 << 31, 1 << 28)
+# A process has 2^47 bytes of it: with a tebibyte each, the 194th index could not be opened, nor a thread be started.
+# Those beyond these begin with the next smaller size, and grow.
+LARGEST_MAX: Final = 16
 READERS_MAX: Final = 1024
 TABLES_MAX: Final = 64
 DRAIN_WAIT_S: Final = 10.0
@@ -42,6 +45,10 @@ _BROKEN = (
 )
 # Release 3 of lmdb bundles two engines; the header check knows the file of the first.
 _ENGINE: Final[dict[str, Any]] = {"lib_version": 0} if hasattr(lmdb.Environment, "lib_version") else {}
+
+
+# Those of this process that have the largest map.
+_largest: "set[MappedIndex]" = set()
 
 
 class Owner(Protocol):
@@ -223,6 +230,7 @@ class MappedIndex:
                 return False
             self._inherited = None
             environment.close()
+            _largest.discard(self)
         return True
 
     def _open(self) -> None:
@@ -247,7 +255,8 @@ class MappedIndex:
                 raise
 
     def _open_lmdb(self) -> None:
-        for size in MAP_SIZES_BYTES:
+        crowded = len(_largest) >= LARGEST_MAX
+        for size in (MAP_SIZES_BYTES[1:] if crowded else ()) or MAP_SIZES_BYTES:
             try:
                 self._lmdb = lmdb.open(
                     str(self.path),
@@ -266,6 +275,8 @@ class MappedIndex:
             else:
                 break
         self._map_size = self._lmdb.info()["map_size"]
+        if self._map_size >= MAP_SIZES_BYTES[0]:
+            _largest.add(self)
         self._data = os.open(self.path / "data.mdb", os.O_RDWR | os.O_CLOEXEC)
 
     def _open_tables(self, txn: Any) -> None:
@@ -279,6 +290,7 @@ class MappedIndex:
     def _close(self) -> None:
         if self._lmdb is not None:
             self._lmdb.close()
+            _largest.discard(self)
         if self._data >= 0:
             os.close(self._data)
         self._lmdb, self._data, self.tables = None, -1, {}

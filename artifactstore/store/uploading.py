@@ -153,6 +153,8 @@ class Upload:
         with self._lock:
             if self._failure is not None:
                 raise self._failure
+            if self._over or not self._thread.is_alive():
+                raise UploadAborted("an upload is written to within its `with` block only")
             self._pipe = pipe
         self._files.put(found)
         return pipe

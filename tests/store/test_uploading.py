@@ -210,6 +210,18 @@ def test_a_stream_of_unknown_length_is_pushed(store: Store) -> None:
     assert log_and_packs(store) == before
 
 
+def test_an_upload_is_used_within_its_block(store: Store) -> None:
+    """Before and after it, writing is an error instead of waiting for ever."""
+    upload = store.upload("p/n")
+    with pytest.raises(UploadAborted, match="within its"):
+        upload.write("a", b"1")
+    with upload:
+        upload.write("a", b"1")
+    with pytest.raises(UploadAborted, match="within its"):
+        upload.write("b", b"2")
+    assert [entry.path for entry in store.version("p/n").files()] == ["a"]
+
+
 async def produced(pieces: int, size: int) -> AsyncIterator[bytes]:
     for number in range(pieces):
         yield noise(size, number)
