@@ -20,9 +20,9 @@ def test_hundreds_of_indexes_are_open_at_once(tmp_path: Path) -> None:
         for environment in (opened[0], opened[-1]):
             with environment.write() as txn:
                 txn.put("rows", b"key", b"value" * 100)
-        assert max(before, mapped.LARGEST_MAX) == len(mapped._largest)
+        assert len(mapped._largest) <= max(before, mapped.LARGEST_MAX)
     finally:
         for environment in opened:
             environment.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert len(mapped._largest) == before
+    assert len(mapped._largest) <= before
