@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         mirror,
         plan_copy,
         plan_mirror,
+        push_from_url,
         run_plan,
     )
     from artifactstore.executors import Workers
@@ -213,6 +214,7 @@ __all__ = [
     "mirror",
     "plan_copy",
     "plan_mirror",
+    "push_from_url",
     "run_plan",
     "verify_receipt",
 ]
@@ -247,6 +249,7 @@ _HOMES = {
             "mirror",
             "plan_copy",
             "plan_mirror",
+            "push_from_url",
             "run_plan",
         ),
         "artifactstore.exchange",

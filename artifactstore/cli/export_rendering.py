@@ -15,6 +15,7 @@ def export_shape(done: ExportSummary, output: Path) -> dict[str, object]:
         "output": str(output),
         "format": done.format,
         "files": done.files,
+        "references": done.references,
         "logical_bytes": done.logical_bytes,
         "archive_bytes": done.archive_bytes,
         "sha256": done.sha256 or None,
@@ -25,5 +26,7 @@ def export_lines(done: ExportSummary, output: Path) -> Iterator[str]:
     """What was written, and the archive's checksum."""
     holds = f"{count_text(done.files, 'file')}, {size_text(done.logical_bytes)}"
     yield f"{done.version.qualified_name} is in {printable(str(output))}: {holds}"
+    if done.references:
+        yield f"{count_text(done.references, 'reference')} listed in .artifactstore-references.json"
     if done.sha256:
         yield f"sha256 {done.sha256}"

@@ -11,15 +11,11 @@ from artifactstore.cli.options import (
     common_options,
     example,
     limit_options,
-    parse_size,
 )
+from artifactstore.cli.url_options import max_size as size_of
 
 STANDARD_INPUT = "-"
 _KINDS = ["folder", "versions", "tar", "zip", "mlflow", "dvc", "huggingface", "restic"]
-
-
-def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
-    return None if text is None else parse_size(text)
 
 
 @click.command(
@@ -59,7 +55,7 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | None
     metavar="COMMAND",
     help="Handed to restic, which unlocks its repository with what COMMAND prints.",
 )
-@click.option("--max-size", metavar="SIZE", callback=_size, help="Refuse a version of more: 500GB, 2TiB.")
+@click.option("--max-size", metavar="SIZE", callback=size_of, help="Refuse a version of more: 500GB, 2TiB.")
 @limit_options
 @common_options
 def import_command(

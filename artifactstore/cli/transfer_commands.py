@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,10 +15,11 @@ from artifactstore.cli.options import (
     run_option,
 )
 from artifactstore.cli.reference_options import Elsewhere, Fetched, pulling_options, pushing_options
+from artifactstore.cli.url_options import FromUrl, url_options
 
 if TYPE_CHECKING:
     from artifactstore.cli.session import Session
-    from artifactstore.store import Version
+    from artifactstore.store import PushPlan, Version
 
 
 @click.command(
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         "artifactstore push data team/corpus --alias clean --metadata source=web",
         "tar c photos | artifactstore push - --as photos.tar team/photos",
         "git ls-files | artifactstore push --files-from - team/code",
+        "artifactstore push --from-url https://example.org/corpus.tar.gz --unpack team/corpus",
     )
 )
 @click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path())
@@ -59,9 +61,12 @@ if TYPE_CHECKING:
     type=click.Path(),
     help="Push the files listed there, one a line; - is standard input.",
 )
-@click.option("--as", "as_path", metavar="PATH", help="The path in the version of standard input (-).")
+@click.option(
+    "--as", "as_path", metavar="PATH", help="The path in the version of standard input (-) or a URL."
+)
 @run_option("The run that produces it, by 8 digits of its id or more.")
 @pushing_options
+@url_options
 @click.option("--dry-run", is_flag=True, help="Say what would be read, and write nothing.")
 @limit_options
 @common_options
@@ -69,6 +74,7 @@ def push(
     options: CommonOptions,
     limits: Limits,
     *,
+    from_url: FromUrl,
     paths: tuple[str, ...],
     artifact: str,
     type_name: str,
@@ -91,20 +97,29 @@ def push(
 
     The first push makes a store in your data folder and a key file. Back up the key file.
     """
-    from artifactstore.cli import lines, shapes
     from artifactstore.cli.session import Session
     from artifactstore.cli.sources import gather, parse_metadata, refuse_lone_word, refuse_missing
     from artifactstore.ids import refuse_bad_names
 
     if dry_run:
-        elsewhere.refuse_dry_run()
-    if dry_run and as_path is not None:
-        raise click.UsageError("standard input can't be read twice, so it has no --dry-run")
-    values = parse_metadata(metadata)
+        _refuse_dry_run(elsewhere, as_path)
     session = Session(options)
     name = session.qualified(artifact)
-    refuse_lone_word(name, paths or tuple(elsewhere.references), files_from)
+    refuse_lone_word(name, paths or tuple(elsewhere.references) or from_url.named, files_from)
+    from_url.refuse_beside(paths, files_from, exclude, elsewhere.references, dry_run)
     refuse_bad_names(name, type_name, aliases, tags)
+    said: dict[str, Any] = {
+        "type": type_name,
+        "aliases": aliases,
+        "tags": tags,
+        "description": description,
+        "metadata": parse_metadata(metadata) or None,
+        "run": run or None,
+        "progress": session.progress,
+    }
+    if from_url.url is not None:
+        _push_url(session, limits, from_url, name, as_path, said)
+        return
     refuse_missing(paths)
     patterns = (*session.settings.exclude, *exclude)
     with (
@@ -114,26 +129,50 @@ def push(
         session.open_store(limits, make_default=not dry_run) as store,
     ):
         if dry_run:
-            plan = store.plan_push(sources.paths, name, exclude=patterns, files=sources.files)
-            shape: shapes.Shape = {"artifact": name, "plan": shapes.push_plan_shape(plan)}
-            session.result(shape, lines.push_plan_lines(plan))
+            _tell_plan(
+                session, name, store.plan_push(sources.paths, name, exclude=patterns, files=sources.files)
+            )
             return
         with session.counting(store, name, sources, patterns):
             version = store.push(
                 sources.paths,
                 name,
-                type=type_name,
-                aliases=aliases,
-                tags=tags,
-                description=description,
-                metadata=values or None,
                 exclude=patterns,
                 files=sources.files,
                 streams=sources.streams or None,
-                run=run or None,
-                progress=session.progress,
                 **elsewhere.arguments,
+                **said,
             )
+    _tell_push(session, version)
+
+
+def _refuse_dry_run(elsewhere: Elsewhere, as_path: str | None) -> None:
+    """Refuse to say what a push would read of what can't be looked at twice."""
+    elsewhere.refuse_dry_run()
+    if as_path is not None:
+        raise click.UsageError("standard input can't be read twice, so it has no --dry-run")
+
+
+def _tell_plan(session: "Session", name: str, plan: "PushPlan") -> None:
+    """Say what a push would do."""
+    from artifactstore.cli import lines, shapes
+
+    document = {"artifact": name, "plan": shapes.push_plan_shape(plan)}
+    session.result(document, lines.push_plan_lines(plan))
+
+
+def _push_url(
+    session: "Session", limits: Limits, from_url: FromUrl, name: str, path: str | None, said: dict[str, Any]
+) -> None:
+    """Push what a URL gives."""
+    from artifactstore.exchange import push_from_url
+
+    assert from_url.url is not None
+    bound = from_url.max_size_bytes
+    with session.open_store(limits, make_default=True) as store:
+        version = push_from_url(
+            store, from_url.url, name, path=path, unpack=from_url.unpack, max_size_bytes=bound, **said
+        )
     _tell_push(session, version)
 
 

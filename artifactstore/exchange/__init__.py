@@ -3,6 +3,7 @@
 from artifactstore.exchange.copy_plan import CopyPlan, CopyStep
 from artifactstore.exchange.copying import copy_versions, mirror, plan_copy, plan_mirror, run_plan
 from artifactstore.exchange.export import ExportSummary, export_version
+from artifactstore.exchange.from_url import push_from_url
 from artifactstore.exchange.importing import import_from
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "mirror",
     "plan_copy",
     "plan_mirror",
+    "push_from_url",
     "run_plan",
 ]

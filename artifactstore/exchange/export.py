@@ -6,7 +6,7 @@ order is the manifest's, times and owners are fixed, nothing is compressed.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from io import BytesIO
@@ -17,11 +17,12 @@ from typing import BinaryIO, Final, Literal, Protocol, cast, get_args
 
 import msgspec
 
-from artifactstore.errors import DestinationExists, HostileManifest, PathCollision, Unsupported, UsageError
-from artifactstore.exchange.sidecar import SIDECAR_PATH, encode_sidecar
+from artifactstore.errors import DestinationExists, HostileManifest, PathCollision, UsageError
+from artifactstore.exchange.sidecar import REFERENCES_PATH, SIDECAR_PATH, encode_references, encode_sidecar
 from artifactstore.exchange.tar_writer import TarWriter
 from artifactstore.exchange.zip_writer import ZipWriter
 from artifactstore.format.page import Kind
+from artifactstore.format.reference import Reference
 from artifactstore.ids import parse_artifact_name
 from artifactstore.manifest.read import Getter, StoredEntry, entries, find_entry
 from artifactstore.progress import Progress
@@ -42,6 +43,7 @@ class ExportSummary(msgspec.Struct, frozen=True):
         version: The version.
         format: `tar`, `zip` or `folder`.
         files: Entries that were written.
+        references: References that were listed instead.
         logical_bytes: Bytes of their files.
         archive_bytes: Bytes of the archive; 0 for a folder.
         sha256: Of the archive, as hex; empty for a folder.
@@ -50,6 +52,7 @@ class ExportSummary(msgspec.Struct, frozen=True):
     version: Version
     format: str
     files: int
+    references: int
     logical_bytes: int
     archive_bytes: int
     sha256: str
@@ -117,11 +120,20 @@ def _as_folder(
 ) -> ExportSummary:
     if not isinstance(output, str | os.PathLike):
         raise UsageError("a folder can't go to a stream", next_step="choose tar or zip")
-    beside = _beside(_getter(store, version), version, with_metadata=with_metadata)
-    done = store.pull(version.qualified_name, output, overwrite=overwrite, progress=progress)
+    getter = _getter(store, version)
+    beside = _beside(getter, version, with_metadata=with_metadata)
+    found = entries(getter, version.manifest)
+    references = [(one.path, one.reference) for one in found if one.kind == Kind.REFERENCE]
+    listed = _listed(getter, version, references)
+    done = store.pull(
+        version.qualified_name, output, overwrite=overwrite, references=False, progress=progress
+    )
     if beside is not None:
         (Path(output) / SIDECAR_PATH).write_bytes(beside)
-    return ExportSummary(version, "folder", done.files, done.logical_bytes, 0, "")
+    if listed is not None:
+        (Path(output) / REFERENCES_PATH).write_bytes(listed)
+    files = version.file_count - len(references)
+    return ExportSummary(version, "folder", files, len(references), done.logical_bytes, 0, "")
 
 
 def _archive(
@@ -139,18 +151,31 @@ def _archive(
     stream = cast("BinaryIO", told)
     writer: _Writer = TarWriter(stream) if format_name == "tar" else ZipWriter(stream)
     progress.start("export", bytes_total=version.size_bytes, files_total=version.file_count)
-    files = 0
+    files = size_bytes = 0
+    references: list[tuple[str, Reference]] = []
     with _discarded(writer), store.make_executors() as executors:
         if beside is not None:
-            deque(writer.add_file(SIDECAR_PATH, len(beside), executable=False, stream=BytesIO(beside)), 0)
+            _write(writer, SIDECAR_PATH, beside)
         for entry, opening in _announced(getter, version, ReadAhead(getter, executors.io)):
+            if entry.kind == Kind.REFERENCE:
+                references.append((entry.path, entry.reference))
+                continue
             for size in _member(writer, entry, opening):
                 progress.advance(bytes=size)
+                size_bytes += size
             files += 1
             progress.advance(files=1)
+        listed = _listed(getter, version, references)
+        if listed is not None:
+            _write(writer, REFERENCES_PATH, listed)
         writer.close()
     progress.finish()
-    return ExportSummary(version, format_name, files, version.size_bytes, told.size, told.digest.hexdigest())
+    sha256_hex = told.digest.hexdigest()
+    return ExportSummary(version, format_name, files, len(references), size_bytes, told.size, sha256_hex)
+
+
+def _write(writer: _Writer, path: str, data: bytes) -> None:
+    deque(writer.add_file(path, len(data), executable=False, stream=BytesIO(data)), 0)
 
 
 @contextmanager
@@ -183,12 +208,6 @@ def _member(writer: _Writer, entry: StoredEntry, opening: Callable[[], BinaryIO]
         writer.add_symlink(entry.path, entry.content.target)
     elif entry.kind == Kind.FOLDER:
         writer.add_folder(entry.path)
-    elif entry.kind == Kind.REFERENCE:
-        raise Unsupported(
-            f"{entry.path!r} only refers to {entry.reference.url}, and an export holds bytes",
-            next_step="take the bytes in first: add the reference to a new draft with materialize=True",
-            path=entry.path,
-        )
     else:
         raise HostileManifest(f"{entry.path!r} is of a kind that can't be exported", path=entry.path)
 
@@ -201,13 +220,27 @@ def _beside(getter: Getter, version: Version, *, with_metadata: bool) -> bytes |
     """
     if not with_metadata:
         return None
-    if find_entry(getter, version.manifest, SIDECAR_PATH) is not None:
+    _refuse_entry(getter, version, SIDECAR_PATH, "export it without metadata")
+    return encode_sidecar(version)
+
+
+def _listed(getter: Getter, version: Version, references: Sequence[tuple[str, Reference]]) -> bytes | None:
+    """The list of a version's references; None where it has none.
+
+    Raises:
+        PathCollision: The version holds a file of that name.
+    """
+    if not references:
+        return None
+    _refuse_entry(getter, version, REFERENCES_PATH, "rename that file, and push it anew")
+    return encode_references(references)
+
+
+def _refuse_entry(getter: Getter, version: Version, path: str, next_step: str) -> None:
+    if find_entry(getter, version.manifest, path) is not None:
         raise PathCollision(
-            f"{version.qualified_name} itself holds {SIDECAR_PATH!r}",
-            next_step="export it without metadata",
-            paths=[SIDECAR_PATH],
+            f"{version.qualified_name} itself holds {path!r}", next_step=next_step, paths=[path]
         )
-    return encode_sidecar(version, [], with_metadata=with_metadata)
 
 
 def _getter(store: Store, version: Version) -> Getter:

@@ -21,7 +21,14 @@ from artifactstore.exchange.from_mlflow import is_mlflow, runs_of
 from artifactstore.exchange.from_restic import snapshot_of as restic_snapshot
 from artifactstore.exchange.from_versions import has_versions, versions_of
 from artifactstore.exchange.incoming import Budget, Incoming
-from artifactstore.exchange.sidecar import SIDECAR_BYTES_MAX, SIDECAR_PATH, Sidecar, decode_sidecar
+from artifactstore.exchange.sidecar import (
+    REFERENCES_PATH,
+    SIDECAR_BYTES_MAX,
+    SIDECAR_PATH,
+    Sidecar,
+    decode_references,
+    decode_sidecar,
+)
 from artifactstore.exchange.tar_reader import TarSource, tar_of
 from artifactstore.exchange.zip_reader import file_opener, zip_of
 from artifactstore.format.operations import Manifest, Operation
@@ -254,12 +261,23 @@ def _archive(path: Path, reader: _ArchiveReader, size_max: int | None) -> Incomi
 
 
 def _folder(path: Path) -> Incoming:
-    """A folder as it is; a sidecar at its root is no file of it."""
-    said: Sidecar | None = None
-    with suppress(OSError), (path / SIDECAR_PATH).open("rb") as stream:
-        said = decode_sidecar(stream.read(SIDECAR_BYTES_MAX))
+    """A folder as it is; what an export added at its root is no file of it."""
+    said, references = (
+        decode_sidecar(_added(path, SIDECAR_PATH)),
+        decode_references(_added(path, REFERENCES_PATH)),
+    )
     exclude = [f"/{SIDECAR_PATH}"] if said is not None else []
-    return with_sidecar(Sources([str(path)], exclude=exclude), said, str(path))
+    if references is not None:
+        exclude.append(f"/{REFERENCES_PATH}")
+    sources = Sources([str(path)], exclude=exclude, references=dict(references or ()))
+    return with_sidecar(sources, said, str(path))
+
+
+def _added(folder: Path, name: str) -> bytes:
+    """What an export added to a folder; nothing where it did not."""
+    with suppress(OSError), (folder / name).open("rb") as stream:
+        return stream.read(SIDECAR_BYTES_MAX)
+    return b""
 
 
 def tar_stream(stream: BinaryIO, where: str, size_max: int | None) -> Incoming:

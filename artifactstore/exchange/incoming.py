@@ -4,9 +4,12 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from artifactstore.errors import BrokenSource, InvalidSource, SourceTooLarge
+from artifactstore.exchange.sidecar import decode_references
+from artifactstore.format.page import Kind
+from artifactstore.format.reference import reference_problem
 from artifactstore.ids import normalized
 from artifactstore.manifest.paths import path_problem
-from artifactstore.transfer.scan import Sources
+from artifactstore.transfer.scan import Found, Given, Sources, reference_entry
 
 # What nobody means to import in one piece; `--max-size` sets another bound.
 SIZE_BYTES_MAX: Final = 1 << 44
@@ -81,6 +84,26 @@ class Budget:
                 f"{self._where} unpacks to more than {_RATIO_MAX} times its size",
                 next_step="unpack it where you can watch it, and push the folder",
             )
+
+
+def listed_references(data: bytes, where: str) -> list[Found] | None:
+    """The references that a member lists, as entries; None when it is some other file.
+
+    Raises:
+        InvalidSource: One of them can't be kept.
+    """
+    found = decode_references(data)
+    if found is None:
+        return None
+    for path, reference in found:
+        problem = reference_problem(reference)
+        if problem:
+            raise InvalidSource(f"{path!r} in {where} can't be a reference: {problem}", path=path)
+    made = [(reference, reference_entry(checked_path(path, where), reference)) for path, reference in found]
+    return [
+        Found(known[0][0], Kind.REFERENCE, reference.url, None, given=Given(known=known))
+        for reference, known in made
+    ]
 
 
 def checked_path(path: str, where: str) -> str:

@@ -1,8 +1,8 @@
-"""What an exported version carries beside its files: a JSON member with what stands outside the digest.
+"""What an exported version carries beside its files: JSON members with what stands outside of them.
 
-`.artifactstore-version.json` holds type, description, metadata, aliases and labels where they were asked for, and the
-references of a version that has some. Keys are sorted and nothing in it depends on the store or on time, so that an
-export of an import has the same bytes.
+`.artifactstore-version.json` holds type, description, metadata, aliases and labels, where they were asked for;
+`.artifactstore-references.json` holds the references of a version that has some. Keys are sorted and nothing in them
+depends on the store or on time, so that an export of an import has the same bytes.
 """
 
 import json
@@ -11,21 +11,33 @@ from typing import Any, Final
 
 import msgspec
 
+from artifactstore.format.reference import Reference
 from artifactstore.ids import LATEST
 from artifactstore.store import Version
 
 SIDECAR_PATH: Final = ".artifactstore-version.json"
+REFERENCES_PATH: Final = ".artifactstore-references.json"
 SIDECAR_BYTES_MAX: Final = 64 << 20
 _FORMAT: Final = "artifactstore-version"
+_REFERENCES: Final = "artifactstore-references"
 
 
-class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An entry whose bytes lie outside the store, as the sidecar names it."""
+class _Listed(msgspec.Struct, frozen=True):
+    """A reference: its path in the version, and what it says."""
 
     path: str
     url: str
-    size: int | None = None
-    facts: dict[str, str] = {}
+    size_bytes: int = 0
+    checksum: str = ""
+    version: str = ""
+
+
+class _Listing(msgspec.Struct, frozen=True):
+    """All references of a version."""
+
+    format: str
+    layout: int
+    references: list[_Listed]
 
 
 class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +53,6 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
         metadata: A JSON object.
         aliases: Aliases, without `latest`.
         tags: Labels.
-        references: Entries that hold a reference instead of bytes.
     """
 
     format: str
@@ -53,15 +64,14 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
     aliases: list[str] = []
     tags: list[str] = []
-    references: list[Reference] = []
 
 
-def encode_sidecar(version: Version, references: Sequence[Reference], *, with_metadata: bool) -> bytes:
+def encode_sidecar(version: Version) -> bytes:
     """The member's bytes."""
-    said: Mapping[str, object] = {"format": _FORMAT, "layout": 1}
-    if with_metadata:
-        said = {
-            **said,
+    return _encoded(
+        {
+            "format": _FORMAT,
+            "layout": 1,
             "artifact": version.artifact,
             "type": version.type,
             "digest": version.digest,
@@ -70,8 +80,29 @@ def encode_sidecar(version: Version, references: Sequence[Reference], *, with_me
             "aliases": sorted(alias for alias in version.aliases if alias != LATEST),
             "tags": sorted(version.tags),
         }
-    if references:
-        said = {**said, "references": [msgspec.to_builtins(one) for one in references]}
+    )
+
+
+def encode_references(references: Sequence[tuple[str, Reference]]) -> bytes:
+    """The bytes of the member that lists references: their paths, and what they say."""
+    listed = [{"path": path, **msgspec.to_builtins(one)} for path, one in references]
+    return _encoded({"format": _REFERENCES, "layout": 1, "references": listed})
+
+
+def decode_references(data: bytes) -> list[tuple[str, Reference]] | None:
+    """The references that a member of that name lists; None when it is some other file."""
+    try:
+        found = msgspec.json.decode(data, type=_Listing)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    if (found.format, found.layout) != (_REFERENCES, 1):
+        return None
+    return [
+        (one.path, Reference(one.url, one.size_bytes, one.checksum, one.version)) for one in found.references
+    ]
+
+
+def _encoded(said: Mapping[str, object]) -> bytes:
     return (json.dumps(said, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()
 
 

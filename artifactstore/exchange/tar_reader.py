@@ -12,8 +12,14 @@ from typing import BinaryIO, Final, Self, cast
 
 from artifactstore.errors import InvalidSource
 from artifactstore.exchange.checked_streams import BROKEN_ERRORS, CheckedStream
-from artifactstore.exchange.incoming import Budget, broken, checked_path
-from artifactstore.exchange.sidecar import SIDECAR_BYTES_MAX, SIDECAR_PATH, Sidecar, decode_sidecar
+from artifactstore.exchange.incoming import Budget, broken, checked_path, listed_references
+from artifactstore.exchange.sidecar import (
+    REFERENCES_PATH,
+    SIDECAR_BYTES_MAX,
+    SIDECAR_PATH,
+    Sidecar,
+    decode_sidecar,
+)
 from artifactstore.format.page import Kind
 from artifactstore.transfer.ingest import SMALL_BYTES_MAX
 from artifactstore.transfer.scan import Found, Given
@@ -113,7 +119,11 @@ class TarSource:
         while member is not None:
             path = self._path(member.name)
             if path and not (member.isdir() and self._prefix == member.name.strip("/")):
-                yield self._entry(member, path)
+                references = self._references(member, path)
+                if references is None:
+                    yield self._entry(member, path)
+                else:
+                    yield from references
             member = self._next()
         # A checksum may stand behind the end of the archive.
         while self._plain.read(_BUFFER_BYTES):
@@ -151,6 +161,14 @@ class TarSource:
         # The one file that was asked for keeps its name; folders on the way to it are nothing.
         return path.rpartition("/")[2] if path == self._prefix else ""
 
+    def _references(self, member: tarfile.TarInfo, path: str) -> list[Found] | None:
+        """The references that a member lists; None for any other member."""
+        if path != REFERENCES_PATH or not member.isreg() or member.size > SIDECAR_BYTES_MAX:
+            return None
+        data = self._opened(member).read()
+        found = listed_references(data, self._where)
+        return [self._file(member, path, data)] if found is None else found
+
     def _entry(self, member: tarfile.TarInfo, path: str) -> Found:
         if member.isreg():
             return self._file(member, path, None)
@@ -172,7 +190,7 @@ class TarSource:
     def _file(self, member: tarfile.TarInfo, path: str, data: bytes | None) -> Found:
         self._budget.take(member.size)
         executable = bool(member.mode & 0o100)
-        if member.size <= SMALL_BYTES_MAX:
+        if data is not None or member.size <= SMALL_BYTES_MAX:
             data = self._opened(member).read() if data is None else data
             given = Given(len(data), executable, lambda: io.BytesIO(data))
             if len(data) != member.size:

@@ -9,8 +9,14 @@ from typing import BinaryIO, Final, cast
 
 from artifactstore.errors import InvalidSource
 from artifactstore.exchange.checked_streams import BROKEN_ERRORS, CheckedStream
-from artifactstore.exchange.incoming import Budget, broken, checked_path
-from artifactstore.exchange.sidecar import SIDECAR_BYTES_MAX, SIDECAR_PATH, Sidecar, decode_sidecar
+from artifactstore.exchange.incoming import Budget, broken, checked_path, listed_references
+from artifactstore.exchange.sidecar import (
+    REFERENCES_PATH,
+    SIDECAR_BYTES_MAX,
+    SIDECAR_PATH,
+    Sidecar,
+    decode_sidecar,
+)
 from artifactstore.format.page import Kind
 from artifactstore.transfer.ingest import SMALL_BYTES_MAX
 from artifactstore.transfer.scan import Found, Given
@@ -44,6 +50,10 @@ def zip_of(
                     continue
                 budget.take(member.file_size)
                 budget.inflate(member.compress_size, member.file_size)
+                references = _references(archive, member, where)
+                if references is not None:
+                    yield from references
+                    continue
                 yield _entry(archive, member, where)
 
     return said, entries
@@ -92,6 +102,14 @@ def _sidecar(archive: zipfile.ZipFile, where: str) -> Sidecar | None:
         return None
     with _reader(archive, member, where) as stream:
         return decode_sidecar(stream.read())
+
+
+def _references(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> list[Found] | None:
+    """The references that a member lists; None for any other member."""
+    if member.filename != REFERENCES_PATH or member.file_size > SIDECAR_BYTES_MAX:
+        return None
+    with _reader(archive, member, where) as stream:
+        return listed_references(stream.read(), where)
 
 
 def _entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> Found:

@@ -27,6 +27,15 @@ _STARTS_MAX: Final = 16
 class Pushing(OpenStore):
     """The part of a store that runs pushes."""
 
+    def run_to_produce(self, run: str) -> bytes:
+        """The id of a run that a push may say produces its version, as the request takes it.
+
+        Raises:
+            NoSuchRun, RunEnded: The run is not one that may still produce versions.
+        """
+        self.refresh()
+        return self._open_run(run)
+
     def push_sources(
         self, given: Sources, request: WantedVersion, progress: Progress | None = None, label: str = "push"
     ) -> Version:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from artifactstore import Store, export_version
+from artifactstore import Store, export_version, import_from
 from artifactstore.errors import Damaged, DestinationExists, NoSuchVersion, PathCollision, UsageError
 from artifactstore.exchange.sidecar import SIDECAR_PATH, decode_sidecar
 from artifactstore.format.page import path_order
+from artifactstore.format.reference import Reference
 from tests.stores import make_store, noise, read_tree, reopened, write_tree
 
 TREE = {
@@ -139,3 +140,17 @@ def test_bad_requests(store: Store, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="folder"):
         export_version(store, "p/n", io.BytesIO(), format="folder")
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("format_name", ["tar", "zip", "folder"])
+def test_references_are_listed(tmp_path: Path, format_name: str) -> None:
+    """Instead of being fetched; importing makes them anew, with the same digest."""
+    reference = Reference("https://example.org/big", 5, "md5:" + "0" * 32)
+    with make_store(tmp_path / "r") as store:
+        (tmp_path / "x").write_bytes(b"x")
+        first = store.push([tmp_path / "x"], "p/n", references={"far/away": reference})
+        path = tmp_path / f"out.{format_name}"
+        done = export_version(store, "p/n", path, format=format_name)  # type: ignore[arg-type]
+        assert (done.files, done.references, done.logical_bytes) == (1, 1, 1)
+        (back,) = import_from(store, path, "p/back")
+        assert back.digest == first.digest
