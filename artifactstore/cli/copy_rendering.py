@@ -44,6 +44,7 @@ def _step_shape(step: CopyStep) -> Shape:
         "target": None if step.target is None else f"{version.artifact}:v{step.target}",
         "aliases": list(step.aliases),
         "tags": list(step.tags),
+        "said": step.said,
         "file_count": version.file_count,
         "size_bytes": version.size_bytes,
         "stored_bytes": step.stored_bytes,
@@ -56,6 +57,8 @@ def _step_lines(step: CopyStep) -> Iterator[str]:
     version = step.version
     target = "" if step.target is None or step.target == version.number else f" as v{step.target}"
     names = [*(f"alias {name}" for name in step.aliases), *(f"label {name}" for name in step.tags)]
+    if step.said:
+        names.append("description and metadata")
     words = f", {', '.join(names)}" if names else ""
     what = size_text(version.size_bytes) if step.action == "copy" else "is there"
     yield f"  {version.qualified_name}{target}: {what}{words}"

@@ -18,18 +18,20 @@ class CopyStep(msgspec.Struct, frozen=True):
 
     Attributes:
         version: The version in the source store.
-        action: `copy`, `rename` (only names and labels are added there) or `keep` (nothing is to be done).
+        action: `copy`, `update` (only what stands outside the digest is changed there) or `keep` (nothing is done).
         target: The number that it has in the destination; None before it is copied.
         aliases: Aliases that the destination's version lacks.
         tags: Labels that it lacks.
+        said: Whether its description or metadata are others, and become those of the source.
         stored_bytes: Bytes of the packs that copying it added; None before.
     """
 
     version: Version
-    action: Literal["copy", "rename", "keep"]
+    action: Literal["copy", "update", "keep"]
     target: int | None
     aliases: tuple[str, ...]
     tags: tuple[str, ...]
+    said: bool = False
     stored_bytes: int | None = None
 
 
@@ -80,13 +82,16 @@ def plan_steps(here: Sequence[Version], there: Sequence[Version]) -> list[CopySt
         if match is None:
             steps.append(CopyStep(version, "copy", None, names, version.tags))
             continue
-        if match in left:
+        shared = match not in left
+        if not shared:
             left.remove(match)
         after = max(after, match.number)
         aliases = tuple(name for name in names if name not in match.aliases)
         tags = tuple(tag for tag in version.tags if tag not in match.tags)
-        action: Literal["rename", "keep"] = "rename" if aliases or tags else "keep"
-        steps.append(CopyStep(version, action, match.number, aliases, tags))
+        # Of two that became one there, the first says what it is.
+        said = not shared and (version.description, version.metadata) != (match.description, match.metadata)
+        action: Literal["update", "keep"] = "update" if aliases or tags or said else "keep"
+        steps.append(CopyStep(version, action, match.number, aliases, tags, said))
     return steps
 
 

@@ -10,6 +10,7 @@ from functools import partial
 
 from artifactstore.errors import Denied, NotFoundError, UsageError
 from artifactstore.exchange.copy_plan import CopyPlan, CopyStep, only_there, plan_steps
+from artifactstore.exchange.lineage_copy import Producers
 from artifactstore.exchange.selecting import EVERYTHING, selected_versions, versions_there
 from artifactstore.executors import Executors
 from artifactstore.format.page import Content, Kind, path_order
@@ -20,6 +21,7 @@ from artifactstore.manifest.build import split_cids
 from artifactstore.manifest.read import Getter, StoredEntry, entries, spans
 from artifactstore.progress import Progress
 from artifactstore.store import Store, Version
+from artifactstore.store.keeper import Edits
 from artifactstore.store.requests import push_request
 from artifactstore.transfer.scan import Found, Given, Program, Sources
 from artifactstore.transfer.streams import ReadAhead
@@ -46,8 +48,9 @@ def copy_versions(
     """Copy versions to another store: files, type, aliases, labels, description and metadata; the same digests there.
 
     Versions of an artifact are made there in the order of their numbers here. What the destination has already, by its
-    digest, is not copied, but for aliases and labels that it lacks. What belongs to a store itself stays: members and
-    keys, retention and expiry, what is denied, receipts.
+    digest, is not copied; it gets the aliases, labels, description and metadata of the source. The run that produced a
+    version goes over with what it used. What belongs to a store itself stays: members and keys, retention and expiry,
+    what is denied, receipts.
 
     Args:
         source: The store to read.
@@ -112,31 +115,57 @@ def run_plan(
 
 def _act(source: Store, destination: Store, plan: CopyPlan, progress: Progress | None) -> CopyPlan:
     done: list[CopyStep] = []
+    producers = Producers(source, destination)
     for step in plan.steps:
         # The version before it in the plan is what its files are looked for in.
         last = done[-1] if done and done[-1].version.artifact == step.version.artifact else None
         base = None if last is None or last.target is None else last.target
-        done.append(_do(source, destination, step, base, progress or source.watcher))
+        run = producers.producer_of(step.version) if step.action == "copy" else None
+        done.append(_do(source, destination, step, base, run, progress or source.watcher))
+    if done:
+        producers.finish()
     return CopyPlan(plan.source, plan.destination, tuple(done), plan.deletes)
 
 
-def _do(source: Store, destination: Store, step: CopyStep, base: int | None, progress: Progress) -> CopyStep:
+def _do(
+    source: Store,
+    destination: Store,
+    step: CopyStep,
+    base: int | None,
+    run: bytes | None,
+    progress: Progress,
+) -> CopyStep:
     version = step.version
     if step.action == "copy":
-        made = _copy(source, destination, version, base, progress)
+        made = _copy(source, destination, version, base, run, progress)
         push = made.push
         assert push is not None
-        return CopyStep(version, "copy", made.number, step.aliases, step.tags, push.stored_bytes)
+        return CopyStep(version, "copy", made.number, step.aliases, step.tags, step.said, push.stored_bytes)
     there = f"{version.artifact}:v{step.target}"
     if step.aliases:
         destination.add_aliases(there, step.aliases)
     if step.tags:
         destination.add_tags(there, step.tags)
+    if step.said:
+        _describe(destination, there, version)
     return step
 
 
+def _describe(destination: Store, ref: str, version: Version) -> None:
+    """Say of a version there what is said of it here."""
+    there = destination.version(ref)
+    edits = Edits(there)
+    edits.description, edits.metadata = version.description, version.metadata
+    destination.save_changes(there, edits)
+
+
 def _copy(
-    source: Store, destination: Store, version: Version, base: int | None, progress: Progress
+    source: Store,
+    destination: Store,
+    version: Version,
+    base: int | None,
+    run: bytes | None,
+    progress: Progress,
 ) -> Version:
     name = parse_artifact_name(version.artifact)
     request = push_request(
@@ -146,7 +175,7 @@ def _copy(
         version.tags,
         version.description or None,
         version.metadata or None,
-    )
+    )._replace(run=run)
     with source.make_executors() as executors:
         program = Program(partial(_found, source, destination, version, base, executors))
         watcher = _Totalled(progress, version)

@@ -11,6 +11,7 @@ import pytest
 from artifactstore import Store, copy_versions, mirror, plan_copy, plan_mirror
 from artifactstore.errors import Damaged, Denied, NewerStore, NoSuchVersion, UsageError
 from artifactstore.format.record import slot_name
+from artifactstore.store.keeper import Edits
 from tests.stores import make_store, noise, objects_of, read_tree, reopened, write_tree
 
 TREE = {
@@ -86,9 +87,22 @@ def test_names_follow(here: Store, there: Store) -> None:
     here.add_aliases("p/n:v2", ["prod"])
     here.add_tags("p/n:v1", ["good"])
     done = copy_versions(here, there, ["p/n:*"])
-    assert [step.action for step in done.steps] == ["keep", "rename", "rename"]
+    assert [step.action for step in done.steps] == ["keep", "update", "update"]
     assert there.version("p/n:prod").number == 2
     assert there.version("p/n:v1").tags == ("good",)
+
+
+def test_what_is_said_follows(here: Store, there: Store) -> None:
+    """Description and metadata that were changed since."""
+    copy_versions(here, there, ["p/n:*"])
+    version = here.version("p/n:v1")
+    edits = Edits(version)
+    edits.description, edits.metadata = "better", {"rows": 7}
+    here.save_changes(version, edits)
+    assert [step.said for step in plan_copy(here, there, ["p/n:*"]).steps] == [False, True, False]
+    copy_versions(here, there, ["p/n:*"])
+    assert (there.version("p/n:v1").description, there.version("p/n:v1").metadata) == ("better", {"rows": 7})
+    assert {step.action for step in copy_versions(here, there, ["p/n:*"]).steps} == {"keep"}
 
 
 def test_one_version_before_the_others(here: Store, there: Store) -> None:
@@ -230,3 +244,46 @@ def test_a_newer_destination(here: Store, there: Store, tmp_path: Path) -> None:
     with pytest.raises(NewerStore):
         reopened(tmp_path / "there", there, cache="another")
     assert objects_of(there) == before
+
+
+def test_runs_go_over_as_facts(here: Store, there: Store, tmp_path: Path) -> None:
+    """Under their own ids, with what they used and how they ended; again nothing is written."""
+    with here.run("p", name="training", job_type="train", config={"lr": 1}, tags=["x"]) as run:
+        run.use("p/n:v1", role="data")
+        (tmp_path / "weights").write_bytes(b"weights")
+        run.log_artifact(tmp_path / "weights", "p/model")
+    copy_versions(here, there, ["p/*"])
+    one, other = here.logged_by("p/model"), there.logged_by("p/model")
+    assert one is not None
+    assert other is not None
+    assert (other.id, other.name, other.job_type, other.config, other.tags, other.state) == (
+        one.id,
+        "training",
+        "train",
+        {"lr": 1},
+        ("x",),
+        "finished",
+    )
+    edges = [
+        {(edge.source, edge.target, edge.kind, edge.role) for edge in store.lineage("p/model").edges}
+        for store in (here, there)
+    ]
+    assert edges[0] == edges[1]
+    assert len(edges[0]) == 2
+    before = objects_of(there).keys()
+    copy_versions(here, there, ["p/*"])
+    assert objects_of(there).keys() == before
+
+
+def test_a_run_that_goes_on(here: Store, there: Store, tmp_path: Path) -> None:
+    """It ends there with a later copy; what it used and the other store lacks is left out."""
+    (tmp_path / "weights").write_bytes(b"weights")
+    run = here.run("p", name="long")
+    run.use("p/other")
+    run.log_artifact(tmp_path / "weights", "p/model")
+    copy_versions(here, there, ["p/model"])
+    assert there.run_info(run.id).state == "running"
+    run.finish("failed")
+    copy_versions(here, there, ["p/model"])
+    assert there.run_info(run.id).state == "failed"
+    assert {edge.kind for edge in there.lineage("p/model").edges} == {"produced"}

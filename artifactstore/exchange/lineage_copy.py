@@ -1,0 +1,97 @@
+"""Copying what produced versions: a run goes over as a fact, under its own id, with what it used and how it ended.
+
+A run begins at the other end with the first of its versions that is copied, and ends there once all were, so that a
+copy that was cut goes on with it. What a run used is told where the other store has it.
+"""
+
+from contextlib import suppress
+from typing import Final
+
+from artifactstore.errors import LineageCircle, NoSuchRun, NotFoundError
+from artifactstore.exchange.copy_plan import plan_steps
+from artifactstore.exchange.selecting import versions_there
+from artifactstore.format.run_operations import RunStarted
+from artifactstore.ids import ArtifactName, parse_artifact_name
+from artifactstore.store import RunInfo, Store, Version
+
+_USED: Final = "used"
+_RUNNING: Final = "running"
+
+
+class Producers:
+    """The runs of the versions that one copy makes.
+
+    Args:
+        source: Where they are known.
+        destination: Where they are to be known.
+    """
+
+    def __init__(self, source: Store, destination: Store) -> None:
+        self._source = source
+        self._destination = destination
+        self._numbers: dict[ArtifactName, dict[str, str]] = {}
+
+    def producer_of(self, version: Version) -> bytes | None:
+        """The id of the run that made a version, begun at the other end where it was not; None where there is none.
+
+        A run that has ended there is left as it is.
+        """
+        run = self._source.logged_by(version.qualified_name)
+        if run is None or run.state == "deleted":
+            return None
+        try:
+            there = self._destination.run_info(run.id)
+        except NoSuchRun:
+            self._begin(run)
+        else:
+            if there.state != _RUNNING:
+                return None
+        return bytes.fromhex(run.id)
+
+    def finish(self) -> None:
+        """Say of each run that is still open there what it used, and how it ended, if it has ended here."""
+        for there in self._destination.runs(state=_RUNNING):
+            try:
+                run = self._source.run_info(there.id)
+            except NoSuchRun:
+                continue
+            for edge in self._source.lineage(run.id, "up", depth=1).edges:
+                ref = self._there(edge.source) if edge.kind == _USED else None
+                if ref is not None:
+                    with suppress(LineageCircle):
+                        self._destination.use_in_run(run.id, ref, edge.role)
+            if run.state in {"finished", "failed", "killed"}:
+                self._destination.finish_run(run.id, run.state)  # type: ignore[arg-type]
+
+    def _begin(self, run: RunInfo) -> None:
+        started = RunStarted(
+            bytes.fromhex(run.id),
+            run.project,
+            run.name,
+            run.job_type,
+            run.group,
+            list(run.tags),
+            run.config,
+            run.commit,
+            run.host,
+            beats=False,
+        )
+        destination = self._destination
+        destination.before_writing()
+        destination.across(lambda: destination.parts.committer.commit([started]))
+
+    def _there(self, ref: str) -> str | None:
+        """What a version of the source is called in the destination; None where it is not there."""
+        artifact = ref.partition(":")[0]
+        try:
+            name = parse_artifact_name(artifact)
+            if name not in self._numbers:
+                steps = plan_steps(self._source.versions(artifact), versions_there(self._destination, name))
+                self._numbers[name] = {
+                    step.version.qualified_name: f"{artifact}:v{step.target}"
+                    for step in steps
+                    if step.target is not None
+                }
+        except NotFoundError:
+            return None
+        return self._numbers[name].get(ref)
