@@ -20,13 +20,12 @@ from artifactstore.exchange.from_huggingface import snapshot_of as hub_snapshot
 from artifactstore.exchange.from_mlflow import is_mlflow, runs_of
 from artifactstore.exchange.from_restic import snapshot_of as restic_snapshot
 from artifactstore.exchange.from_versions import has_versions, versions_of
-from artifactstore.exchange.incoming import Budget, Incoming
+from artifactstore.exchange.incoming import Budget, Incoming, listed_references
 from artifactstore.exchange.sidecar import (
     REFERENCES_PATH,
     SIDECAR_BYTES_MAX,
     SIDECAR_PATH,
     Sidecar,
-    decode_references,
     decode_sidecar,
 )
 from artifactstore.exchange.tar_reader import TarSource, tar_of
@@ -262,15 +261,12 @@ def _archive(path: Path, reader: _ArchiveReader, size_max: int | None) -> Incomi
 
 def _folder(path: Path) -> Incoming:
     """A folder as it is; what an export added at its root is no file of it."""
-    said, references = (
-        decode_sidecar(_added(path, SIDECAR_PATH)),
-        decode_references(_added(path, REFERENCES_PATH)),
-    )
+    said = decode_sidecar(_added(path, SIDECAR_PATH))
+    references = listed_references(_added(path, REFERENCES_PATH), str(path))
     exclude = [f"/{SIDECAR_PATH}"] if said is not None else []
     if references is not None:
         exclude.append(f"/{REFERENCES_PATH}")
-    sources = Sources([str(path)], exclude=exclude, references=dict(references or ()))
-    return with_sidecar(sources, said, str(path))
+    return with_sidecar(Sources([str(path)], exclude=exclude, references=references or ()), said, str(path))
 
 
 def _added(folder: Path, name: str) -> bytes:
