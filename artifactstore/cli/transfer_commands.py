@@ -19,7 +19,8 @@ from artifactstore.cli.url_options import FromUrl, url_options
 
 if TYPE_CHECKING:
     from artifactstore.cli.session import Session
-    from artifactstore.store import PushPlan, Version
+    from artifactstore.cli.sources import Sources
+    from artifactstore.store import Store, Version
 
 
 @click.command(
@@ -101,12 +102,10 @@ def push(
     from artifactstore.cli.sources import gather, parse_metadata, refuse_lone_word, refuse_missing
     from artifactstore.ids import refuse_bad_names
 
-    if dry_run:
-        _refuse_dry_run(elsewhere, as_path)
+    _refuse_together(elsewhere, from_url, (paths, files_from, exclude), as_path, dry_run=dry_run)
     session = Session(options)
     name = session.qualified(artifact)
     refuse_lone_word(name, paths or tuple(elsewhere.references) or from_url.named, files_from)
-    from_url.refuse_beside(paths, files_from, exclude, elsewhere.references, dry_run)
     refuse_bad_names(name, type_name, aliases, tags)
     said: dict[str, Any] = {
         "type": type_name,
@@ -129,9 +128,7 @@ def push(
         session.open_store(limits, make_default=not dry_run) as store,
     ):
         if dry_run:
-            _tell_plan(
-                session, name, store.plan_push(sources.paths, name, exclude=patterns, files=sources.files)
-            )
+            _tell_plan(session, store, sources, name, patterns)
             return
         with session.counting(store, name, sources, patterns):
             version = store.push(
@@ -146,17 +143,24 @@ def push(
     _tell_push(session, version)
 
 
-def _refuse_dry_run(elsewhere: Elsewhere, as_path: str | None) -> None:
-    """Refuse to say what a push would read of what can't be looked at twice."""
-    elsewhere.refuse_dry_run()
-    if as_path is not None:
+def _refuse_together(
+    elsewhere: Elsewhere, from_url: FromUrl, local: tuple[object, ...], as_path: str | None, *, dry_run: bool
+) -> None:
+    """Refuse what does not go together, and to say what a push would read of what can't be looked at twice."""
+    from_url.refuse_beside(*local, elsewhere.references, dry_run)
+    if dry_run:
+        elsewhere.refuse_dry_run()
+    if dry_run and as_path is not None:
         raise click.UsageError("standard input can't be read twice, so it has no --dry-run")
 
 
-def _tell_plan(session: "Session", name: str, plan: "PushPlan") -> None:
+def _tell_plan(
+    session: "Session", store: "Store", sources: "Sources", name: str, patterns: tuple[str, ...]
+) -> None:
     """Say what a push would do."""
     from artifactstore.cli import lines, shapes
 
+    plan = store.plan_push(sources.paths, name, exclude=patterns, files=sources.files)
     document = {"artifact": name, "plan": shapes.push_plan_shape(plan)}
     session.result(document, lines.push_plan_lines(plan))
 
