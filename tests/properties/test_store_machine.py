@@ -200,6 +200,9 @@ class StoreMachine(RuleBasedStateMachine):
     ) -> None:
         """A draft of a version, or of the newest, holds what that does but for what it adds and removes."""
         artifact, number = self.version(data)
+        assume(self.model.takes_pushes(artifact))
+        # What lies in a folder that was removed is not there to be removed.
+        gone = {path for path in gone if not any(path.startswith(f"{one}/") for one in gone)}
         project, name = artifact.split("/")
         if newest:
             found = self.model.artifacts[artifact].newest()
