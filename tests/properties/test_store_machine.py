@@ -210,6 +210,8 @@ class StoreMachine(RuleBasedStateMachine):
             number = found
         base = self.model.artifacts[artifact].versions[number].contents
         gone = {path for path in gone if any(one == path or one.startswith(path + "/") for one in base)}
+        # What lies in a folder that goes is gone with it.
+        gone = {path for path in gone if not any(path.startswith(one + "/") for one in gone)}
         held = {
             path: content
             for path, content in base.items()
