@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 # A folder in which environments are kept between runs, and made when they are not there.
-KEPT = "ARTIFACTSTORE_TEST_TOOLS"
+KEPT = "TOOLS_FOR_TESTS"
 
 
 def tool_environment(folder: Path, *packages: str) -> Path:
