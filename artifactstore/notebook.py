@@ -1,7 +1,6 @@
 """Small tables in HTML for notebooks: whatever is shown is escaped and bounded, and nothing is loaded from anywhere."""
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import Final
 
 _TEXT_MAX: Final = 300
@@ -51,4 +50,6 @@ def _shown(value: object) -> str:
     text = str(value)
     if len(text) > _TEXT_MAX:
         text = text[: _TEXT_MAX - 1] + "…"
+    from html import escape  # noqa: PLC0415 - outside of notebooks nobody needs it
+
     return escape("".join(one if one.isprintable() else " " for one in text))

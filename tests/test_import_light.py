@@ -40,6 +40,16 @@ def test_the_front_door_loads_no_maintenance() -> None:
     loaded = loaded_by("import artifactstore; artifactstore.Store", whole=True)
     maintenance = {name for name in loaded if name.startswith("artifactstore.maintenance.")}
     assert maintenance == {"artifactstore.maintenance.settings"}
+    for package in ("comparison", "tracking", "exchange", "checkout"):
+        assert {name for name in loaded if name.startswith(f"artifactstore.{package}.")} == set()
+
+
+def test_the_lines_of_results_load_no_more_than_their_command_does() -> None:
+    """What a push prints needs nothing of what a check or an audit prints."""
+    loaded = loaded_by("import artifactstore.cli.lines, artifactstore.cli.shapes", whole=True)
+    assert {name for name in loaded if name.startswith("artifactstore.maintenance.")} <= {
+        "artifactstore.maintenance.settings"
+    }
 
 
 def test_a_store_is_importable_by_name() -> None:

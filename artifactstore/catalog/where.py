@@ -9,7 +9,6 @@ that can't be compared are unequal and in no order, and what a path leads to now
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from artifactstore.errors import InvalidQuery
@@ -300,6 +299,8 @@ class _Parser:
     def _path(self) -> Path:
         field = self._next
         if field.text not in FIELDS:
+            from difflib import get_close_matches  # noqa: PLC0415 - for mistakes alone
+
             close = get_close_matches(field.text, FIELDS, 1)
             meant = f"; is {close[0]!r} meant?" if close else f"; there are {', '.join(FIELDS)}"
             raise self._error(f"there is no field {field.text!r}{meant}")

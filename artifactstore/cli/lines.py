@@ -1,8 +1,11 @@
 """The lines in which people read results; `shapes` has the same for programs."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from artifactstore import store
 from artifactstore.cli.rendering import (
     count_text,
     duration_text,
@@ -17,33 +20,11 @@ from artifactstore.cli.rendering import (
     time_text,
 )
 from artifactstore.ids import LATEST
-from artifactstore.store import (
-    AdoptPlan,
-    ArtifactInfo,
-    AuditReport,
-    CheckReport,
-    DeletionPlan,
-    Entry,
-    IndexInfo,
-    KeySlot,
-    LogEntry,
-    Names,
-    Problem,
-    ProjectInfo,
-    PullPlan,
-    PullSummary,
-    PushPlan,
-    PushSummary,
-    RepairPlan,
-    RepairSummary,
-    StoreInfo,
-    Version,
-)
 
 _MEMBER_DIGITS = 8
 
 
-def push_lines(name: str, done: PushSummary) -> Iterator[str]:
+def push_lines(name: str, done: store.PushSummary) -> Iterator[str]:
     """What a push did."""
     holds = _files(done.files, done.logical_bytes)
     yield f"{name} is new: {holds}" if done.created else f"{name} has the same files already: {holds}"
@@ -53,7 +34,7 @@ def push_lines(name: str, done: PushSummary) -> Iterator[str]:
     )
 
 
-def push_plan_lines(plan: PushPlan) -> Iterator[str]:
+def push_plan_lines(plan: store.PushPlan) -> Iterator[str]:
     """What a push would do."""
     unchanged = f", {plan.files_unchanged:,} of them unchanged" if plan.files_unchanged else ""
     yield f"would push {_files(plan.files, plan.logical_bytes)}{unchanged}"
@@ -64,7 +45,7 @@ def push_plan_lines(plan: PushPlan) -> Iterator[str]:
         yield f"  and {plan.files_to_read - len(plan.paths):,} more"
 
 
-def pull_lines(done: PullSummary) -> Iterator[str]:
+def pull_lines(done: store.PullSummary) -> Iterator[str]:
     """What a pull did."""
     kept = f", {size_text(done.bytes_kept)} were there" if done.bytes_kept else ""
     where = printable(str(done.destination))
@@ -77,7 +58,7 @@ def pull_lines(done: PullSummary) -> Iterator[str]:
         yield f"left out {count_text(done.references_left, 'reference')} to what lies elsewhere"
 
 
-def pull_plan_lines(plan: PullPlan, destination: Path) -> Iterator[str]:
+def pull_plan_lines(plan: store.PullPlan, destination: Path) -> Iterator[str]:
     """What a pull would do."""
     yield f"{plan.version.qualified_name} has {_files(plan.files, plan.logical_bytes)}"
     yield (
@@ -86,7 +67,7 @@ def pull_plan_lines(plan: PullPlan, destination: Path) -> Iterator[str]:
     )
 
 
-def deletion_plan_lines(plan: DeletionPlan, verb: str) -> Iterator[str]:
+def deletion_plan_lines(plan: store.DeletionPlan, verb: str) -> Iterator[str]:
     """What a deletion hides; the first word says whether it has."""
     yield f"{verb} {count_text(len(plan.versions), 'version')}, {size_text(plan.logical_bytes)}"
     for version in plan.versions:
@@ -97,7 +78,7 @@ def deletion_plan_lines(plan: DeletionPlan, verb: str) -> Iterator[str]:
         yield f"  {link}, a link of one of them, stays with what it holds"
 
 
-def project_lines(projects: Sequence[ProjectInfo]) -> Iterator[str]:
+def project_lines(projects: Sequence[store.ProjectInfo]) -> Iterator[str]:
     """A table of projects."""
     return table(
         ("project", "artifacts", "versions", "updated"),
@@ -109,7 +90,7 @@ def project_lines(projects: Sequence[ProjectInfo]) -> Iterator[str]:
     )
 
 
-def artifact_lines(artifacts: Sequence[ArtifactInfo]) -> Iterator[str]:
+def artifact_lines(artifacts: Sequence[store.ArtifactInfo]) -> Iterator[str]:
     """A table of artifacts."""
     return table(
         ("artifact", "type", "versions", "latest", "size", "updated"),
@@ -128,7 +109,9 @@ def artifact_lines(artifacts: Sequence[ArtifactInfo]) -> Iterator[str]:
     )
 
 
-def versions_lines(versions: Sequence[Version], *, full_digest: bool, in_full: bool = False) -> Iterator[str]:
+def versions_lines(
+    versions: Sequence[store.Version], *, full_digest: bool, in_full: bool = False
+) -> Iterator[str]:
     """A table of versions, each by its number or, of several artifacts, by its name in full."""
     linking = any(item.link is not None for item in versions)
     # Most versions are kept for ever.
@@ -165,7 +148,7 @@ def versions_lines(versions: Sequence[Version], *, full_digest: bool, in_full: b
     )
 
 
-def _link_text(version: Version) -> str:
+def _link_text(version: store.Version) -> str:
     """Of which version a link is, and what became of that."""
     if version.link is None:
         return ""
@@ -173,7 +156,7 @@ def _link_text(version: Version) -> str:
     return f"{version.link.version}{state}"
 
 
-def version_lines(version: Version) -> Iterator[str]:
+def version_lines(version: store.Version) -> Iterator[str]:
     """Everything about one version but its files."""
     yield version.qualified_name
     yield from fields(
@@ -204,7 +187,7 @@ def version_lines(version: Version) -> Iterator[str]:
             yield f"  {printable(name)} = {printable(json_line(value).rstrip())}"
 
 
-def entry_line(entry: Entry, *, full_digest: bool) -> str:
+def entry_line(entry: store.Entry, *, full_digest: bool) -> str:
     """One path of a version, marked as `ls -F` does."""
     mark = "/" if entry.kind == "folder" else "*" if entry.executable else ""
     leads = entry.target if entry.reference is None else entry.reference.url
@@ -213,7 +196,7 @@ def entry_line(entry: Entry, *, full_digest: bool) -> str:
     return f"{size_text(entry.size_bytes):>8}  {digest:12}  {printable(entry.path)}{mark}{target}"
 
 
-def record_line(record: LogEntry) -> str:
+def record_line(record: store.LogEntry) -> str:
     """One record of the log."""
     what = printable("; ".join(record.operations) or record.kind)
     member = record.member[:_MEMBER_DIGITS]
@@ -223,7 +206,7 @@ def record_line(record: LogEntry) -> str:
     return line
 
 
-def check_lines(report: CheckReport) -> Iterator[str]:
+def check_lines(report: store.CheckReport) -> Iterator[str]:
     """What a check found and what it looked at."""
     for problem in report.problems:
         yield from problem_lines(problem)
@@ -243,7 +226,7 @@ def check_lines(report: CheckReport) -> Iterator[str]:
     yield f"found {found} ({looked_at})"
 
 
-def audit_lines(report: AuditReport) -> Iterator[str]:
+def audit_lines(report: store.AuditReport) -> Iterator[str]:
     """What an audit found and what it looked at."""
     for problem in report.problems:
         yield from problem_lines(problem)
@@ -275,7 +258,7 @@ def audit_lines(report: AuditReport) -> Iterator[str]:
     yield f"found {found} ({looked_at})"
 
 
-def problem_lines(problem: Problem) -> Iterator[str]:
+def problem_lines(problem: store.Problem) -> Iterator[str]:
     """What is wrong, whom it concerns, and what to do."""
     yield f"{problem.kind}: {printable(problem.object)}: {printable(problem.message)}"
     if problem.versions.total:
@@ -288,7 +271,7 @@ def problem_lines(problem: Problem) -> Iterator[str]:
         yield f"  next: {problem.next_step}"
 
 
-def repair_plan_lines(plan: RepairPlan) -> Iterator[str]:
+def repair_plan_lines(plan: store.RepairPlan) -> Iterator[str]:
     """What a repair would do, and what is left after it."""
     if plan.refused:
         yield f"nothing can be done: {plan.refused}"
@@ -311,7 +294,7 @@ def repair_plan_lines(plan: RepairPlan) -> Iterator[str]:
         yield from problem_lines(problem)
 
 
-def repair_lines(done: RepairSummary) -> Iterator[str]:
+def repair_lines(done: store.RepairSummary) -> Iterator[str]:
     """What a repair did."""
     yield (
         f"took {count_text(done.taken_out, 'pack')} out of use and {done.taken_back:,} back,"
@@ -324,7 +307,7 @@ def repair_lines(done: RepairSummary) -> Iterator[str]:
         yield f"{count_text(done.problems_left, 'problem')} left, as told above"
 
 
-def adopt_lines(plan: AdoptPlan) -> Iterator[str]:
+def adopt_lines(plan: store.AdoptPlan) -> Iterator[str]:
     """What a client has seen and the bucket does not have."""
     if not plan.needed:
         yield "the log is the one that this client has seen: there is nothing to adopt"
@@ -343,7 +326,7 @@ def adopt_lines(plan: AdoptPlan) -> Iterator[str]:
         yield f"{packs} ({size}) are no longer of the store: push what they held again"
 
 
-def _apart_lines(report: CheckReport) -> Iterator[str]:
+def _apart_lines(report: store.CheckReport) -> Iterator[str]:
     """What is told and is no damage."""
     if report.packs_out_of_use:
         yield f"{count_text(report.packs_out_of_use, 'pack')} out of use, as a record says"
@@ -358,12 +341,12 @@ def _apart_lines(report: CheckReport) -> Iterator[str]:
         yield f"{count} that no record names, and that count for nothing: {_names(report.foreign.names)}"
 
 
-def _names(names: Names) -> str:
+def _names(names: store.Names) -> str:
     more = names.total - len(names.shown)
     return printable(", ".join(names.shown) + (f" and {more:,} more" if more else ""))
 
 
-def index_lines(index: IndexInfo) -> Iterator[str]:
+def index_lines(index: store.IndexInfo) -> Iterator[str]:
     """The client's index."""
     return fields(
         (
@@ -377,7 +360,7 @@ def index_lines(index: IndexInfo) -> Iterator[str]:
     )
 
 
-def store_lines(info: StoreInfo, garbage: Iterable[str] = ()) -> Iterator[str]:
+def store_lines(info: store.StoreInfo, garbage: Iterable[str] = ()) -> Iterator[str]:
     """The store as a whole, with lines about garbage in it."""
     yield from fields(
         (
@@ -406,7 +389,7 @@ def store_lines(info: StoreInfo, garbage: Iterable[str] = ()) -> Iterator[str]:
     yield from slot_lines(info.slots)
 
 
-def slot_lines(slots: Sequence[KeySlot]) -> Iterator[str]:
+def slot_lines(slots: Sequence[store.KeySlot]) -> Iterator[str]:
     """The slots of a store, oldest first."""
     yield from table(
         ("SLOT", "KIND", "NAME", "MAY", "ADDED", "BY"),
@@ -424,7 +407,7 @@ def slot_lines(slots: Sequence[KeySlot]) -> Iterator[str]:
     )
 
 
-def _writers(info: StoreInfo) -> str:
+def _writers(info: store.StoreInfo) -> str:
     if info.single_writer:
         return "one at a time"
     tested = f"exclusive create tested {time_text(info.probed_ns)}" if info.probed_ns else "not tested yet"

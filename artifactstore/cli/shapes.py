@@ -3,40 +3,18 @@
 A shape only ever gains names; a name that is there keeps its meaning.
 """
 
+from __future__ import annotations
+
 import msgspec
 
+from artifactstore import store
 from artifactstore.cli.rendering import iso_time
 from artifactstore.cli.session import CreatedStore
-from artifactstore.store import (
-    AdoptPlan,
-    ArtifactInfo,
-    AuditReport,
-    CheckReport,
-    DeletionPlan,
-    Entry,
-    IndexInfo,
-    KeySlot,
-    LinkInfo,
-    LogEntry,
-    Names,
-    Objects,
-    Problem,
-    ProjectInfo,
-    PullPlan,
-    PullSummary,
-    PushPlan,
-    PushSummary,
-    Reference,
-    RepairPlan,
-    RepairSummary,
-    StoreInfo,
-    Version,
-)
 
 Shape = dict[str, object]
 
 
-def version_shape(version: Version) -> Shape:
+def version_shape(version: store.Version) -> Shape:
     """A version without its files."""
     return {
         "reference": version.qualified_name,
@@ -60,7 +38,7 @@ def version_shape(version: Version) -> Shape:
     }
 
 
-def link_shape(link: LinkInfo) -> Shape:
+def link_shape(link: store.LinkInfo) -> Shape:
     """Of which version a link is."""
     return {
         "version": link.version,
@@ -80,7 +58,7 @@ def created_shape(store: CreatedStore) -> Shape:
     }
 
 
-def slot_shape(slot: KeySlot) -> Shape:
+def slot_shape(slot: store.KeySlot) -> Shape:
     """A slot key; `added` and `added_by` are null for the one with which the store was made."""
     return {
         "id": slot.id,
@@ -92,7 +70,7 @@ def slot_shape(slot: KeySlot) -> Shape:
     }
 
 
-def entry_shape(entry: Entry) -> Shape:
+def entry_shape(entry: store.Entry) -> Shape:
     """One path of a version."""
     said = entry.reference
     return {
@@ -106,12 +84,12 @@ def entry_shape(entry: Entry) -> Shape:
     }
 
 
-def reference_shape(said: Reference) -> Shape:
+def reference_shape(said: store.Reference) -> Shape:
     """What a reference says; `checksum` and `version` may be empty."""
     return {"url": said.url, "checksum": said.checksum, "version": said.version}
 
 
-def push_shape(summary: PushSummary) -> Shape:
+def push_shape(summary: store.PushSummary) -> Shape:
     """What a push did; `created` is false when the newest version has the same files already."""
     return {
         "created": summary.created,
@@ -126,7 +104,7 @@ def push_shape(summary: PushSummary) -> Shape:
     }
 
 
-def push_plan_shape(plan: PushPlan) -> Shape:
+def push_plan_shape(plan: store.PushPlan) -> Shape:
     """What a push would do."""
     return {
         "files": plan.files,
@@ -138,7 +116,7 @@ def push_plan_shape(plan: PushPlan) -> Shape:
     }
 
 
-def pull_shape(summary: PullSummary) -> Shape:
+def pull_shape(summary: store.PullSummary) -> Shape:
     """What a pull did."""
     return {
         "destination": str(summary.destination),
@@ -152,7 +130,7 @@ def pull_shape(summary: PullSummary) -> Shape:
     }
 
 
-def pull_plan_shape(plan: PullPlan) -> Shape:
+def pull_plan_shape(plan: store.PullPlan) -> Shape:
     """What a pull would do."""
     return {
         "files": plan.files,
@@ -162,7 +140,7 @@ def pull_plan_shape(plan: PullPlan) -> Shape:
     }
 
 
-def deletion_plan_shape(plan: DeletionPlan) -> Shape:
+def deletion_plan_shape(plan: store.DeletionPlan) -> Shape:
     """What a deletion hides."""
     return {
         "versions": [version_shape(version) for version in plan.versions],
@@ -172,7 +150,7 @@ def deletion_plan_shape(plan: DeletionPlan) -> Shape:
     }
 
 
-def project_shape(project: ProjectInfo) -> Shape:
+def project_shape(project: store.ProjectInfo) -> Shape:
     """One project."""
     return {
         "name": project.name,
@@ -182,7 +160,7 @@ def project_shape(project: ProjectInfo) -> Shape:
     }
 
 
-def artifact_shape(artifact: ArtifactInfo) -> Shape:
+def artifact_shape(artifact: store.ArtifactInfo) -> Shape:
     """One artifact."""
     return {
         "artifact": artifact.artifact,
@@ -195,7 +173,7 @@ def artifact_shape(artifact: ArtifactInfo) -> Shape:
     }
 
 
-def record_shape(record: LogEntry) -> Shape:
+def record_shape(record: store.LogEntry) -> Shape:
     """One record of the log."""
     return {
         "slot": record.slot,
@@ -208,7 +186,7 @@ def record_shape(record: LogEntry) -> Shape:
     }
 
 
-def check_shape(report: CheckReport) -> Shape:
+def check_shape(report: store.CheckReport) -> Shape:
     """What a check looked at and found."""
     return {
         "ok": report.ok,
@@ -226,7 +204,7 @@ def check_shape(report: CheckReport) -> Shape:
     }
 
 
-def audit_shape(report: AuditReport) -> Shape:
+def audit_shape(report: store.AuditReport) -> Shape:
     """What an audit looked at and found."""
     return {
         "ok": report.ok,
@@ -249,7 +227,7 @@ def audit_shape(report: AuditReport) -> Shape:
     }
 
 
-def problem_shape(problem: Problem) -> Shape:
+def problem_shape(problem: store.Problem) -> Shape:
     """One thing that is wrong."""
     return {
         "kind": problem.kind,
@@ -262,7 +240,7 @@ def problem_shape(problem: Problem) -> Shape:
     }
 
 
-def repair_plan_shape(plan: RepairPlan) -> Shape:
+def repair_plan_shape(plan: store.RepairPlan) -> Shape:
     """What a repair would do, and what is beyond it."""
     return {
         "refused": plan.refused,
@@ -277,7 +255,7 @@ def repair_plan_shape(plan: RepairPlan) -> Shape:
     }
 
 
-def repair_shape(done: RepairSummary) -> Shape:
+def repair_shape(done: store.RepairSummary) -> Shape:
     """What a repair did."""
     return {
         "taken_out": done.taken_out,
@@ -290,7 +268,7 @@ def repair_shape(done: RepairSummary) -> Shape:
     }
 
 
-def adopt_shape(plan: AdoptPlan) -> Shape:
+def adopt_shape(plan: store.AdoptPlan) -> Shape:
     """What a client has seen and the bucket does not have."""
     return {
         "needed": plan.needed,
@@ -305,16 +283,16 @@ def adopt_shape(plan: AdoptPlan) -> Shape:
     }
 
 
-def names_shape(names: Names) -> Shape:
+def names_shape(names: store.Names) -> Shape:
     """The first of some names, and how many there are."""
     return {"shown": list(names.shown), "total": names.total}
 
 
-def _objects_shape(objects: Objects) -> Shape:
+def _objects_shape(objects: store.Objects) -> Shape:
     return {**names_shape(objects.names), "size_bytes": objects.size_bytes}
 
 
-def index_shape(index: IndexInfo) -> Shape:
+def index_shape(index: store.IndexInfo) -> Shape:
     """The client's index."""
     return {
         "path": str(index.path),
@@ -326,7 +304,7 @@ def index_shape(index: IndexInfo) -> Shape:
     }
 
 
-def store_shape(info: StoreInfo) -> Shape:
+def store_shape(info: store.StoreInfo) -> Shape:
     """The store as a whole."""
     return {
         "id": info.id,

@@ -71,7 +71,7 @@ TABLES: Final = (
     LINKS,
 )
 
-LAYOUT: Final = 7
+LAYOUT: Final = 8
 _POSITION: Final = b"position"
 _FACTS: Final = b"facts"
 

@@ -1,32 +1,27 @@
 """Comparing versions with each other, and a version with a local folder."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from artifactstore.comparison.formats import compare_files, everything, format_of
-from artifactstore.comparison.results import FileDiff
+from artifactstore import comparison, manifest, store, transfer
 from artifactstore.errors import Damaged, InvalidSource, NoSuchPath
 from artifactstore.ids import parse_artifact_name, parse_reference
-from artifactstore.manifest.changes import Changes, measured_by
-from artifactstore.manifest.diff import Pair, differing, differing_from
-from artifactstore.manifest.overlap import Fresh
 from artifactstore.progress import Progress, Quiet
 from artifactstore.store import listing
-from artifactstore.store.differences import Change, VersionDiff
 from artifactstore.store.naming import Naming
 from artifactstore.store.requests import sources_of
 from artifactstore.store.version import file_in
 from artifactstore.transfer.ignore import parse_patterns
-from artifactstore.transfer.local import LocalBytes, LocalLists, LocalParts, local_entries
-from artifactstore.transfer.ranges import StoredBytes, chunks_apart
 from artifactstore.transfer.scan import scan
 
 
 class Comparing(Naming):
     """The part of a store that compares."""
 
-    def diff(self, before: str, after: str, *, paths: Iterable[str] = ()) -> VersionDiff:
+    def diff(self, before: str, after: str, *, paths: Iterable[str] = ()) -> store.VersionDiff:
         """Say how a version differs from another one, of the same artifact or not.
 
         Only pages and chunk lists that differ are read, so that it takes as long as there are changes, however large
@@ -50,26 +45,27 @@ class Comparing(Naming):
         getter = self.getter_of_all(
             [(parse_artifact_name(each.artifact), each.number) for each in (one, other)]
         )
-        changes = Changes(
-            lambda: chosen(differing(getter, one.manifest, other.manifest)), measured_by(getter)
+        changes = manifest.changes.Changes(
+            lambda: chosen(manifest.diff.differing(getter, one.manifest, other.manifest)),
+            manifest.changes.measured_by(getter),
         )
 
-        def look(change: Change) -> FileDiff | None:
-            format_name = format_of(change.path)
+        def look(change: store.Change) -> comparison.results.FileDiff | None:
+            format_name = comparison.formats.format_of(change.path)
             if format_name is None:
                 return None
             sources = [
-                StoredBytes(
+                transfer.ranges.StoredBytes(
                     getter,
                     file_in(getter, each.manifest, change.path, each.qualified_name),
                     f"{each.qualified_name} {change.path}",
                 )
                 for each in (one, other)
             ]
-            apart = chunks_apart(getter, sources[0].entry, sources[1].entry)
-            return compare_files(format_name, sources[0], sources[1], apart)
+            apart = transfer.ranges.chunks_apart(getter, sources[0].entry, sources[1].entry)
+            return comparison.formats.compare_files(format_name, sources[0], sources[1], apart)
 
-        return VersionDiff(one, other, other.qualified_name, changes, look)
+        return store.VersionDiff(one, other, other.qualified_name, changes, look)
 
     def diff_folder(
         self,
@@ -79,7 +75,7 @@ class Comparing(Naming):
         paths: Iterable[str] = (),
         exclude: Iterable[str] = (),
         progress: Progress | None = None,
-    ) -> VersionDiff:
+    ) -> store.VersionDiff:
         """Say how a local folder differs from a version: what a push of the folder would change.
 
         Files are found as by a push, with its rules of what is left out. Those that have not changed since this client
@@ -109,51 +105,59 @@ class Comparing(Naming):
         sources = sources_of([place], exclude, None, None, self._apart())
         version = self.version(ref)
         getter = self.getter_of(parse_artifact_name(version.artifact), version.number)
-        lists = LocalLists(self._parts.keyring, getter)
+        lists = transfer.local.LocalLists(self._parts.keyring, getter)
         watcher = [progress or self._progress]
         chunker = self._the_chunker()
 
-        def pairs() -> Iterator[Pair]:
+        def pairs() -> Iterator[manifest.diff.Pair]:
             # Only the first walk is told: what a later one looks at was looked at.
             told = watcher.pop() if watcher else Quiet()
             with self._make_executors() as executors:
-                parts = LocalParts(lists, self._parts.environment, chunker, executors, self._clock, told)
+                parts = transfer.local.LocalParts(
+                    lists, self._parts.environment, chunker, executors, self._clock, told
+                )
                 told.start("compare")
                 yield from chosen(
-                    differing_from(getter, version.manifest, local_entries(parts, scan(sources)))
+                    manifest.diff.differing_from(
+                        getter, version.manifest, transfer.local.local_entries(parts, scan(sources))
+                    )
                 )
                 told.finish()
 
-        def look(change: Change) -> FileDiff | None:
-            format_name = format_of(change.path)
+        def look(change: store.Change) -> comparison.results.FileDiff | None:
+            format_name = comparison.formats.format_of(change.path)
             if format_name is None or change.after is None:
                 return None
             entry = file_in(getter, version.manifest, change.path, version.qualified_name)
-            stored = StoredBytes(getter, entry, f"{version.qualified_name} {change.path}")
-            local = LocalBytes(str(place / change.path), change.after.size_bytes)
-            return compare_files(format_name, stored, local, everything)
+            stored = transfer.ranges.StoredBytes(getter, entry, f"{version.qualified_name} {change.path}")
+            local = transfer.local.LocalBytes(str(place / change.path), change.after.size_bytes)
+            return comparison.formats.compare_files(format_name, stored, local, comparison.formats.everything)
 
-        return VersionDiff(version, None, os.fspath(folder), Changes(pairs, _measured_locally(lists)), look)
+        return store.VersionDiff(
+            version, None, os.fspath(folder), manifest.changes.Changes(pairs, _measured_locally(lists)), look
+        )
 
 
-def _chosen(paths: Iterable[str]) -> Callable[[Iterable[Pair]], Iterator[Pair]]:
+def _chosen(paths: Iterable[str]) -> Callable[[Iterable[manifest.diff.Pair]], Iterator[manifest.diff.Pair]]:
     """What chooses pairs by globs."""
     globs = list(paths)
     wanted = parse_patterns(globs, "--path") if globs else None
     return lambda pairs: (pair for pair in pairs if wanted is None or wanted.match_file(pair.path))
 
 
-def _measured_locally(lists: LocalLists) -> Callable[[list[Pair]], list[Fresh]]:
+def _measured_locally(
+    lists: transfer.local.LocalLists,
+) -> Callable[[list[manifest.diff.Pair]], list[manifest.overlap.Fresh]]:
     """The same as `measured_by`; of a file whose chunk list is not at hand, all is taken for new."""
-    measure = measured_by(lists)
+    measure = manifest.changes.measured_by(lists)
 
-    def measured(pairs: list[Pair]) -> list[Fresh]:
+    def measured(pairs: list[manifest.diff.Pair]) -> list[manifest.overlap.Fresh]:
         try:
             return measure(pairs)
         except Damaged:
             if len(pairs) > 1:
                 return [found for pair in pairs for found in measured([pair])]
         after = pairs[0].after
-        return [Fresh(0 if after is None else after.size, exact=False)]
+        return [manifest.overlap.Fresh(0 if after is None else after.size, exact=False)]
 
     return measured

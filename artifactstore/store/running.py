@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final, cast
@@ -104,6 +103,8 @@ class Running(Naming):
         Raises:
             InvalidName, InvalidMetadata: Something of it can't be kept.
         """
+        import uuid  # noqa: PLC0415 - for runs alone
+
         operation = RunStarted(
             run=uuid.UUID(bytes=self._randomness.token(16), version=4).bytes,
             project=check_name(project, "project"),

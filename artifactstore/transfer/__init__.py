@@ -1,1 +1,15 @@
-"""Push, pull and read: the pipelines, each readable top to bottom."""
+"""Push, pull and read: the pipelines, each readable top to bottom.
+
+Its modules are attributes that are loaded when they are first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from artifactstore.deferred import modules_of
+
+if TYPE_CHECKING:
+    from artifactstore.transfer import local, ranges
+
+__all__ = ["local", "ranges"]
+
+__getattr__ = modules_of(__name__)

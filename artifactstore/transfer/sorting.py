@@ -4,7 +4,6 @@ They wait in a database of SQLite without a name, which keeps a few megabytes in
 nobody else can open: memory stays bounded however many there are (invariant 18).
 """
 
-import sqlite3
 from typing import Final
 
 import msgspec
@@ -31,6 +30,9 @@ class SortedBuilder:
 
     def __init__(self, builder: ManifestBuilder) -> None:
         self._builder = builder
+        import sqlite3  # noqa: PLC0415 - most pushes find entries in order
+
+        self._misfit, self._failed = sqlite3.IntegrityError, sqlite3.OperationalError
         self._rows = sqlite3.connect("")
         self._rows.execute("CREATE TABLE entries (place BLOB PRIMARY KEY, row BLOB) WITHOUT ROWID")
 
@@ -44,10 +46,10 @@ class SortedBuilder:
         place = _place(identity[0])
         try:
             self._rows.execute("INSERT INTO entries VALUES (?, ?)", (place, row))
-        except sqlite3.IntegrityError:
+        except self._misfit:
             if not identity[1] == self._at(place)[0][1] == Kind.FOLDER:
                 raise PathCollision(f"{identity[0]!r} is there twice", paths=[identity[0]]) from None
-        except sqlite3.OperationalError as error:
+        except self._failed as error:
             raise StorageFull(f"the entries can't be sorted: {error}") from error
 
     def finish(self) -> Manifest:
