@@ -23,7 +23,7 @@ CLASSES = {
 }
 
 # Commands that advice may name before they are there.
-ANNOUNCED = {"distributed", "link"}
+ANNOUNCED = {"link"}
 
 
 def described(cls: type[ArtifactStoreError]) -> Iterator[tuple[str, ...]]:

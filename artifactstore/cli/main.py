@@ -30,6 +30,7 @@ _RETENTION = "artifactstore.cli.retention_commands"
 _DELETION = "artifactstore.cli.deletion_commands"
 _AUDIT = "artifactstore.cli.audit_commands"
 _RECEIPTS = "artifactstore.cli.receipt_commands"
+_DISTRIBUTED = "artifactstore.cli.distributed_commands"
 _COPYING = "artifactstore.cli.copy_commands"
 _RUNS = "artifactstore.cli.run_commands"
 
@@ -37,6 +38,9 @@ COMMANDS = {
     "init": CommandSource(_STORES, "init", "Make a store, and a key file if you have none."),
     "push": CommandSource(_TRANSFER, "push", "Keep files and folders as a new version."),
     "pull": CommandSource(_TRANSFER, "pull", "Write the files of a version to a folder."),
+    "distributed": CommandSource(
+        _DISTRIBUTED, "distributed", "Make one version by many processes or machines."
+    ),
     "lock": CommandSource(_LOCKS, "lock", "Note for git which version belongs into which folder."),
     "status": CommandSource(_LOCKS, "status", "Hold folders against the lock file."),
     "ls": CommandSource(_READING, "ls", "List projects, artifacts or versions."),

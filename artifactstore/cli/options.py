@@ -14,6 +14,7 @@ _SECRETS = frozenset({"secret", "token", "password", "account_key", "connection_
 _AGE = re.compile(r"(\d{1,9})([smhdw]?)", re.ASCII)
 _AGE_UNITS_S: dict[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 _NS_PER_S = 1_000_000_000
+_PART = re.compile(r"([0-9]{1,9})/([0-9]{1,9})", re.ASCII)
 _RANGE = re.compile(r"(-?[0-9]{1,19})?:(-?[0-9]{1,19})?", re.ASCII)
 
 
@@ -95,6 +96,23 @@ def moment(_: click.Context, __: click.Parameter, text: str | None) -> int | Non
             f"{text!r} is not a time such as 2026-01-31, 2026-01-31T12:00 or 30d"
         ) from None
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()) * _NS_PER_S
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """`3/8`: part 3 of 8, which are numbered from 0.
+
+    Raises:
+        click.BadParameter: It is not of this form.
+    """
+    match = _PART.fullmatch(text.strip())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not I/N, for example 0/8 for the first of eight parts")
+    return int(match[1]), int(match[2])
+
+
+def part_of(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    """Parse an option that names a part."""
+    return None if text is None else parse_part(text)
 
 
 def parse_range(text: str) -> tuple[int | None, int | None]:

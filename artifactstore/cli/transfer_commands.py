@@ -12,6 +12,7 @@ from artifactstore.cli.options import (
     common_options,
     example,
     limit_options,
+    part_of,
     run_option,
 )
 from artifactstore.cli.reference_options import Elsewhere, Fetched, pulling_options, pushing_options
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
         "artifactstore push data team/corpus --alias clean --metadata source=web",
         "tar c photos | artifactstore push - --as photos.tar team/photos",
         "git ls-files | artifactstore push --files-from - team/code",
+        'artifactstore push shard-3 --into "$token" --part 3/8',
         "artifactstore push --from-url https://example.org/corpus.tar.gz --unpack team/corpus",
     )
 )
 @click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path())
-@click.argument("artifact", metavar="PROJECT/NAME")
+@click.argument("artifact", metavar="PROJECT/NAME", required=False)
 @click.option(
     "-t",
     "--type",
@@ -68,6 +70,12 @@ if TYPE_CHECKING:
 @run_option("The run that produces it, by 8 digits of its id or more.")
 @pushing_options
 @url_options
+@click.option(
+    "--into", "token", metavar="TOKEN", help="Push a part of a distributed push; PROJECT/NAME is left out."
+)
+@click.option(
+    "--part", metavar="I/N", callback=part_of, help="Which part of how many, from 0: 3/8. With --into."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be read, and write nothing.")
 @limit_options
 @common_options
@@ -77,7 +85,7 @@ def push(
     *,
     from_url: FromUrl,
     paths: tuple[str, ...],
-    artifact: str,
+    artifact: str | None,
     type_name: str,
     aliases: tuple[str, ...],
     tags: tuple[str, ...],
@@ -88,6 +96,8 @@ def push(
     as_path: str | None,
     run: str | None,
     elsewhere: Elsewhere,
+    token: str | None,
+    part: tuple[int, int] | None,
     dry_run: bool,
 ) -> None:
     """Keep files and folders as the next version of PROJECT/NAME.
@@ -98,13 +108,19 @@ def push(
 
     The first push makes a store in your data folder and a key file. Back up the key file.
     """
+    from artifactstore.cli.push_work import push_part
     from artifactstore.cli.session import Session
     from artifactstore.cli.sources import gather, parse_metadata, refuse_lone_word, refuse_missing
     from artifactstore.ids import refuse_bad_names
 
+    if token is not None or part is not None:
+        said_of = (aliases, tags, description, metadata, type_name != "dataset", elsewhere.references)
+        words = (*said_of, from_url.url, dry_run)
+        push_part(options, limits, token, part, (*paths, artifact), exclude, files_from, as_path, said=words)
+        return
     _refuse_together(elsewhere, from_url, (paths, files_from, exclude), as_path, dry_run=dry_run)
     session = Session(options)
-    name = session.qualified(artifact)
+    name = session.qualified(_named(artifact))
     refuse_lone_word(name, paths or tuple(elsewhere.references) or from_url.named, files_from)
     refuse_bad_names(name, type_name, aliases, tags)
     said: dict[str, Any] = {
@@ -121,12 +137,22 @@ def push(
         return
     refuse_missing(paths)
     patterns = (*session.settings.exclude, *exclude)
-    with (
-        closing(
-            gather(paths, as_path=as_path, files_from=files_from, may_be_none=bool(elsewhere.references))
-        ) as sources,
-        session.open_store(limits, make_default=not dry_run) as store,
-    ):
+    given = gather(paths, as_path=as_path, files_from=files_from, may_be_none=bool(elsewhere.references))
+    _push_sources(session, limits, given, name, patterns, {**elsewhere.arguments, **said}, dry_run=dry_run)
+
+
+def _push_sources(
+    session: "Session",
+    limits: Limits,
+    given: "Sources",
+    name: str,
+    patterns: tuple[str, ...],
+    said: dict[str, Any],
+    *,
+    dry_run: bool,
+) -> None:
+    """Push files and folders, or say what that would do."""
+    with closing(given) as sources, session.open_store(limits, make_default=not dry_run) as store:
         if dry_run:
             _tell_plan(session, store, sources, name, patterns)
             return
@@ -137,10 +163,15 @@ def push(
                 exclude=patterns,
                 files=sources.files,
                 streams=sources.streams or None,
-                **elsewhere.arguments,
                 **said,
             )
     _tell_push(session, version)
+
+
+def _named(artifact: str | None) -> str:
+    if artifact is None:
+        raise click.UsageError("missing argument 'PROJECT/NAME'")
+    return artifact
 
 
 def _refuse_together(
@@ -220,6 +251,9 @@ def _tell_push(session: "Session", version: "Version") -> None:
 @click.option("--clean", is_flag=True, help="With --locked: remove files that are not in the version.")
 @run_option("The run that uses it, by 8 digits of its id or more.")
 @pulling_options
+@click.option(
+    "--part", metavar="I/N", callback=part_of, help="Only part I of N, from 0: about 1/N of the bytes."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @limit_options
 @common_options
@@ -235,6 +269,7 @@ def pull(
     clean: bool,
     run: str | None,
     fetched: Fetched,
+    part: tuple[int, int] | None,
     dry_run: bool,
 ) -> None:
     """Write the files of a version to DEST, a folder; ./NAME when it is not given.
@@ -247,8 +282,8 @@ def pull(
     from artifactstore.ids import parse_reference
 
     if locked:
-        if destination is not None or path_globs:
-            raise click.UsageError("--locked takes a lock file, and neither DEST nor --path")
+        if destination is not None or path_globs or part is not None:
+            raise click.UsageError("--locked takes a lock file, and neither DEST nor --path nor --part")
         from artifactstore.cli.lock_work import LockWork
 
         work = LockWork(options, None if reference is None else Path(reference))
@@ -263,7 +298,7 @@ def pull(
     target = destination or Path(parse_reference(where).artifact.name)
     with session.open_store(limits) as store:
         if dry_run:
-            plan = store.plan_pull(where, target, paths=path_globs, overwrite=overwrite)
+            plan = store.plan_pull(where, target, paths=path_globs, overwrite=overwrite, part=part)
             shape = {"version": shapes.version_shape(plan.version), "plan": shapes.pull_plan_shape(plan)}
             session.result(shape, lines.pull_plan_lines(plan, target))
             return
@@ -274,6 +309,7 @@ def pull(
             target,
             paths=path_globs,
             overwrite=overwrite,
+            part=part,
             progress=session.progress,
             **fetched.arguments,
         )

@@ -271,7 +271,7 @@ class Sweeper:
             self._expired.discard(push.push)
         fresh: set[bytes] = set()
         for row in push.finished.values():
-            if back or row.slot >= self._seen:
+            if row.slot >= self._seen or back:
                 fresh |= self._mark.keep(row.manifest)
         return fresh
 

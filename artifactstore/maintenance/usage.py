@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from artifactstore.catalog.begun import open_pushes
 from artifactstore.catalog.rows import all_versions
 from artifactstore.format.operations import Manifest
 from artifactstore.format.page import cid_prefixes
@@ -93,7 +94,9 @@ def usage_of(parts: UsageParts, survey: Survey, groups: Sequence[tuple[str, Grou
         for artifact, place, row in all_versions(txn):
             if (version := (str(artifact), place)) not in purged:
                 alike.setdefault(frozenset(within.get(version, ())), []).append(row.manifest)
-    others = alike.pop(frozenset(), [])
+        # What a finished part holds, no deletion frees.
+        shared = [row.manifest for push in open_pushes(txn) for row in push.finished.values()]
+    others = [*alike.pop(frozenset(), []), *shared]
     parts.progress.start("du", files_total=sum(map(len, alike.values())) + len(others))
     taken = _taken(parts, _users(parts, alike, others))
     found: list[UsageRow] = []

@@ -15,8 +15,11 @@ from artifactstore.errors import (
     NoSuchArtifact,
     NoSuchEntry,
     NoSuchProject,
+    NoSuchPush,
     NoSuchVersion,
+    PartsMissing,
     PreconditionFailed,
+    PushEnded,
     UsageError,
 )
 from artifactstore.format.operations import (
@@ -33,7 +36,7 @@ from artifactstore.format.operations import (
 from artifactstore.format.record import RecordType
 from artifactstore.ids import LATEST
 from artifactstore.testing.model import Contents, ModelArtifact, ModelStore
-from artifactstore.testing.schedule import Act, Step
+from artifactstore.testing.schedule import PUSHES, Act, Step
 from artifactstore.testing.scheduler import Author, Broken
 from artifactstore.testing.witness import Witnessed
 
@@ -176,7 +179,7 @@ class Ledger:
             self._judge_error(outcome, outcome.error, entries)
             return
         match outcome.step.act:
-            case Act.PUSH:
+            case Act.PUSH | Act.SHARE:
                 self._judge_push(outcome, entries)
             case Act.PULL:
                 self._judge_pull(outcome)
@@ -216,7 +219,10 @@ class Ledger:
         if isinstance(error, PreconditionFailed) and outcome.step.act in _SWEEPING:
             swept = any(outcome.begin <= slot < outcome.end for slot in self.sweeps)
             _demand(swept, outcome, f"it was refused with {error}, and no sweep had come between")
-        elif kind == Denied.kind:
+        elif isinstance(error, PushEnded | NoSuchPush) and outcome.step.act is Act.SHARE:
+            swept = any(outcome.begin <= slot < outcome.end for slot in self.sweeps)
+            _demand(swept, outcome, f"it failed with {error}, and no sweep had come between")
+        elif kind in {Denied.kind, PartsMissing.kind}:
             _demand(
                 self._was_denied(outcome), outcome, f"it was refused with {error}, and nothing was denied"
             )
@@ -285,7 +291,7 @@ class Ledger:
         step = outcome.step
         for slot in range(outcome.begin, outcome.end + 1):
             state, listed = self.after[slot], self._denied[slot]
-            if step.act is Act.PUSH:
+            if step.act in PUSHES:
                 wanted = [self._files_of(step)]
             else:
                 numbers = self._numbers(state, step, deleted=True)

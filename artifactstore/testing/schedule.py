@@ -28,6 +28,7 @@ class Act(Enum):
     """What a client can do in one step."""
 
     PUSH = "push"
+    SHARE = "distributed push"
     PULL = "pull"
     DELETE = "delete"
     UNDELETE = "undelete"
@@ -47,13 +48,17 @@ class Act(Enum):
     CHECK = "check --read-data"
 
 
+# Acts that make a version of a tree.
+PUSHES: Final = frozenset({Act.PUSH, Act.SHARE})
+
+
 class Step(msgspec.Struct, frozen=True):
     """One thing that a client does.
 
     Attributes:
         act: What.
         artifact: To which artifact.
-        what: A tree to push, a file to take down, or which version: `v0`, `*` or an alias.
+        what: A tree to push, in parts or not, a file to take down, or which version: `v0`, `*` or an alias.
         alias: An alias to put on the version; empty for none.
         force: Delete although an alias points there; of a reopening client, whether its index is lost; of a
             collecting one, whether everything that nobody needs is old enough; of one that takes a file down, whether
@@ -69,9 +74,7 @@ class Step(msgspec.Struct, frozen=True):
     now: bool = False
 
     def __str__(self) -> str:
-        subject = (
-            f"{self.what} to {self.artifact}" if self.act is Act.PUSH else f"{self.artifact}:{self.what}"
-        )
+        subject = f"{self.what} to {self.artifact}" if self.act in PUSHES else f"{self.artifact}:{self.what}"
         words = [self.act.value, subject if self.artifact else self.what]
         words += [f"as {self.alias}"] * bool(self.alias)
         words += [_FORCED.get(self.act, "by force")] * self.force + ["at once"] * self.now
@@ -279,10 +282,19 @@ MORE_MIXES: Final = (
 )
 
 
+# Pushes in parts, whose finished parts nothing but their own records keeps from the sweeps of others.
+SHARED_MIXES: Final = (
+    [Act.SHARE, Act.GC],
+    [Act.SHARE, Act.SHARE, Act.GC, Act.GC, Act.PUSH, Act.DELETE],
+    [Act.SHARE, Act.SHARE, Act.PUSH, Act.PULL, Act.DELETE, Act.GC, Act.ROTATE, Act.REOPEN, Act.WAIT],
+    [Act.SHARE, Act.SHARE, Act.TAKEDOWN, Act.ALLOW, Act.GC, Act.PULL, Act.CHECK],
+)
+
+
 def _step(dice: Dice, act: Act, artifacts: Sequence[str], trees: Sequence[str], files: Sequence[str]) -> Step:
     artifact = dice.one_of(artifacts)
     match act:
-        case Act.PUSH:
+        case Act.PUSH | Act.SHARE:
             return Step(act, artifact, dice.one_of(trees), dice.one_of([*ALIASES, "", "", ""]))
         case Act.ALIAS | Act.EXPIRE:
             number = f"v{dice.below(_NUMBERS)}"

@@ -25,7 +25,7 @@ from artifactstore.testing import invariants
 from artifactstore.testing.history import parts_of
 from artifactstore.testing.ledger import Checked, Collected, Fetched, Landed, Ledger, Outcome
 from artifactstore.testing.model import Contents, shown_by
-from artifactstore.testing.schedule import ARTIFACTS, CLIENTS_MAX, Act, Dice, Fault, Schedule, Step
+from artifactstore.testing.schedule import ARTIFACTS, CLIENTS_MAX, PUSHES, Act, Dice, Fault, Schedule, Step
 from artifactstore.testing.scheduler import (
     Author,
     Broken,
@@ -55,6 +55,7 @@ _TREES: Final = {
     "pair": {"plaintext-x": "plaintext-f", "plaintext-y": "plaintext-g"},
     "half": {"plaintext-z": "plaintext-g"},
 }
+_PARTS: Final = 2
 TREES: Final = tuple(_TREES)
 FILES: Final = tuple(_FILES)
 _BEFORE: Final = (
@@ -116,13 +117,16 @@ class Stage:
         self._folder = folder
         self._count = 0
         self.trees = {name: _written(folder / "trees" / name, tree) for name, tree in _TREES.items()}
+        for name, tree in _TREES.items():
+            for part in range(_PARTS):
+                _written(folder / "trees" / f"{name}-{part}", dict(list(tree.items())[part::_PARTS]))
         _written(folder / "files", {name: name for name in FILES})
         (folder / "prepared").mkdir()
         with _small(SeededRandomness(1), Dice(0)), noted_seals() as seals:
             self._prepared = World(folder / "prepared")
             store = self._prepared.create("maker")
-            for artifact, tree in _BEFORE:
-                store.push([self.source(tree)], artifact)
+            for artifact, before in _BEFORE:
+                store.push([self.source(before)], artifact)
             store.delete([f"{ARTIFACTS[0]}:v0"])
             store.close()
             for client in range(CLIENTS_MAX):
@@ -140,7 +144,7 @@ class Stage:
 
     def contents(self, step: Step) -> Contents:
         """What a step pushes, takes down, or allows again."""
-        if step.act is Act.PUSH:
+        if step.act in PUSHES:
             return self.trees[step.what]
         return {step.what: self.file(step.what).read_bytes()}
 
@@ -255,7 +259,7 @@ class _Play:
         versions = [version for artifact in ledger.model.artifacts.values() for version in artifact.versions]
         needed = [data for version in versions if not version.purged for data in version.contents.values()]
         for outcome in self.outcomes:
-            if outcome.step.act is Act.PUSH and outcome.result is None:
+            if outcome.step.act in PUSHES and outcome.result is None:
                 needed += self.stage.trees[outcome.step.what].values()
         purged = [data for version in versions if version.purged for data in version.contents.values()]
         judge_gone(parts_of(reader), purged, needed)
@@ -362,14 +366,8 @@ class _Client:
             return None
         store = self._opened()
         match step.act:
-            case Act.PUSH:
-                made = store.push(
-                    [self._play.stage.source(step.what)],
-                    step.artifact,
-                    aliases=[step.alias] * bool(step.alias),
-                )
-                assert made.push is not None
-                return Landed(made.number, made.push.created)
+            case Act.PUSH | Act.SHARE:
+                return self._push(store, step)
             case Act.PULL:
                 return self._pull(store, step)
             case Act.GC | Act.RESUME | Act.ROTATE:
@@ -380,6 +378,19 @@ class _Client:
             case _:
                 self._change(store, step)
         return None
+
+    def _push(self, store: Store, step: Step) -> Landed:
+        """Push a tree, whole or in parts."""
+        aliases, source = [step.alias] * bool(step.alias), self._play.stage.source
+        if step.act is Act.PUSH:
+            made = store.push([source(step.what)], step.artifact, aliases=aliases)
+        else:
+            push = store.distributed(step.artifact, shards=_PARTS, aliases=aliases)
+            for part in range(_PARTS):
+                push.part(part).push([source(f"{step.what}-{part}")])
+            made = push.commit()
+        assert made.push is not None
+        return Landed(made.number, made.push.created)
 
     def _change(self, store: Store, step: Step) -> None:
         """Do what returns nothing that could be judged."""
@@ -497,6 +508,7 @@ def _purged(parts: Parts, witness: Witness) -> dict[int, list[tuple[str, int]]]:
 
 
 def _written(folder: Path, tree: Mapping[str, str]) -> Contents:
+    folder.mkdir(parents=True, exist_ok=True)
     contents = {
         path: SeededRandomness(int.from_bytes(file.encode(), "big")).token(_FILES[file])
         for path, file in tree.items()

@@ -330,7 +330,7 @@ class Store:
         size = sum(map(len, contents.values()))
         return PushPlan(len(contents), size, 0, len(contents), size, tuple(sorted(contents)[:1]))
 
-    def plan_pull(self, ref: str, destination: Any, *, paths: Any, overwrite: bool) -> PullPlan:
+    def plan_pull(self, ref: str, destination: Any, *, paths: Any, overwrite: bool, **_: Any) -> PullPlan:
         version = self.version(ref)
         return PullPlan(
             version, version.file_count, version.size_bytes, version.file_count, version.size_bytes

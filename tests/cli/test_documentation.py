@@ -56,7 +56,7 @@ def test_every_documented_line_runs_and_prints_the_documented_shape(run: Run, da
     (data / "notes.txt").write_text("hello, corpus\n")
     for part in range(2):
         (data / f"part-{part}.csv").write_text("".join(f"{row},{row * part}\n" for row in range(600)))
-    line, done = "", Finished(0, "", "")
+    line, done, token = "", Finished(0, "", ""), ""
     for index, (language, block) in enumerate(BLOCKS):
         if language == "json":
             expected = json.loads(block)
@@ -65,7 +65,9 @@ def test_every_documented_line_runs_and_prints_the_documented_shape(run: Run, da
             continue
         fails = index + 1 < len(BLOCKS) and BLOCKS[index + 1][1].startswith('{\n  "error"')
         for line in block.splitlines():
-            done = execute(run, line.removeprefix("$ "))
+            done = execute(run, line.removeprefix("$ ").replace("$TOKEN", token))
+            if "distributed begin" in line:
+                token = done.document["distributed"]["token"]
             assert (done.code != 0) == fails, (line, done)
 
 

@@ -299,6 +299,35 @@ def test_the_end_counts_as_of_the_slot(tmp_path: Path, store: Store) -> None:
     assert [entry for entry in store.log() if "part 0" in " ".join(entry.operations)] == []
 
 
+@pytest.mark.parametrize("taken_down", [False, True])
+def test_what_comes_while_parts_are_gathered_counts(tmp_path: Path, store: Store, taken_down: bool) -> None:
+    """A part that is pushed again, or dropped by a takedown, between the merge and the record is looked at again."""
+    push = store.distributed("p/n", shards=2)
+    folders = trees(tmp_path, {"a": noise(3000, 1), "z": b""}, {"b": noise(3000, 2)})
+    pushed_parts(push, folders)
+    with reopened(tmp_path, store, cache="other") as other:
+        committer = store._parts.committer
+        before = committer.commit
+
+        def overtaken(*arguments, **options):
+            committer.commit = before
+            if taken_down:
+                other.takedown([folders[0] / "a"])
+            else:
+                (folders[0] / "a").unlink()
+                other.part(push.token, 0).push([folders[0]])
+            return before(*arguments, **options)
+
+        committer.commit = overtaken  # type: ignore[method-assign]
+        if taken_down:
+            with pytest.raises(PartsMissing, match="part 0 of 2"):
+                push.commit()
+            assert push.status().state == "open"
+        else:
+            assert [entry.path for entry in push.commit().files()] == ["b", "z"]
+    assert_whole(store)
+
+
 # --- tokens -------------------------------------------------------------------------------------------------------
 
 
@@ -404,6 +433,19 @@ def test_a_part_that_comes_while_a_sweep_is_planned_keeps_the_push(
     store.gc(plan, trust_clock=True)
     assert push.commit().file_count == 2
     assert_whole(store)
+
+
+def test_what_a_part_holds_no_deletion_frees(tmp_path: Path, store: Store) -> None:
+    """`du` says what the next sweep then frees, beside a part that shares the bytes and without it."""
+    (folder,) = trees(tmp_path, {"a": noise(60_000, 1)})
+    version = store.push([folder], "p/other")
+    push = store.distributed("p/n", shards=1)
+    push.part(0).push([folder])
+    (beside,) = store.du([version.qualified_name])
+    push.abandon()
+    (alone,) = store.du([version.qualified_name])
+    assert beside.frees_bytes == 0
+    assert alone.frees_bytes > 60_000
 
 
 def test_abandoning_frees_what_the_parts_held(tmp_path: Path, store: Store) -> None:
