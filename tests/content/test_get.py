@@ -33,9 +33,11 @@ def cids(store: Store) -> list[bytes]:
     return [writer.cid_of(PackType.DATA, data) for data in DATA]
 
 
-def reader_of(store: Store, backend=None) -> ChunkReader:
+def reader_of(store: Store, backend=None, **bounds: int) -> ChunkReader:
     parts = store._parts
-    return ChunkReader(backend or parts.backend, parts.environment, parts.packs, parts.keyring, parts.locator)
+    return ChunkReader(
+        backend or parts.backend, parts.environment, parts.packs, parts.keyring, parts.locator, **bounds
+    )
 
 
 def read_range(reader: ChunkReader, pack: int, span: Range, wanted: list[Wanted], sink) -> None:
@@ -72,12 +74,9 @@ def test_neighbours_are_fetched_once(store: Store, cids: list[bytes]) -> None:
     assert metered.requests["get_range"] == 1
 
 
-def test_the_cache_of_blobs_is_bounded(
-    store: Store, cids: list[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cache_of_blobs_is_bounded(store: Store, cids: list[bytes]) -> None:
     """What is read once doesn't stay for ever."""
-    monkeypatch.setattr("artifactstore.content.get._BLOB_CACHE_BYTES", 10)
-    reader = reader_of(store)
+    reader = reader_of(store, cache_bytes=10)
     assert reader.read(PackType.DATA, cids[0]) == DATA[0]
     assert len(reader._blobs) == 0
     assert reader._blob_bytes == 0
