@@ -117,7 +117,13 @@ class ModelStore:
         return other
 
     def push(
-        self, name: str, contents: Contents, *, aliases: Iterable[str] = (), tags: Iterable[str] = ()
+        self,
+        name: str,
+        contents: Contents,
+        *,
+        aliases: Iterable[str] = (),
+        tags: Iterable[str] = (),
+        metadata: Mapping[str, object] | None = None,
     ) -> tuple[int, bool]:
         """Push; return the version's number and whether it was made: equal content makes none."""
         artifact = self.artifacts.setdefault(self.first(name), ModelArtifact([], {}))
@@ -129,6 +135,8 @@ class ModelStore:
             newest = len(artifact.versions) - 1
         number = newest
         artifact.versions[number].tags.update(tags)
+        if metadata is not None:
+            artifact.versions[number].metadata = dict(metadata)
         artifact.point_latest()
         for alias in aliases:
             artifact.aliases[alias] = number

@@ -78,6 +78,7 @@ def test_what_restic_refuses(store: Store, repository: Path, monkeypatch: pytest
     assert store.projects() == []
 
 
+@pytest.mark.deep  # restic itself asks again for 40 seconds
 @needs_restic
 def test_a_damaged_repository(store: Store, repository: Path) -> None:
     """A pack is gone: restic stops half-way, and nothing is committed."""

@@ -201,8 +201,6 @@ class StoreMachine(RuleBasedStateMachine):
         """A draft of a version, or of the newest, holds what that does but for what it adds and removes."""
         artifact, number = self.version(data)
         assume(self.model.takes_pushes(artifact))
-        # What lies in a folder that was removed is not there to be removed.
-        gone = {path for path in gone if not any(path.startswith(f"{one}/") for one in gone)}
         project, name = artifact.split("/")
         if newest:
             found = self.model.artifacts[artifact].newest()
@@ -219,8 +217,11 @@ class StoreMachine(RuleBasedStateMachine):
         } | added
         store = self.stores[client]
         made = Artifact(name, "dataset", incremental=True)
+        metadata = None
         if not newest:
-            made = store.artifact(f"{artifact}:v{number}").new_draft()
+            # It goes by the name of now, and takes over what is said of the version.
+            saved = store.artifact(f"{artifact}:v{number}")
+            made, project, metadata = saved.new_draft(), saved.project, saved.metadata or None
         for path in gone:
             made.remove(path)
         for path in added:
@@ -229,7 +230,7 @@ class StoreMachine(RuleBasedStateMachine):
             with pytest.raises(Denied):
                 made.save(store, project)
             return
-        expected = self.model.push(artifact, held)
+        expected = self.model.push(artifact, held, metadata=metadata)
         version = made.save(store, project).as_version
         assert version.push is not None
         assert (version.number, version.push.created) == expected

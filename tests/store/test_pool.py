@@ -111,7 +111,8 @@ def test_32_threads_over_twelve_tenants(pool: StorePool) -> None:
     # Beside those of open stores: what a push or pull opens while it runs.
     assert most_files <= 3 * FILES_PER_STORE + 32
     pool.close()
-    assert open_files() == before
+    # What other tests have left may be closed meanwhile.
+    assert open_files() <= before
     assert threading.active_count() == threads_before
 
 

@@ -1,5 +1,6 @@
 """References in a store: added, pulled with verification or left out, verified, copied in; and hostile ones."""
 
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from artifactstore.errors import (
     ReferenceGone,
     ReferenceRefused,
     TooManyObjects,
-    Unsupported,
 )
+from artifactstore.exchange.sidecar import REFERENCES_PATH
 from tests.references.web_server import Site, serving
 from tests.stores import make_store, noise, objects_of, read_tree, reopened, write_tree
 
@@ -284,11 +285,14 @@ def test_privacy(store: Store, site: Site, outside: Path) -> None:
 
 
 def test_exports_and_copies(store: Store, site: Site, outside: Path, tmp_path: Path) -> None:
-    """An archive holds bytes, so it is refused; another store takes references over as they are."""
+    """An archive lists references beside the files it holds; another store takes them over as they are."""
     artifact = referring(site, outside).save(store, "p")
-    with pytest.raises(Unsupported, match="refers to"):
-        export_version(store, "p/far", tmp_path / "far.tar")
-    assert not (tmp_path / "far.tar").exists()
+    export_version(store, "p/far", tmp_path / "far.tar")
+    with tarfile.open(tmp_path / "far.tar") as archive:
+        listed = archive.extractfile(REFERENCES_PATH)
+        assert listed is not None
+        assert artifact.get_entry("a.bin").reference.url in listed.read().decode()
+        assert "a.bin" not in archive.getnames()
     with make_store(tmp_path / "other") as other:
         copy_versions(store, other, ["p/far"])
         assert other.version("p/far").digest == artifact.digest
