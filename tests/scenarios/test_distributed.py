@@ -67,7 +67,11 @@ def store(home: Path) -> Iterator[Store]:
 
 
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    # Dask keeps its locks in the system's temporary folder for ever, unless told otherwise.
+    scratch = {"DASK_TEMPORARY_DIRECTORY": str(Path(words[1]).parent / "dask")}
+    return subprocess.run(
+        words, capture_output=True, text=True, timeout=120, check=False, env=os.environ | scratch
+    )
 
 
 def assert_made(tmp_path: Path, store: Store) -> None:
