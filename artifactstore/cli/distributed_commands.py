@@ -2,7 +2,7 @@
 
 import click
 
-from artifactstore.cli.options import CommonOptions, common_options, example
+from artifactstore.cli.options import CommonOptions, common_options, example, version_options
 
 
 @click.group(
@@ -25,21 +25,7 @@ def distributed() -> None:
 @click.option(
     "--parts", "shards", metavar="N", type=int, required=True, help="How many parts there are; from 0 to N-1."
 )
-@click.option(
-    "-t",
-    "--type",
-    "type_name",
-    metavar="TYPE",
-    default="dataset",
-    show_default=True,
-    help="What it is: dataset, model, ...",
-)
-@click.option(
-    "-a", "--alias", "aliases", metavar="NAME", multiple=True, help="Point this alias at the version."
-)
-@click.option("--tag", "tags", metavar="LABEL", multiple=True, help="Put this label on the version.")
-@click.option("--description", metavar="TEXT", help="A sentence about the version.")
-@click.option("--metadata", metavar="KEY=VALUE|@FILE", multiple=True, help="As for push.")
+@version_options
 @common_options
 def distributed_begin(
     options: CommonOptions,

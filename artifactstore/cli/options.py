@@ -191,6 +191,28 @@ _COMMON = (
     click.option("-q", "--quiet", is_flag=True, help="Print no progress, notices or summary."),
     click.option("-v", "--verbose", is_flag=True, help="Print more: settings, full digests, tracebacks."),
 )
+_VERSION = (
+    click.option(
+        "-t",
+        "--type",
+        "type_name",
+        metavar="TYPE",
+        default="dataset",
+        show_default=True,
+        help="What it is: dataset, model, ...",
+    ),
+    click.option(
+        "-a", "--alias", "aliases", metavar="NAME", multiple=True, help="Point this alias at the version."
+    ),
+    click.option("--tag", "tags", metavar="LABEL", multiple=True, help="Put this label on the version."),
+    click.option("--description", metavar="TEXT", help="A sentence about the version."),
+    click.option(
+        "--metadata",
+        metavar="KEY=VALUE|@FILE",
+        multiple=True,
+        help="A value (JSON where it parses, else text), or a JSON file with several.",
+    ),
+)
 _LIMITS = (
     click.option(
         "--limit-upload", metavar="SIZE", callback=_rate, help="Upload at most so much a second: 10MB, 2MiB."
@@ -228,6 +250,13 @@ def limit_options(function: Callable[..., int | None]) -> Callable[..., int | No
     for option in reversed(_LIMITS):
         decorated = option(decorated)
     return decorated
+
+
+def version_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Give a command what is said of the version that it makes: `type_name`, `aliases`, `tags` and so on."""
+    for option in reversed(_VERSION):
+        function = option(function)
+    return function
 
 
 def run_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -14,6 +14,7 @@ from artifactstore.cli.options import (
     limit_options,
     part_of,
     run_option,
+    version_options,
 )
 from artifactstore.cli.reference_options import Elsewhere, Fetched, pulling_options, pushing_options
 from artifactstore.cli.url_options import FromUrl, url_options
@@ -35,26 +36,7 @@ if TYPE_CHECKING:
 )
 @click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path())
 @click.argument("artifact", metavar="PROJECT/NAME", required=False)
-@click.option(
-    "-t",
-    "--type",
-    "type_name",
-    metavar="TYPE",
-    default="dataset",
-    show_default=True,
-    help="What it is: dataset, model, ...",
-)
-@click.option(
-    "-a", "--alias", "aliases", metavar="NAME", multiple=True, help="Point this alias at the version."
-)
-@click.option("--tag", "tags", metavar="LABEL", multiple=True, help="Put this label on the version.")
-@click.option("--description", metavar="TEXT", help="A sentence about the version.")
-@click.option(
-    "--metadata",
-    metavar="KEY=VALUE|@FILE",
-    multiple=True,
-    help="A value (JSON where it parses, else text), or a JSON file with several.",
-)
+@version_options
 @click.option(
     "--exclude", metavar="GLOB", multiple=True, help="Leave out what matches, as a line of .gitignore."
 )

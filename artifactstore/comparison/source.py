@@ -1,11 +1,11 @@
 """What a format reads a file by: ranges of bytes, and a stream over them for libraries that want one."""
 
 import io
-import os
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from artifactstore.errors import InvalidContent
+from artifactstore.seekable import SeekableReader
 
 _STEP_BYTES: Final = 1 << 20
 
@@ -47,30 +47,14 @@ def invalid(source: Source, what: str) -> InvalidContent:
     return InvalidContent(f"{source.name!r} can't be looked into: {what}", path=source.name)
 
 
-class _Raw(io.RawIOBase):
+class _Raw(SeekableReader):
     def __init__(self, source: Source) -> None:
+        super().__init__(source.size)
         self._source = source
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        at = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._source.size}[whence] + offset
-        if at < 0:
-            raise ValueError(f"negative seek position {at}")
-        self._at = at
-        return at
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        length = max(min(len(view), self._source.size - self._at), 0)
+        length = max(min(len(view), self._size - self._at), 0)
         if length:
             view[:length] = self._source.read_at(self._at, length)
             self._at += length

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from artifactstore.errors import Damaged, PathCollision
 from artifactstore.format.operations import Manifest
 from artifactstore.format.page import Kind, path_order
-from artifactstore.manifest.paths import fold
+from artifactstore.manifest.paths import OpenFolders
 from artifactstore.manifest.read import Getter, StoredEntry, entries
 
 # Names of open folders that are remembered at once; beyond it collisions by case are found by each pull.
@@ -48,11 +48,11 @@ def merged(getter: Getter, parts: Mapping[int, Manifest]) -> Iterator[PartEntry]
     last: PartEntry | None = None
     for one in merge(*streams, key=_order):
         if last is not None and not _gives_way(last, one):
-            names.enter(last)
+            names.enter_of(last)
             yield last
         last = one
     if last is not None:
-        names.enter(last)
+        names.enter_of(last)
         yield last
 
 
@@ -101,40 +101,26 @@ def _gives_way(last: PartEntry, following: PartEntry) -> bool:
     return True
 
 
-class _Names:
-    """The names in the folders that are open, so that two which differ by case or form only are met."""
+class _Names(OpenFolders[tuple[int, str]]):
+    """Keeps of each name how it was spelled, and by which part."""
 
     def __init__(self) -> None:
-        # Each folder with the hashes of its names, folded, and the part that each came from.
-        self._folders: list[tuple[str, dict[int, tuple[int, str]]]] = [("", {})]
-        self._remembered = 0
+        super().__init__(_NAMES_MAX)
+        self._part = 0
 
-    def enter(self, one: PartEntry) -> None:
-        """Refuse an entry whose name, or that of a folder on its way, is too much like another."""
-        path = one.entry.path
-        at = path.rfind("/") + 1
-        above = path[:at]
-        while not above.startswith(self._folders[-1][0]):
-            self._remembered -= len(self._folders.pop()[1])
-        while self._folders[-1][0] != above:
-            folder = self._folders[-1][0]
-            part = above[len(folder) :].partition("/")[0]
-            self._remember(one.part, part)
-            self._folders.append((f"{folder}{part}/", {}))
-        self._remember(one.part, path[at:])
+    def enter_of(self, one: PartEntry) -> None:
+        """Refuse an entry of a part whose name is too much like another."""
+        self._part = one.part
+        self.enter(one.entry.path)
 
-    def _remember(self, part: int, name: str) -> None:
-        folder, names = self._folders[-1]
-        folded = hash(fold(name))
-        if folded in names:
-            other, spelled = names[folded]
-            raise _collision(other, folder + spelled, part, folder + name)
-        if self._remembered >= _NAMES_MAX:
-            for _, forgotten in self._folders:
-                forgotten.clear()
-            self._remembered = 0
-        names[folded] = part, name
-        self._remembered += 1
+    def kept(self, name: str) -> tuple[int, str]:
+        """The part and the name."""
+        return self._part, name
+
+    def refuse(self, folder: str, name: str, other: tuple[int, str]) -> None:
+        """Name both parts and paths."""
+        part, spelled = other
+        raise _collision(part, folder + spelled, self._part, folder + name)
 
 
 def _collision(part: int, path: str, other: int, other_path: str) -> PathCollision:

@@ -6,9 +6,13 @@ names that Windows keeps for devices, so that every version can be pulled everyw
 
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 from artifactstore.format.limits import PATH_BYTES_MAX
+
+T = TypeVar("T")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -63,3 +67,56 @@ def fold(path: str) -> str:
     if path.isascii():
         return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+class OpenFolders(ABC, Generic[T]):
+    """The names in the folders on the way to where a walk is, so that two which differ by case or form only are met.
+
+    A folder's paths are neighbours in the order of a walk, so no other folder has to be remembered.
+
+    Args:
+        names_max: So many names are remembered at once; beyond it what was seen is forgotten.
+    """
+
+    def __init__(self, names_max: int) -> None:
+        # Each with what is kept of its names so far, by their hashes, folded.
+        self._folders: list[tuple[str, dict[int, T]]] = [("", {})]
+        self._remembered = 0
+        self._names_max = names_max
+
+    def enter(self, path: str) -> None:
+        """Refuse a path whose name, or that of a folder on its way, is too much like another.
+
+        Raises:
+            ArtifactStoreError: It is; what `refuse` raises.
+        """
+        at = path.rfind("/") + 1
+        above = path[:at]
+        while not above.startswith(self._folders[-1][0]):
+            self._remembered -= len(self._folders.pop()[1])
+        while self._folders[-1][0] != above:
+            folder = self._folders[-1][0]
+            part = above[len(folder) :].partition("/")[0]
+            self._remember(part)
+            self._folders.append((f"{folder}{part}/", {}))
+        self._remember(path[at:])
+
+    @abstractmethod
+    def kept(self, name: str) -> T:
+        """What is kept of a name."""
+
+    @abstractmethod
+    def refuse(self, folder: str, name: str, other: T) -> None:
+        """Raise, since a name in a folder (empty, or with a slash behind it) is too much like one seen before."""
+
+    def _remember(self, name: str) -> None:
+        folder, names = self._folders[-1]
+        folded = hash(fold(name))
+        if folded in names:
+            self.refuse(folder, name, names[folded])
+        if self._remembered >= self._names_max:
+            for _, forgotten in self._folders:
+                forgotten.clear()
+            self._remembered = 0
+        names[folded] = self.kept(name)
+        self._remembered += 1

@@ -26,7 +26,7 @@ from artifactstore.format.page import (
 )
 from artifactstore.format.reference import Reference, parse_reference
 from artifactstore.manifest.build import split_cids
-from artifactstore.manifest.paths import fold, path_problem
+from artifactstore.manifest.paths import OpenFolders, path_problem
 
 # Bounds the memory of a walk; names further apart in one folder are not compared. Hashes are salted by the process.
 _FOLDED_NAMES_MAX: Final = 1 << 18
@@ -194,6 +194,20 @@ def open_page(node: Node, data: bytes) -> Page:
     return page
 
 
+class _Names(OpenFolders[None]):
+    """Keeps of a name that it was there."""
+
+    def kept(self, _: str) -> None:
+        """Nothing: a million names may be seen."""
+
+    def refuse(self, folder: str, name: str, _: None) -> None:
+        """Name the path."""
+        raise HostileManifest(
+            f"the manifest holds {folder + name!r} and a name beside it that differs by case or form only",
+            path=folder + name,
+        )
+
+
 class PathGuard:
     """Refuses paths across a whole walk: order, collisions by file and folder, by case and form, forbidden names.
 
@@ -203,9 +217,7 @@ class PathGuard:
 
     def __init__(self) -> None:
         self.last: Identity | None = None
-        # The folders that are open, each with the hashes of its names so far, folded.
-        self._folders: list[tuple[str, set[int]]] = [("", set())]
-        self._remembered = 0
+        self._names = _Names(_FOLDED_NAMES_MAX)
 
     def check(self, identity: Identity) -> None:
         """Refuse an entry that can't stand after the last one.
@@ -225,7 +237,7 @@ class PathGuard:
                 raise HostileManifest(
                     f"the manifest holds {last[0]!r} both as an entry and as a folder of {path!r}", path=path
                 )
-        self._refuse_alike(path)
+        self._names.enter(path)
         self.last = identity
 
     def pass_over(self, first: Identity, last: Identity) -> None:
@@ -236,37 +248,6 @@ class PathGuard:
         """
         self.check(first)
         self.last = last
-
-    def _refuse_alike(self, path: str) -> None:
-        """Refuse a name, of the path or of a folder on its way, that differs from a sibling by case or form only.
-
-        A folder's paths are neighbours in the order of a walk, so what is open are the folders on the way to the path.
-        """
-        at = path.rfind("/") + 1
-        above = path[:at]
-        while not above.startswith(self._folders[-1][0]):
-            self._remembered -= len(self._folders.pop()[1])
-        while self._folders[-1][0] != above:
-            folder = self._folders[-1][0]
-            part = above[len(folder) :].partition("/")[0]
-            self._remember(part)
-            self._folders.append((f"{folder}{part}/", set()))
-        self._remember(path[at:])
-
-    def _remember(self, name: str) -> None:
-        folder, names = self._folders[-1]
-        folded = hash(fold(name))
-        if folded in names:
-            raise HostileManifest(
-                f"the manifest holds {folder + name!r} and a name beside it that differs by case or form only",
-                path=folder + name,
-            )
-        if self._remembered >= _FOLDED_NAMES_MAX:
-            for _, forgotten in self._folders:
-                forgotten.clear()
-            self._remembered = 0
-        names.add(folded)
-        self._remembered += 1
 
 
 def find_entry(getter: Getter, manifest: Manifest, path: str) -> StoredEntry | None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from artifactstore.deferred import modules_of
 
 if TYPE_CHECKING:
-    from artifactstore.transfer import local, ranges
+    from artifactstore.transfer import local, ranges, sorting
 
-__all__ = ["local", "ranges"]
+__all__ = ["local", "ranges", "sorting"]
 
 __getattr__ = modules_of(__name__)

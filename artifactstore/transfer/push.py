@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
+from artifactstore import transfer
 from artifactstore.catalog.commit import Committed, Committer
 from artifactstore.catalog.denied import DenyList, deny_list, refuse_denied
 from artifactstore.catalog.links import refuse_collection
@@ -58,7 +59,6 @@ from artifactstore.transfer.ingest import (
 )
 from artifactstore.transfer.request import Pushed, Wanted, refuse_ended
 from artifactstore.transfer.scan import Found, without_reading
-from artifactstore.transfer.sorting import SortedBuilder
 
 # What a push that was cut short may have to upload again, at most.
 PENDING_BYTES: Final = 256 << 20
@@ -147,7 +147,7 @@ class Pusher:
         self._parts = pipeline
         self._ingest = Ingest(pipeline.writer, pipeline.chunker, pipeline.executors, pipeline.clock)
         builder = ManifestBuilder(pipeline.writer)
-        self._builder = builder if ordered else SortedBuilder(builder)
+        self._builder = builder if ordered else transfer.sorting.SortedBuilder(builder)
         self._window: deque[Read | Spliced | _Outstanding] = deque()
         self._batch: list[Found] = []
         self._batch_bytes = 0

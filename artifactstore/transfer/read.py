@@ -1,46 +1,30 @@
 """Reading one file of a version: as a seekable stream, or as pieces of a range; only what is needed is fetched."""
 
 import io
-import os
 from collections.abc import Iterator
 from typing import Final
 
 from artifactstore.errors import HostileManifest
 from artifactstore.format.pack import PackType
 from artifactstore.manifest.read import Getter, Span, StoredEntry, spans
+from artifactstore.seekable import SeekableReader
 
 _BUFFER_BYTES: Final = 256 << 10
 # One round trip for each; with what is cached it is what a reader holds.
 STREAMED_TOGETHER_BYTES: Final = 512 << 10
 
 
-class _StoredFile(io.RawIOBase):
+class _StoredFile(SeekableReader):
     """The raw stream: each read opens the chunks that it overlaps. Not thread-safe."""
 
     def __init__(self, reader: Getter, entry: StoredEntry) -> None:
+        super().__init__(entry.size)
         self._reader = reader
         self._entry = entry
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._entry.size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"negative seek position {base + offset}")
-        self._at = base + offset
-        return self._at
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        stop = min(self._at + len(view), self._entry.size)
+        stop = min(self._at + len(view), self._size)
         filled = 0
         for span in spans(self._reader, self._entry.content, self._at, stop):
             data = self._reader.read(PackType.DATA, span.cid)

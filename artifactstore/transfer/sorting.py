@@ -4,6 +4,7 @@ They wait in a database of SQLite without a name, which keeps a few megabytes in
 nobody else can open: memory stays bounded however many there are (invariant 18).
 """
 
+import sqlite3
 from typing import Final
 
 import msgspec
@@ -30,9 +31,6 @@ class SortedBuilder:
 
     def __init__(self, builder: ManifestBuilder) -> None:
         self._builder = builder
-        import sqlite3  # noqa: PLC0415 - most pushes find entries in order
-
-        self._misfit, self._failed = sqlite3.IntegrityError, sqlite3.OperationalError
         self._rows = sqlite3.connect("")
         self._rows.execute("CREATE TABLE entries (place BLOB PRIMARY KEY, row BLOB) WITHOUT ROWID")
 
@@ -46,10 +44,10 @@ class SortedBuilder:
         place = _place(identity[0])
         try:
             self._rows.execute("INSERT INTO entries VALUES (?, ?)", (place, row))
-        except self._misfit:
+        except sqlite3.IntegrityError:
             if not identity[1] == self._at(place)[0][1] == Kind.FOLDER:
                 raise PathCollision(f"{identity[0]!r} is there twice", paths=[identity[0]]) from None
-        except self._failed as error:
+        except sqlite3.OperationalError as error:
             raise StorageFull(f"the entries can't be sorted: {error}") from error
 
     def finish(self) -> Manifest:
