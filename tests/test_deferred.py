@@ -1,5 +1,6 @@
 """What is loaded when it is first used: found, refused by name, and not mistaken for a module that fails."""
 
+import inspect
 import sys
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 import artifactstore
 from artifactstore import maintenance, store
-from artifactstore.deferred import modules_of, names_of
+from artifactstore.deferred import Grown, modules_of, names_of
 
 
 def test_a_name_comes_from_its_home() -> None:
@@ -40,3 +41,63 @@ def test_a_module_that_fails_to_load_says_why(tmp_path: Path, monkeypatch: pytes
         modules_of("broken_package")("needs")
     for name in [name for name in sys.modules if name.startswith("broken_package")]:
         del sys.modules[name]
+
+
+class Whole(Grown):
+    """What `Lean` grows into."""
+
+    def more(self) -> str:
+        """Say so."""
+        return "more"
+
+
+def lean() -> type:
+    """A class that has not grown yet."""
+
+    class Base(Grown):
+        pass
+
+    class Lean(Base):
+        _grows_into = f"{__name__}:Whole"
+
+    return Lean
+
+
+def test_a_class_grows_when_an_instance_lacks_something() -> None:
+    """What only the whole class has is found, and then the class is one of its kind."""
+    kind = lean()
+    one = kind()
+    assert not isinstance(one, Whole)
+    assert one.more() == "more"
+    assert isinstance(one, Whole)
+
+
+def test_a_class_grows_when_it_is_asked_itself() -> None:
+    """Documentation and tests look at classes: `dir`, `hasattr` and the attribute find all of it."""
+    assert callable(lean().more)
+    assert "more" in dir(lean())
+    assert hasattr(lean(), "more")
+    assert Whole in inspect.getmro(lean())
+
+
+def test_a_subclass_grows_with_its_base() -> None:
+    """Users derive from `Store` as from any class."""
+    kind = lean()
+
+    class Derived(kind):  # type: ignore[misc, valid-type]
+        pass
+
+    assert Derived().more() == "more"
+
+
+def test_what_is_nowhere_is_an_attribute_error() -> None:
+    """Before and after growing, and without growing for what Python itself asks for."""
+    kind = lean()
+    assert not hasattr(kind, "__nothing__")
+    assert not hasattr(kind(), "__nothing__")
+    assert not issubclass(kind, Whole)
+    for _ in range(2):
+        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+            _ = kind().nothing
+        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+            _ = kind.nothing

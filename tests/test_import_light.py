@@ -38,9 +38,7 @@ def test_importing_the_command_line_loads_nothing_heavy() -> None:
 def test_the_front_door_loads_no_maintenance() -> None:
     """A push or a pull pays for nothing of checks, sweeps and audits."""
     loaded = loaded_by("import artifactstore; artifactstore.Store", whole=True)
-    maintenance = {name for name in loaded if name.startswith("artifactstore.maintenance.")}
-    assert maintenance == {"artifactstore.maintenance.settings"}
-    for package in ("comparison", "tracking", "exchange", "checkout"):
+    for package in ("maintenance", "comparison", "tracking", "exchange", "checkout", "references"):
         assert {name for name in loaded if name.startswith(f"artifactstore.{package}.")} == set()
 
 
@@ -50,6 +48,14 @@ def test_the_lines_of_results_load_no_more_than_their_command_does() -> None:
     assert {name for name in loaded if name.startswith("artifactstore.maintenance.")} <= {
         "artifactstore.maintenance.settings"
     }
+
+
+def test_a_store_grows_when_something_else_is_asked_of_it() -> None:
+    """Pushes and pulls load no drafts, runs and deletions; whoever asks a store for one of them has them all."""
+    lean = loaded_by("import artifactstore; artifactstore.Store.push", whole=True)
+    assert "artifactstore.store.whole" not in lean
+    whole = loaded_by("import artifactstore; artifactstore.Store.delete", whole=True)
+    assert {"artifactstore.store.whole", "artifactstore.store.deleting"} <= whole
 
 
 def test_a_store_is_importable_by_name() -> None:

@@ -4,14 +4,14 @@ An operation that doesn't apply (an alias for a version that is not there) is sk
 an outcome.
 """
 
+from __future__ import annotations
+
 from typing import Final
 
 import msgspec
 
-from artifactstore.catalog.begun import apply_distributed, distributed_at
-from artifactstore.catalog.deletion import apply_deletion, deletion_at
+from artifactstore import catalog
 from artifactstore.catalog.denied import apply_denial
-from artifactstore.catalog.describing import apply_describe
 from artifactstore.catalog.edges import EdgeRow, put_edge, version_node
 from artifactstore.catalog.generation import put_grace_ms
 from artifactstore.catalog.links import (
@@ -25,9 +25,6 @@ from artifactstore.catalog.links import (
 )
 from artifactstore.catalog.names import first_name
 from artifactstore.catalog.outcome import Cause, Outcome
-from artifactstore.catalog.pending import drop_pending, put_pending
-from artifactstore.catalog.renaming import apply_rename, next_number_of, rename_at
-from artifactstore.catalog.retention import apply_keeping
 from artifactstore.catalog.rows import (
     ArtifactRow,
     SlotRow,
@@ -46,7 +43,6 @@ from artifactstore.catalog.rows import (
     versions,
 )
 from artifactstore.catalog.runs import apply_run, note_producer, run_outcome_at
-from artifactstore.catalog.succession import apply_replacement, replacement_at
 from artifactstore.format.operations import (
     Alias,
     Allow,
@@ -92,9 +88,9 @@ def apply_operation(txn: WriteTransaction, operation: Operation, cause: Cause) -
         case Tag():
             return _tag(txn, operation, cause)
         case Describe():
-            return apply_describe(txn, operation, cause)
+            return catalog.describing.apply_describe(txn, operation, cause)
         case Delete() | Undelete():
-            return apply_deletion(txn, operation, cause)
+            return catalog.deletion.apply_deletion(txn, operation, cause)
         case _:
             return _apply_other(txn, operation, cause)
 
@@ -104,19 +100,19 @@ def _apply_other(txn: WriteTransaction, operation: Operation, cause: Cause) -> O
     outcome = Outcome(None)
     match operation:
         case Replace():
-            outcome = apply_replacement(txn, operation, cause)
+            outcome = catalog.succession.apply_replacement(txn, operation, cause)
         case Rename():
-            outcome = apply_rename(txn, operation, cause)
+            outcome = catalog.renaming.apply_rename(txn, operation, cause)
         case Expire() | Retain():
-            outcome = apply_keeping(txn, operation, cause)
+            outcome = catalog.retention.apply_keeping(txn, operation, cause)
         case Deny() | Allow():
             apply_denial(txn, operation, cause)
         case Pending(push=push):
-            put_pending(txn, push, cause)
+            catalog.pending.put_pending(txn, push, cause)
         case PendingDone(push=push):
-            drop_pending(txn, push)
+            catalog.pending.drop_pending(txn, push)
         case Begin() | Part() | PartDropped() | Ended():
-            outcome = apply_distributed(txn, operation, cause)
+            outcome = catalog.begun.apply_distributed(txn, operation, cause)
         case Configure(grace_ms=grace_ms):
             put_grace_ms(txn, grace_ms)
         case Damage(damaged=damaged, whole=whole):
@@ -146,7 +142,7 @@ def outcome_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome
         case Alias() | Tag() | Describe() | Expire():
             return _edit_at(txn, operation, slot)
         case Delete() | Undelete():
-            return deletion_at(txn, operation, slot)
+            return catalog.deletion.deletion_at(txn, operation, slot)
         case _:
             return _other_at(txn, operation, slot)
 
@@ -156,11 +152,11 @@ def _other_at(txn: ReadTransaction, operation: Operation, slot: int) -> Outcome:
     outcome = Outcome(None)
     match operation:
         case Replace():
-            outcome = replacement_at(txn, operation, slot)
+            outcome = catalog.succession.replacement_at(txn, operation, slot)
         case Rename():
-            outcome = rename_at(txn, operation)
+            outcome = catalog.renaming.rename_at(txn, operation)
         case Begin() | Part() | PartDropped() | Ended():
-            outcome = distributed_at(txn, operation, slot)
+            outcome = catalog.begun.distributed_at(txn, operation, slot)
         case RunStarted() | RunUpdated() | RunFinished() | RunDeleted() | Used():
             outcome = run_outcome_at(txn, operation, slot)
         case SlotAdded():
@@ -271,7 +267,7 @@ def _next_number(txn: ReadTransaction, name: ArtifactName, artifact: ArtifactRow
     """The number of an artifact's next version: numbers never recur, not even when all before were purged."""
     if artifact is not None:
         return artifact.next_number
-    return next_number_of(txn, name, cause.name_key)
+    return catalog.renaming.next_number_of(txn, name, cause.name_key)
 
 
 def _new_version(push: Push, name: ArtifactName, cause: Cause) -> VersionRow:

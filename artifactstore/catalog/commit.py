@@ -5,17 +5,19 @@ slot is read first, and the record is sealed anew for each slot tried. With the 
 the last state a new state is written.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
 
+from artifactstore import catalog
 from artifactstore.backend.base import Backend, answer_of
 from artifactstore.catalog.outcome import Outcome
 from artifactstore.catalog.replay import Catalog
 from artifactstore.catalog.state import NewState, make_state, state_due
-from artifactstore.catalog.swept import SweptState
 from artifactstore.clock import Clock, Randomness
 from artifactstore.content.packs import index_packs, joined_rows
 from artifactstore.format.commitment import committed_by
@@ -147,7 +149,7 @@ class Committer:
 
     def sweep(
         self,
-        state: SweptState,
+        state: catalog.swept.SweptState,
         packs: Sequence[FinishedPack],
         keyring: Keyring,
         keys: Sequence[bytes],

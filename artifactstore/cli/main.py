@@ -4,6 +4,7 @@ Exit codes: 0; 1 check found damage; 2 usage; 3 not found; 4 conflict or refused
 6 corrupt; 7 backend or disk; 70 an error of this program; 130 Ctrl-C; 141 the reader of standard output left.
 """
 
+import gc
 import os
 import sys
 import threading
@@ -18,6 +19,9 @@ from artifactstore.cli.lazy_group import CommandSource, LazyGroup
 PROGRAM = "artifactstore"
 EXIT_READER_LEFT = 141
 COMPLETION_VARIABLE = "_ARTIFACTSTORE_COMPLETE"
+# A command makes many small objects and hardly a cycle: looking for garbage as often as Python does by default took
+# a tenth of an unchanged push of 50,000 files, and 4 ms of each start.
+_COLLECT_EVERY = 100_000
 
 _STORES = "artifactstore.cli.store_commands"
 _TRANSFER = "artifactstore.cli.transfer_commands"
@@ -155,6 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: The words after the program's name; those of this process when None.
     """
+    gc.set_threshold(_COLLECT_EVERY)
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = _run(words)

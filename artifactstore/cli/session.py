@@ -20,9 +20,6 @@ from artifactstore.progress import Progress, Quiet
 from artifactstore.store import Store
 
 NO_LIMITS = Limits(None, None)
-# A command makes many small objects and hardly a cycle: looking for garbage as often as Python does by default took
-# a tenth of an unchanged push of 50,000 files.
-_COLLECT_EVERY = 100_000
 
 
 class CreatedStore(NamedTuple):
@@ -39,7 +36,6 @@ class Session:
 
     def __init__(self, options: CommonOptions) -> None:
         gc.freeze()
-        gc.set_threshold(_COLLECT_EVERY)
         self.options = options
         self.settings: Settings = load_settings(
             store=options.store,

@@ -90,12 +90,13 @@ def push(
 
     The first push makes a store in your data folder and a key file. Back up the key file.
     """
-    from artifactstore.cli.push_work import push_part
     from artifactstore.cli.session import Session
     from artifactstore.cli.sources import gather, parse_metadata, refuse_lone_word, refuse_missing
     from artifactstore.ids import refuse_bad_names
 
     if token is not None or part is not None:
+        from artifactstore.cli.push_work import push_part
+
         said_of = (aliases, tags, description, metadata, type_name != "dataset", elsewhere.references)
         words = (*said_of, from_url.url, dry_run)
         push_part(options, limits, token, part, (*paths, artifact), exclude, files_from, as_path, said=words)

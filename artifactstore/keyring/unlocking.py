@@ -5,17 +5,18 @@ default key file comes first and then, on a terminal, a prompt. `config` settles
 environment, the user's configuration file.
 """
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from artifactstore import keyring
 from artifactstore.errors import AccessError, KeyMissing, WrongKey
 from artifactstore.format.keys import KeysObject, SlotKind
 from artifactstore.keyring.keyfile import KeyPair, load_key_file
 from artifactstore.keyring.keyring import Keyring, unlock_slot
-from artifactstore.keyring.passphrase import PASSPHRASE_BYTES_MAX, pair_by_passphrase
-from artifactstore.keyring.phrase import looks_like_phrase, pair_of_phrase
 
 # A command may ask its user for a PIN; one that hangs must end some time.
 _COMMAND_PATIENCE_S: Final = 600
@@ -108,7 +109,7 @@ def _by_pair(pair: KeyPair, known: _Remembered, where: str, what: str) -> Keyrin
 
 
 def _by_passphrase(text: str, known: _Remembered, where: str) -> tuple[Keyring, KeyPair]:
-    found = pair_of_phrase(text)
+    found = keyring.phrase.pair_of_phrase(text)
     if found is not None:
         return _by_pair(found, known, where, "this recovery phrase"), found
     tried: set[bytes] = set()
@@ -116,7 +117,7 @@ def _by_passphrase(text: str, known: _Remembered, where: str) -> tuple[Keyring, 
         for slot in keys.slots:
             if slot.kind is SlotKind.PASSPHRASE and slot.id not in tried:
                 tried.add(slot.id)
-                pair = pair_by_passphrase(slot, keys.store_id, text)
+                pair = keyring.passphrase.pair_by_passphrase(slot, keys.store_id, text)
                 if pair is not None:
                     return unlock_slot(keys, pair, name), pair
     if not tried:
@@ -125,7 +126,7 @@ def _by_passphrase(text: str, known: _Remembered, where: str) -> tuple[Keyring, 
             next_step="use a key file, or add a passphrase with `artifactstore key add --passphrase`",
             url=where,
         )
-    phrase = looks_like_phrase(text)
+    phrase = keyring.phrase.looks_like_phrase(text)
     raise WrongKey(
         f"this {'recovery phrase' if phrase else 'passphrase'} opens no slot of the store at {where}",
         next_step="compare it with what is on paper: a character is wrong"
@@ -163,7 +164,7 @@ def _printed_by(command: str) -> str:
     try:
         with subprocess.Popen(shlex.split(command), stdout=subprocess.PIPE) as process:  # noqa: S603 - the user's own command
             assert process.stdout is not None
-            printed = process.stdout.read(PASSPHRASE_BYTES_MAX + 2)
+            printed = process.stdout.read(keyring.passphrase.PASSPHRASE_BYTES_MAX + 2)
             process.stdout.close()
             try:
                 code = process.wait(_COMMAND_PATIENCE_S)
@@ -178,6 +179,6 @@ def _printed_by(command: str) -> str:
         text = printed.decode().split("\n", 1)[0].rstrip("\r")
     except UnicodeDecodeError:
         raise AccessError(f"{failed} printed something that is not UTF-8", next_step=step) from None
-    if not text or len(text.encode()) > PASSPHRASE_BYTES_MAX:
+    if not text or len(text.encode()) > keyring.passphrase.PASSPHRASE_BYTES_MAX:
         raise AccessError(f"{failed} printed no passphrase", next_step=step)
     return text

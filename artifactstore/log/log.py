@@ -5,10 +5,13 @@ an operation is applied at most once, ambiguous answers included. Invariant 7: r
 is refused.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
+from artifactstore import log
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX, Backend
 from artifactstore.backend.retrying import LOST_PATIENCE_S
 from artifactstore.clock import Clock
@@ -24,7 +27,6 @@ from artifactstore.errors import (
 from artifactstore.format.record import Clear, slot_name
 from artifactstore.index.tables import Position
 from artifactstore.keyring.keyring import Keyring
-from artifactstore.log.consistency import grown_frontier
 from artifactstore.log.head import Glance, find_end, glance
 from artifactstore.log.merkle import append, root_of
 from artifactstore.log.records import Opened, examine, open_slot
@@ -307,7 +309,7 @@ class Log:
         with suppress(Damaged):
             named_in = self._naming(start.named, start)
             clear = named_in.clear
-            grown = grown_frontier(
+            grown = log.consistency.grown_frontier(
                 self._slots, self._tiles, position.frontier, position.next_slot, start.named
             )
             if (

@@ -6,6 +6,7 @@ What lies outside of a part is left out page by page and not read. Everybody who
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from artifactstore.errors import InvalidPart
 from artifactstore.format.operations import Manifest
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import Content, Identity, Page
@@ -36,6 +37,22 @@ class Division(NamedTuple):
 
     part: int
     parts: int
+
+
+def division_of(part: tuple[int, int] | None) -> Division | None:
+    """Part i of n, from (i, n).
+
+    Raises:
+        InvalidPart: There is no such part.
+    """
+    if part is None:
+        return None
+    division = Division(*part)
+    if not 0 <= division.part < division.parts:
+        raise InvalidPart(
+            f"there is no part {division.part} of {division.parts}", part=division.part, parts=division.parts
+        )
+    return division
 
 
 def entries_of(getter: Getter, manifest: Manifest, division: Division | None) -> Iterator[StoredEntry]:

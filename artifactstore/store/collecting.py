@@ -15,6 +15,7 @@ from artifactstore.progress import Progress
 from artifactstore.store.members import Members
 from artifactstore.store.observed import operation
 from artifactstore.store.opened import OpenStore
+from artifactstore.store.receipts import Receipts
 
 _NS_PER_MS: Final = 1_000_000
 _MS_PER_S: Final = 1000
@@ -76,6 +77,11 @@ class Collecting(OpenStore):
     def members(self) -> Members:
         """Its slot keys: who can unlock it, adding more, taking some away."""
         return Members(self, self._randomness)
+
+    @property
+    def receipts(self) -> Receipts:
+        """Receipts of versions that were purged."""
+        return Receipts(self)
 
     def plan_gc(
         self,

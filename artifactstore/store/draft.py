@@ -21,6 +21,7 @@ from artifactstore.references.access import ReferenceAccess
 from artifactstore.store.artifact_entry import ArtifactEntry, entry_of
 from artifactstore.store.keeper import Keeper
 from artifactstore.store.referring import referred
+from artifactstore.store.requests import Describing
 from artifactstore.store.version import Version
 from artifactstore.transfer.drafting import Additions, Content, refuse_unknown
 from artifactstore.transfer.scan import Apart, Found, found_at, found_in
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from artifactstore.store.artifact import Artifact
 
 
-class Draft:
+class Draft(Describing):
     """Changes to a version, or to nothing, that nobody has read yet; `Artifact` adds what it is called and saving it.
 
     Args:

@@ -1,10 +1,8 @@
 """Answering questions from the client index: what is there, what it is called, how large it is."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from artifactstore.backend.base import PARALLEL_REQUESTS_MAX
 from artifactstore.catalog.generation import Purged, number_after_purged, purged_prefix, purged_version
 from artifactstore.catalog.links import links_of
 from artifactstore.catalog.names import first_name, in_full, shown_name
@@ -31,15 +29,12 @@ from artifactstore.errors import (
 )
 from artifactstore.format.operations import Source as Linked
 from artifactstore.format.pack import PackType
-from artifactstore.format.record import RecordType
 from artifactstore.format.segment import ROW_TAIL
 from artifactstore.ids import ALL, ArtifactName, Reference, Selection
 from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import CHUNKS, PACKS, STAT, PackTable, read_position
 from artifactstore.log.log import Log
-from artifactstore.log.records import Opened
-from artifactstore.store.operation_words import operation_words
-from artifactstore.store.results import ArtifactInfo, IndexInfo, KeySlot, LogEntry, ProjectInfo, StoreInfo
+from artifactstore.store.results import ArtifactInfo, IndexInfo, KeySlot, ProjectInfo, StoreInfo
 from artifactstore.store.version import LinkInfo, Named, PushSummary, Source, Version
 
 _NS_PER_MS = 1_000_000
@@ -302,41 +297,6 @@ def none_selected(selection: Selection, *, deleted: bool) -> NoSuchVersion:
 
 def _list_versions(artifact: ArtifactName) -> str:
     return f"list its versions with `artifactstore ls {artifact}`"
-
-
-def log_entries(log: Log, slots: int, limit: int | None) -> Iterator[LogEntry]:
-    """The log's slots, newest first."""
-    last = 0 if limit is None else max(0, slots - limit)
-    for stop in range(slots, last, -PARALLEL_REQUESTS_MAX):
-        start = max(last, stop - PARALLEL_REQUESTS_MAX)
-        records = {record.slot: record for record in log.reread(start, stop)}
-        for slot in range(stop - 1, start - 1, -1):
-            record = records.get(slot)
-            yield LogEntry(slot, 0, "void", (), "", 0, 0) if record is None else _log_entry(record)
-
-
-def _log_entry(record: Opened) -> LogEntry:
-    clear, sealed = record.clear, record.sealed
-    assert clear is not None
-    words = () if sealed is None else tuple(operation_words(operation) for operation in sealed.operations)
-    if clear.handover is not None:
-        words = (
-            *words,
-            f"sweep: {len(clear.condemned)} objects given up, generation {clear.generation} begins",
-        )
-    if clear.erased is not None:
-        words = (*words, f"gone: all that record {clear.erased} gave up")
-    if clear.state is not None:
-        words = (*words, "state")
-    return LogEntry(
-        slot=record.slot,
-        time_ns=clear.time_ms * _NS_PER_MS,
-        kind=RecordType(clear.type).name.lower(),
-        operations=words,
-        member="" if sealed is None else sealed.member.hex(),
-        packs_added=len(clear.packs),
-        bytes_added=sum(pack.size for pack in clear.packs),
-    )
 
 
 def index_info(environment: Environment) -> IndexInfo:

@@ -1,10 +1,12 @@
 """Versions and their names: asking for them, aliases, tags."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from artifactstore import content
 from artifactstore.catalog.rows import get_alias, get_version, packs_named
-from artifactstore.content.ahead import Ahead
 from artifactstore.content.get import ChunkReader
 from artifactstore.errors import AliasMoved, InvalidReference, NoSuchArtifact, NotFoundError
 from artifactstore.format.operations import Alias, Describe, Manifest, Tag
@@ -32,7 +34,7 @@ class _Guess(NamedTuple):
 
     parts: Parts
     number: int
-    ahead: Ahead
+    ahead: content.ahead.Ahead
 
 
 class Naming(OpenStore):
@@ -162,7 +164,7 @@ class Naming(OpenStore):
             likely = packs_named(txn, reference.artifact, number) if unloaded(txn) else ()
         if row is None:
             return None
-        ahead = Ahead(parts.backend, parts.locator, parts.reader, row.packs, likely)
+        ahead = content.ahead.Ahead(parts.backend, parts.locator, parts.reader, row.packs, likely)
         return _Guess(parts, number, ahead)
 
     def _tag(self, ref: str, add: list[str], remove: list[str]) -> Version:

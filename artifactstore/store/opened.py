@@ -28,7 +28,6 @@ from artifactstore.manifest.read import Getter
 from artifactstore.progress import Progress, Quiet
 from artifactstore.store.listing import resolve
 from artifactstore.store.opening import Access, Parts, refuse_other_parameters
-from artifactstore.store.receipts import Receipts
 from artifactstore.store.renewing import PROBED, drop_earlier, renewed
 from artifactstore.transfer.scan import Apart
 
@@ -111,11 +110,6 @@ class OpenStore:
     def watcher(self) -> Progress:
         """Told what long work does, where a call names nobody else."""
         return self._progress
-
-    @property
-    def receipts(self) -> Receipts:
-        """Receipts of versions that were purged."""
-        return Receipts(self)
 
     def watched(self, operation: str) -> AbstractContextManager[None]:
         """Tell the store's observer, and the log, that an operation begins and ends, for a `with` block."""

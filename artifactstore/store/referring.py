@@ -16,7 +16,7 @@ from artifactstore.references.referring import OBJECTS_MAX, Sources, name_of
 from artifactstore.store.naming import Naming
 from artifactstore.store.version import Version
 from artifactstore.transfer.pull import selected
-from artifactstore.transfer.referenced import materializing, referring
+from artifactstore.transfer.referenced import Fetching, materializing, referring
 from artifactstore.transfer.scan import Found
 
 _TOGETHER: Final = 64
@@ -133,6 +133,17 @@ def _problem(sources: Sources, entry: StoredEntry) -> ReferenceProblem | None:
             raise
         return ReferenceProblem(entry.path, entry.reference.url, error.kind, error.message, error.next_step)
     return None
+
+
+def fetching(access: ReferenceAccess | None, *, references: bool, allow_missing: bool) -> Fetching:
+    """How a pull gets what references name.
+
+    Args:
+        access: How they are reached.
+        references: Whether to fetch them at all.
+        allow_missing: Whether one that can't be had is left out.
+    """
+    return Fetching(Sources(access or ReferenceAccess()) if references else None, allow_missing)
 
 
 def referred(

@@ -5,13 +5,16 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
 
-from artifactstore.errors import InvalidMetadata, InvalidName, InvalidPart
+from artifactstore.errors import InvalidMetadata, InvalidName
 from artifactstore.format.limits import DESCRIPTION_BYTES_MAX, METADATA_BYTES_MAX
 from artifactstore.format.operations import is_unicode, metadata_problem
 from artifactstore.ids import LATEST, ArtifactName, check_alias, check_name
-from artifactstore.manifest.divide import Division
 from artifactstore.transfer.request import Request
 from artifactstore.transfer.scan import Apart, Found, Sources
+
+
+class Describing:
+    """What a push takes whole, because it says itself what it holds and what is said of it: a draft."""
 
 
 def push_request(
@@ -51,22 +54,6 @@ def sources_of(
         paths = [paths]
     names = [os.fspath(path) for path in paths]
     return Sources(names, list(files or ()), dict(streams or {}), list(references), list(exclude), apart)
-
-
-def checked_division(part: tuple[int, int] | None) -> Division | None:
-    """Part i of n, from (i, n).
-
-    Raises:
-        InvalidPart: There is no such part.
-    """
-    if part is None:
-        return None
-    division = Division(*part)
-    if not 0 <= division.part < division.parts:
-        raise InvalidPart(
-            f"there is no part {division.part} of {division.parts}", part=division.part, parts=division.parts
-        )
-    return division
 
 
 def movable_alias(alias: str) -> str:

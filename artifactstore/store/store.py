@@ -3,25 +3,16 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
+from artifactstore.deferred import Grown
 from artifactstore.errors import Damaged
 from artifactstore.executors import threads
-from artifactstore.format.reference import Reference
 from artifactstore.ids import parse_artifact_name
-from artifactstore.manifest.divide import entries_of
 from artifactstore.observer import Observer
 from artifactstore.progress import Progress
-from artifactstore.references.access import ReferenceAccess
-from artifactstore.references.referring import Sources as SourcesOutside
-from artifactstore.store.artifact import Artifact
-from artifactstore.store.choosing import Choosing
-from artifactstore.store.comparing import Comparing
-from artifactstore.store.distributing import Distributing
-from artifactstore.store.drafting import Drafting
-from artifactstore.store.keeping import Keeping
-from artifactstore.store.measuring import Measuring
+from artifactstore.store.naming import Naming
 from artifactstore.store.observed import operation
 from artifactstore.store.opened import MakeExecutors
 from artifactstore.store.opening import (
@@ -31,37 +22,28 @@ from artifactstore.store.opening import (
     create_parts,
     open_parts,
 )
-from artifactstore.store.referring import Referring, referred
-from artifactstore.store.requests import checked_division, push_request, sources_of
+from artifactstore.store.pushing import Pushing
+from artifactstore.store.requests import Describing, push_request, sources_of
 from artifactstore.store.results import (
     PullPlan,
     PullSummary,
     PushPlan,
 )
-from artifactstore.store.running import Running
-from artifactstore.store.takingdown import TakingDown
-from artifactstore.store.upkeep import Upkeep
-from artifactstore.store.uploading import Uploading
 from artifactstore.store.version import Version
-from artifactstore.transfer.plan import plan_pull, plan_push
-from artifactstore.transfer.pull import PullParts, pull
-from artifactstore.transfer.referenced import Fetching
-from artifactstore.transfer.scan import scan
+from artifactstore.transfer.scan import Found, scan
+
+if TYPE_CHECKING:
+    from artifactstore.format.reference import Reference
+    from artifactstore.references.access import ReferenceAccess
+    from artifactstore.store.artifact import Artifact
+    from artifactstore.store.whole import Whole
+else:
+
+    class Whole(Pushing, Naming, Grown):
+        """What pushes, pulls and looks take; the rest of a store is loaded when something of it is first used."""
 
 
-class Store(
-    Uploading,
-    Distributing,
-    Drafting,
-    Referring,
-    TakingDown,
-    Keeping,
-    Measuring,
-    Upkeep,
-    Comparing,
-    Choosing,
-    Running,
-):
+class Store(Whole):
     """One store: a URL with one log, one key set and one dedup domain.
 
     Made by `Store.create` and `Store.open`; a context manager. Thread-safe: several threads may push, pull and read
@@ -71,6 +53,8 @@ class Store(
     Attributes:
         notices: Sentences that the user should read, such as where an index went.
     """
+
+    _grows_into = "artifactstore.store.whole:Whole"
 
     @classmethod
     def create(
@@ -232,7 +216,7 @@ class Store(
     @operation
     def push(
         self,
-        sources: Iterable[str | os.PathLike[str]] | Artifact,
+        sources: "Iterable[str | os.PathLike[str]] | Artifact",
         artifact: str,
         *,
         type: str = "dataset",  # noqa: A002 - the word users know
@@ -244,10 +228,10 @@ class Store(
         files: Iterable[str] | None = None,
         streams: Mapping[str, BinaryIO] | None = None,
         run: str | None = None,
-        references: Mapping[str, str | Reference] | None = None,
+        references: "Mapping[str, str | Reference] | None" = None,
         materialize: bool = False,
         max_objects: int | None = None,
-        access: ReferenceAccess | None = None,
+        access: "ReferenceAccess | None" = None,
         progress: Progress | None = None,
     ) -> Version:
         """Make a version of an artifact from files and folders.
@@ -291,9 +275,9 @@ class Store(
         """
         self._parts.keyring.signer()
         name = parse_artifact_name(artifact)
-        if isinstance(sources, Artifact):
+        if isinstance(sources, Describing):
             return self.push_artifact(sources, name, aliases=aliases, tags=tags, run=run, progress=progress)
-        far = referred(references or {}, access=access, objects_max=max_objects, materialize=materialize)
+        far = _far(references, access, max_objects, materialize=materialize)
         request = push_request(name, type, aliases, tags, description, metadata)
         given = sources_of(sources, exclude, files, streams, self._apart(), far)
         if run is not None:
@@ -312,6 +296,8 @@ class Store(
         progress: Progress | None = None,
     ) -> PushPlan:
         """Say what a push would read; nothing is read or written, and `progress` is told the totals as they grow."""
+        from artifactstore.transfer.plan import plan_push
+
         parse_artifact_name(artifact)
         found = scan(sources_of(sources, exclude, files, streams, self._apart()))
         return PushPlan(*plan_push(found, self._parts.environment, progress or self._progress))
@@ -327,7 +313,7 @@ class Store(
         part: tuple[int, int] | None = None,
         references: bool = True,
         allow_missing_references: bool = False,
-        access: ReferenceAccess | None = None,
+        access: "ReferenceAccess | None" = None,
         progress: Progress | None = None,
     ) -> PullSummary:
         """Write a version's files into a folder.
@@ -354,9 +340,12 @@ class Store(
             Damaged: A chunk can't be read back whole.
             Deleted: The version was purged while it was pulled.
         """
-        globs, division = list(paths), checked_division(part)
-        opener = SourcesOutside(access or ReferenceAccess()) if references else None
-        fetching = Fetching(opener, allow_missing_references)
+        from artifactstore.manifest.divide import division_of
+        from artifactstore.store.referring import fetching
+        from artifactstore.transfer.pull import PullParts, pull
+
+        globs, division = list(paths), division_of(part)
+        fetch = fetching(access, references=references, allow_missing=allow_missing_references)
         # Of a few paths most pages and lists are not needed.
         version, reader, manifest = self._resolved(ref) if globs else self._resolved_ahead(ref)
         started = self._clock.monotonic_s()
@@ -365,7 +354,7 @@ class Store(
             before = self._parts
             try:
                 with self._make_executors() as executors:
-                    parts = PullParts(reader, executors, progress or self._progress, fetching)
+                    parts = PullParts(reader, executors, progress or self._progress, fetch)
                     done = pull(
                         parts,
                         manifest,
@@ -394,13 +383,31 @@ class Store(
         part: tuple[int, int] | None = None,
     ) -> PullPlan:
         """Say what a pull would write; nothing is fetched or written."""
-        division = checked_division(part)
+        from artifactstore.manifest.divide import division_of, entries_of
+        from artifactstore.transfer.plan import plan_pull
+
+        division = division_of(part)
         version, reader, manifest = self._resolved(ref)
         found = entries_of(reader, manifest, division)
         plan = plan_pull(
             found, os.fspath(destination), list(paths), overwrite=overwrite, in_parts=division is not None
         )
         return PullPlan(version, *plan)
+
+
+def _far(
+    references: "Mapping[str, str | Reference] | None",
+    access: "ReferenceAccess | None",
+    objects_max: int | None,
+    *,
+    materialize: bool,
+) -> list[Found]:
+    """What a push takes of references."""
+    if not references:
+        return []
+    from artifactstore.store.referring import referred
+
+    return referred(references, access=access, objects_max=objects_max, materialize=materialize)
 
 
 def _reopen(access: Access, store_id: str) -> Store:

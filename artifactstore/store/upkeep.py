@@ -15,6 +15,7 @@ from artifactstore.log.merkle import root_of
 from artifactstore.progress import Progress
 from artifactstore.store import listing
 from artifactstore.store.collecting import Collecting
+from artifactstore.store.log_words import log_entries
 from artifactstore.store.observed import operation
 from artifactstore.store.opening import Parts, with_empty_index, with_memory_of, without_memory
 from artifactstore.store.results import IndexInfo, LogEntry, StoreInfo
@@ -26,7 +27,7 @@ class Upkeep(Collecting):
     def log(self, *, limit: int | None = None) -> Iterator[LogEntry]:
         """Yield the log's slots, newest first."""
         position = self.refresh()
-        return listing.log_entries(self._parts.log, position.next_slot, limit)
+        return log_entries(self._parts.log, position.next_slot, limit)
 
     def checkpoint(self) -> str:
         """How long the log is and its Merkle root, as a C2SP signed note.

@@ -1,5 +1,7 @@
 """One version of an artifact, as the library shows it: what it is called, what it holds, its files."""
 
+from __future__ import annotations
+
 import io
 import json
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from artifactstore import transfer
 from artifactstore.catalog.rows import VersionRow
 from artifactstore.errors import NoSuchEntry
 from artifactstore.format.operations import Manifest
@@ -17,8 +20,6 @@ from artifactstore.format.reference import Reference
 from artifactstore.ids import ArtifactName
 from artifactstore.manifest.read import Getter, StoredEntry, entries, find_entry, kind_name
 from artifactstore.notebook import bytes_text, facts
-from artifactstore.transfer.pull import selected
-from artifactstore.transfer.read import open_entry, stream_entry
 
 _NS_PER_MS = 1_000_000
 _DIGITS_SHOWN = 12
@@ -232,7 +233,7 @@ class Version:
     def files(self, path_glob: str | None = None) -> Iterator[Entry]:
         """Yield its entries in path order, all or those that a glob names, as for `pull`."""
         found = entries(self._source.getter_of(self._name, self.number), self._row.manifest)
-        for entry in selected(found, [] if path_glob is None else [path_glob]):
+        for entry in transfer.pull.selected(found, [] if path_glob is None else [path_glob]):
             yield entry_of(entry)
 
     def stored(self) -> Iterator[StoredEntry]:
@@ -277,7 +278,7 @@ class Version:
 
     def _streamed(self, getter: Getter, entry: StoredEntry, start: int, stop: int) -> Iterator[bytes]:
         with self._source.watched("stream"):
-            yield from stream_entry(getter, entry, start, stop)
+            yield from transfer.read.stream_entry(getter, entry, start, stop)
 
     def open(self, path: str) -> io.BufferedReader:
         """Open one of its files: seekable, binary, fetching only the ranges that are read.
@@ -286,7 +287,9 @@ class Version:
             NoSuchEntry: It holds no file at `path`.
         """
         getter = self._source.getter_of(self._name, self.number)
-        return open_entry(getter, file_in(getter, self._row.manifest, path, self.qualified_name))
+        return transfer.read.open_entry(
+            getter, file_in(getter, self._row.manifest, path, self.qualified_name)
+        )
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it."""

@@ -43,7 +43,6 @@ from artifactstore.index.statcache import StatCache, is_empty, remember
 from artifactstore.index.tables import damaged_packs, known_chunks
 from artifactstore.log.log import GenerationPassed
 from artifactstore.manifest.build import ManifestBuilder, split_cids
-from artifactstore.manifest.reach import reach
 from artifactstore.manifest.read import Getter
 from artifactstore.manifest.splice import Spliced
 from artifactstore.pack.writer import FinishedPack
@@ -262,6 +261,8 @@ class Pusher:
 
     def _is_there(self, getter: Getter, manifest: Manifest) -> bool:
         """Invariant 1: whether everything that the version reaches lies in the store as it is now."""
+        from artifactstore.manifest.reach import reach  # noqa: PLC0415 - only for a push that a sweep overtook
+
         try:
             for _, cids in reach(getter, manifest, set()):
                 if not all(known_chunks(self._parts.environment, split_cids(cids))):

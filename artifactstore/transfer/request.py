@@ -1,10 +1,11 @@
 """What a push is to make of its files, a version or a part of a distributed one, and what it did."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple, Protocol
 
-from artifactstore.catalog.begun import attempt_id, get_begun, get_part
+from artifactstore import catalog
 from artifactstore.catalog.outcome import Outcome
-from artifactstore.catalog.pending import pending
 from artifactstore.catalog.rows import get_artifact, live_version
 from artifactstore.content.put import Stored
 from artifactstore.errors import PreconditionFailed, PushEnded
@@ -68,7 +69,7 @@ class Request(NamedTuple):
     description: str | None
     metadata: dict[str, Any] | None
     run: bytes | None = None
-    follows: "Follows | None" = None
+    follows: Follows | None = None
 
     @property
     def push_id(self) -> bytes:
@@ -155,12 +156,16 @@ class PartRequest(NamedTuple):
     @property
     def push_id(self) -> bytes:
         """Whoever makes the part again goes on with what was registered for it."""
-        return attempt_id(self.push, self.part)
+        return catalog.begun.attempt_id(self.push, self.part)
 
     def unchanged(self, txn: ReadTransaction, manifest: Manifest) -> int | None:
         """The part, when it is finished with the same entries and nothing waits for its end."""
-        row = get_part(txn, self.push, self.part)
-        same = row is not None and row.manifest == manifest and not any(pending(txn, self.push_id))
+        row = catalog.begun.get_part(txn, self.push, self.part)
+        same = (
+            row is not None
+            and row.manifest == manifest
+            and not any(catalog.pending.pending(txn, self.push_id))
+        )
         return self.part if same else None
 
     def operation(self, manifest: Manifest, stored: Stored, packs: list[bytes], salt: bytes) -> Operation:  # noqa: ARG002 - a part has no commitment
@@ -181,7 +186,7 @@ def refuse_ended(txn: ReadTransaction, push: bytes) -> None:
     Raises:
         PushEnded: It is not.
     """
-    row = get_begun(txn, push)
+    row = catalog.begun.get_begun(txn, push)
     if row is None:
         raise PushEnded(
             "the distributed push is not there any more: a sweep found that nobody went on with it"

@@ -1,8 +1,10 @@
-"""What an operation of a record did, in words that a user would say."""
+"""The log in words that a user would say: its records, and what each of their operations did."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+from artifactstore.backend.base import PARALLEL_REQUESTS_MAX
 from artifactstore.format.operations import (
     Adopt,
     Alias,
@@ -28,6 +30,7 @@ from artifactstore.format.operations import (
     Tag,
     Undelete,
 )
+from artifactstore.format.record import RecordType
 from artifactstore.format.run_operations import (
     RunDeleted,
     RunFinished,
@@ -36,7 +39,11 @@ from artifactstore.format.run_operations import (
     RunUpdated,
     Used,
 )
+from artifactstore.log.log import Log
+from artifactstore.log.records import Opened
+from artifactstore.store.results import LogEntry
 
+_NS_PER_MS: Final = 1_000_000
 _NUMBERS_SHOWN: Final = 8
 
 
@@ -171,3 +178,38 @@ def _numbered(operation: Delete | Undelete) -> str:
     shown = " ".join(f"v{number}" for number in numbers[:_NUMBERS_SHOWN])
     more = f" and {len(numbers) - _NUMBERS_SHOWN} more" if len(numbers) > _NUMBERS_SHOWN else ""
     return f"{operation.project}/{operation.name} {shown}{more}"
+
+
+def log_entries(log: Log, slots: int, limit: int | None) -> Iterator[LogEntry]:
+    """The log's slots, newest first."""
+    last = 0 if limit is None else max(0, slots - limit)
+    for stop in range(slots, last, -PARALLEL_REQUESTS_MAX):
+        start = max(last, stop - PARALLEL_REQUESTS_MAX)
+        records = {record.slot: record for record in log.reread(start, stop)}
+        for slot in range(stop - 1, start - 1, -1):
+            record = records.get(slot)
+            yield LogEntry(slot, 0, "void", (), "", 0, 0) if record is None else _log_entry(record)
+
+
+def _log_entry(record: Opened) -> LogEntry:
+    clear, sealed = record.clear, record.sealed
+    assert clear is not None
+    words = () if sealed is None else tuple(operation_words(operation) for operation in sealed.operations)
+    if clear.handover is not None:
+        words = (
+            *words,
+            f"sweep: {len(clear.condemned)} objects given up, generation {clear.generation} begins",
+        )
+    if clear.erased is not None:
+        words = (*words, f"gone: all that record {clear.erased} gave up")
+    if clear.state is not None:
+        words = (*words, "state")
+    return LogEntry(
+        slot=record.slot,
+        time_ns=clear.time_ms * _NS_PER_MS,
+        kind=RecordType(clear.type).name.lower(),
+        operations=words,
+        member="" if sealed is None else sealed.member.hex(),
+        packs_added=len(clear.packs),
+        bytes_added=sum(pack.size for pack in clear.packs),
+    )
