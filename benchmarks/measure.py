@@ -1,7 +1,7 @@
 """Run one command and measure it: wall time, CPU seconds, and the peak memory of its process tree.
 
 CPU seconds come from wait4 and include descendants that were waited for. Memory is polled from /proc every
-20 ms over the whole tree: resident (sum, and never less than the kernel's own peak of one process) and
+50 ms over the whole tree: resident (sum, and never less than the kernel's own peak of one process) and
 anonymous, which is what a process can't give back. The kernel's peak in rusage is not used: it starts at the
 size of the process that forked.
 """
@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-POLL_S = 0.02
+POLL_S = 0.05
 _READ_BYTES = 1 << 20
 
 
@@ -85,7 +85,7 @@ def _tree(pid: int) -> list[int]:
     for parent in pids:  # grows while it is walked
         # A process or thread may end at any moment between these lines.
         with suppress(OSError):
-            for thread in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208  # every 20 ms: keep it cheap
+            for thread in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208  # every 50 ms: keep it cheap
                 children = Path(f"/proc/{parent}/task/{thread}/children").read_text()
                 pids += map(int, children.split())
     return pids

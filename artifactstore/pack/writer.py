@@ -5,6 +5,7 @@ lock. An open pack is dropped on fork, crash or retry; it is never resumed.
 """
 
 import contextlib
+import hashlib
 import mmap as mmap_module
 import os
 import threading
@@ -36,6 +37,8 @@ from artifactstore.pack.names import pack_name
 # Footer, trailer and one last blob may stand beyond the target; the buffer has room for them.
 _FOOTER_BYTES_PER_CHUNK = 64
 _FOOTER_BYTES_PER_BLOB = 32
+# The end of a push waits for the hash of its last pack, so what is sealed is hashed while the rest comes.
+_HASHED_AHEAD_BYTES = 2 << 20
 _PRIVATE = MAP_PRIVATE | MAP_ANONYMOUS
 _HUGE: int | None = getattr(mmap_module, "MADV_HUGEPAGE", None)
 
@@ -101,6 +104,10 @@ class OpenPack:
         self._cids: list[bytes] = []
         self._lengths: list[int] = []
         self._rows: list[bytes] = []
+        self._hash = hashlib.sha256()
+        self._hashed = 0
+        self._hashing = threading.Lock()
+        self._sealed = {0: len(header)}
         self.sealing = 0
         self.full = False
 
@@ -139,6 +146,22 @@ class OpenPack:
         aad = blob_aad(self._store_id, self._type, at.ordinal, codec, raw_length)
         room = self._view[at.offset : at.offset + len(payload) + TAG_BYTES]
         self._aead.seal_into(counter_nonce(at.ordinal), payload, aad, room)
+        self._sealed[at.offset] = at.offset + len(room)
+        self._hash_ahead()
+
+    def _hash_ahead(self) -> None:
+        """Hash what is sealed without a gap, once it is worth it and unless another thread is at it."""
+        if self._end - self._hashed < _HASHED_AHEAD_BYTES or not self._hashing.acquire(blocking=False):
+            return
+        try:
+            end = start = self._hashed
+            while (stop := self._sealed.pop(end, None)) is not None:
+                end = stop
+            if end > start:
+                self._hash.update(self._view[start:end])
+                self._hashed = end
+        finally:
+            self._hashing.release()
 
     def close(self) -> FinishedPack:
         """Seal the footer, add the trailer, read both back, and name the pack by its hash.
@@ -158,7 +181,8 @@ class OpenPack:
         self._view[blobs_end : blobs_end + len(footer)] = footer
         self._view[blobs_end + len(footer) : size] = trailer
         self._read_back(blobs_end, footer, trailer, len(plain))
-        name = sha256(self._view[:size])
+        self._hash.update(self._view[self._hashed : size])
+        name = self._hash.digest()
         added = PackAdded(name, self._type, size, len(self._cids), sha256(trailer))
         self._rows.sort()
         return FinishedPack(added, self._key, self._view[:size], b"".join(self._rows))

@@ -36,6 +36,20 @@ def test_what_repeats_is_compressed() -> None:
     assert len(packed) < 1000
 
 
+def test_what_hardly_shrinks_is_not_searched_for_repetitions() -> None:
+    """Bytes of uneven frequency without repetitions, as weights are, get what a thorough search would give them."""
+    data = bytes(byte % 100 for byte in noise(256 << 10))
+    quick, thorough = (zstandard.ZstdCompressor(level=level, write_checksum=False) for level in (1, 3))
+    assert compress(data, 3) == (ZSTD, quick.compress(data))
+    assert len(quick.compress(data)) < len(thorough.compress(data)) * 1.01
+
+
+def test_who_asks_for_a_high_level_gets_it() -> None:
+    """A level that was chosen for its size is not lowered."""
+    data = bytes(byte % 100 for byte in noise(256 << 10))
+    assert compress(data, 9) == (ZSTD, zstandard.ZstdCompressor(level=9, write_checksum=False).compress(data))
+
+
 @pytest.mark.parametrize("size", [100, 64 << 10, 256 << 10])
 def test_noise_is_kept_as_it_is(size: int) -> None:
     """Incompressible bytes stay raw, the very object, so that they cost a probe and no copy."""
