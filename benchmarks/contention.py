@@ -13,9 +13,9 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from artifactstore import Store
+from artifactstore.client.opening import access_to, open_parts
 from artifactstore.clock import SystemClock, SystemRandomness
 from artifactstore.executors import threads
-from artifactstore.store.opening import access_to, open_parts
 from artifactstore.testing import MeteredBackend
 from benchmarks.options import describe_machine, parse, parser
 from benchmarks.report import print_table

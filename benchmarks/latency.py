@@ -11,9 +11,9 @@ from typing import Any
 
 from artifactstore import Store
 from artifactstore.backend.base import Backend
+from artifactstore.client.opening import access_to, open_parts
 from artifactstore.clock import SystemClock, SystemRandomness
 from artifactstore.executors import threads
-from artifactstore.store.opening import access_to, open_parts
 from artifactstore.testing import DelayedBackend, MeteredBackend
 from benchmarks.contention import Place, place
 from benchmarks.options import describe_machine, parse, parser

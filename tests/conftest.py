@@ -149,7 +149,7 @@ def stores_in(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
             patch.setenv("AWS_ACCESS_KEY_ID", OWNER[0])
             patch.setenv("AWS_SECRET_ACCESS_KEY", OWNER[1])
             # It passes there, in tests of its own; each store's would cost seconds.
-            patch.setattr("artifactstore.store.opening.probe", lambda *_: None)
+            patch.setattr("artifactstore.client.opening.probe", lambda *_: None)
         yield kind
 
 

@@ -55,7 +55,7 @@ def test_a_store_grows_when_something_else_is_asked_of_it() -> None:
     lean = loaded_by("import artifactstore; artifactstore.Store.push", whole=True)
     assert "artifactstore.store.whole" not in lean
     whole = loaded_by("import artifactstore; artifactstore.Store.delete", whole=True)
-    assert {"artifactstore.store.whole", "artifactstore.store.deleting"} <= whole
+    assert {"artifactstore.store.whole", "artifactstore.deletion.deleting"} <= whole
 
 
 def test_a_store_is_importable_by_name() -> None:

@@ -25,6 +25,7 @@ from artifactstore.content.packs import (
     pack_up,
     read_segments,
     ref_of,
+    renumbered_rows,
 )
 from artifactstore.errors import Damaged
 from artifactstore.format.pack import PackType
@@ -208,16 +209,9 @@ def _clean(segments: Iterable[Segment], condemned: frozenset[bytes]) -> Iterator
             yield segment
             continue
         names = [name for name in segment.packs if name not in condemned]
-        numbers = {name: at.to_bytes(4, "big") for at, name in enumerate(names)}
-        heads = [numbers.get(name) for name in segment.packs]
-        data = segment.rows
-        rows: list[bytes] = []
-        for at in range(0, len(data), ROW.size):
-            head = heads[int.from_bytes(data[at + 16 : at + 20], "big")]
-            if head is not None:
-                rows.append(data[at : at + 16] + head + data[at + 20 : at + ROW.size])
+        rows = b"".join(renumbered_rows(segment, {name: at for at, name in enumerate(names)}))
         if rows:
-            yield Segment(names, b"".join(rows))
+            yield Segment(names, rows)
 
 
 def _groups(first: Sequence[Segment], rest: Iterable[Segment]) -> Iterator[list[Segment]]:

@@ -16,11 +16,11 @@ from artifactstore.checkout.lockfile import (
 )
 from artifactstore.checkout.restoring import Restoration, Restored, RestorePlan, refuse_losses
 from artifactstore.checkout.status import TargetStatus, folder_of, status_of
+from artifactstore.client.version import Version
 from artifactstore.errors import LockMismatch, NotFoundError, NotLocked
 from artifactstore.ids import LATEST, parse_reference
 from artifactstore.progress import Progress, Quiet
 from artifactstore.store.store import Store
-from artifactstore.store.version import Version
 
 
 class LockMove(msgspec.Struct, frozen=True):

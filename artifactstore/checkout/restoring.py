@@ -16,14 +16,14 @@ from artifactstore.backend.local import make_folders
 from artifactstore.checkout.folder import Comparer, is_folder
 from artifactstore.checkout.lockfile import LockedTarget
 from artifactstore.checkout.status import Counted, Difference, Different, differences
+from artifactstore.client.pins import replace_file
+from artifactstore.client.version import Version
 from artifactstore.crypto.hashing import blake3
 from artifactstore.errors import ArtifactStoreError, DestinationExists, LocalChanges
 from artifactstore.format.page import Kind
 from artifactstore.maintenance.findings import Names
 from artifactstore.progress import Progress
-from artifactstore.store.pins import replace_file
 from artifactstore.store.store import Store
-from artifactstore.store.version import Version
 from artifactstore.transfer.target import Target, named
 
 _FOLDER: Final = "checkouts"

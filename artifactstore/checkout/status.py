@@ -10,11 +10,11 @@ import msgspec
 
 from artifactstore.checkout.folder import Comparer, Local, Side, is_folder, side_by_side, walk
 from artifactstore.checkout.lockfile import LockedTarget
+from artifactstore.client.version import Version
 from artifactstore.errors import InvalidLock
 from artifactstore.format.page import Kind
 from artifactstore.maintenance.findings import Names
 from artifactstore.manifest.read import StoredEntry
-from artifactstore.store.version import Version
 
 # Paths that a result names; it counts all of them.
 SHOWN_MAX: Final = 20

@@ -46,7 +46,7 @@ def _takes_reference(argument: click.Argument) -> bool:
 
 def _references(context: click.Context, incomplete: str) -> list[CompletionItem]:
     """References of the store that the line names, or the configuration; none where anything goes wrong."""
-    from artifactstore.store.completing import known_references
+    from artifactstore.client.completing import known_references
 
     try:
         return [CompletionItem(name) for name in known_references(context.params.get("store"), incomplete)]

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from artifactstore.cli.rendering import count_text, iso_time, size_text, time_text
+from artifactstore.deletion.collecting import GcSummary
 from artifactstore.maintenance.sweep_plan import Purge, SweepPlan
-from artifactstore.store.collecting import GcSummary
 
 Shape = dict[str, object]
 

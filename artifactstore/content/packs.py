@@ -1,6 +1,6 @@
 """Whole packs of what is read before any index can help: index segments and states."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX, Backend
@@ -96,12 +96,25 @@ def merged_rows(segments: Iterable[Segment]) -> tuple[list[bytes], list[bytes]]:
     numbers: dict[bytes, int] = {}
     rows: set[bytes] = set()
     for segment in segments:
-        heads = [numbers.setdefault(name, len(numbers)).to_bytes(4, "big") for name in segment.packs]
-        data = segment.rows
-        for at in range(0, len(data), ROW.size):
-            head = heads[int.from_bytes(data[at + 16 : at + 20], "big")]
-            rows.add(data[at : at + 16] + head + data[at + 20 : at + ROW.size])
+        for name in segment.packs:
+            numbers.setdefault(name, len(numbers))
+        rows.update(renumbered_rows(segment, numbers))
     return list(numbers), sorted(rows)
+
+
+def renumbered_rows(segment: Segment, numbers: Mapping[bytes, int]) -> Iterator[bytes]:
+    """Yield a segment's rows with other numbers for its packs; rows of a pack without one are left out.
+
+    Args:
+        segment: The segment.
+        numbers: The number of each pack, by its name.
+    """
+    heads = [numbers[name].to_bytes(4, "big") if name in numbers else None for name in segment.packs]
+    data = segment.rows
+    for at in range(0, len(data), ROW.size):
+        head = heads[int.from_bytes(data[at + 16 : at + 20], "big")]
+        if head is not None:
+            yield data[at : at + 16] + head + data[at + 20 : at + ROW.size]
 
 
 def ref_of(stored: StoredPack) -> PackRef:

@@ -8,6 +8,8 @@ and one that is repeated, moves only what is missing.
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from artifactstore.client.requests import push_request
+from artifactstore.drafts.keeper import Edits
 from artifactstore.errors import Denied, NotFoundError, UsageError
 from artifactstore.exchange.copy_plan import CopyPlan, CopyStep, only_there, plan_steps
 from artifactstore.exchange.lineage_copy import Producers
@@ -21,8 +23,6 @@ from artifactstore.manifest.build import split_cids
 from artifactstore.manifest.read import Getter, StoredEntry, entries, spans
 from artifactstore.progress import Progress
 from artifactstore.store import Store, Version
-from artifactstore.store.keeper import Edits
-from artifactstore.store.requests import push_request
 from artifactstore.transfer.scan import Found, Given, Program, Sources
 from artifactstore.transfer.streams import ReadAhead
 

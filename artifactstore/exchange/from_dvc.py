@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from artifactstore.exchange.checked_streams import Hasher, hashed_file
 from artifactstore.exchange.incoming import Budget, Incoming, broken, checked_path
+from artifactstore.exchange.source_streams import Hasher, hashed_file
 from artifactstore.exchange.yaml_files import read_yaml
 from artifactstore.format.page import Kind
 from artifactstore.transfer.scan import Found, Given, Program, Sources

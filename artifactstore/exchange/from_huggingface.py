@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from artifactstore.exchange.checked_streams import Hasher, hashed_file
 from artifactstore.exchange.incoming import Budget, Incoming, broken, checked_path
+from artifactstore.exchange.source_streams import Hasher, hashed_file
 from artifactstore.format.page import Kind
 from artifactstore.transfer.scan import Found, Given, Program, Sources
 

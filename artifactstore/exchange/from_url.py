@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from urllib.request import Request as HttpRequest
 from urllib.request import urlopen
 
+from artifactstore.client.requests import push_request
 from artifactstore.errors import (
     ArtifactStoreError,
     BackendError,
@@ -26,15 +27,14 @@ from artifactstore.errors import (
     SourceTooLarge,
     UsageError,
 )
-from artifactstore.exchange.checked_streams import CheckedStream
 from artifactstore.exchange.importing import tar_stream, with_sidecar
 from artifactstore.exchange.incoming import SIZE_BYTES_MAX, Incoming, broken, checked_path
+from artifactstore.exchange.source_streams import SourceStream
 from artifactstore.exchange.zip_reader import zip_of
 from artifactstore.format.page import Kind
 from artifactstore.ids import parse_artifact_name
 from artifactstore.progress import Progress
 from artifactstore.store import Store, Version
-from artifactstore.store.requests import push_request
 from artifactstore.transfer.scan import Found, Given, Program, Sources
 
 _TIMEOUT_S: Final = 60
@@ -237,7 +237,7 @@ def _whole(inner: object, shown: str, size: int | None) -> BinaryIO:
         if size is not None and stream.size != size:
             raise broken(shown, f"it ended after {stream.size} of {size} bytes")
 
-    stream = CheckedStream(cast("BinaryIO", inner), shown, at_end)
+    stream = SourceStream(cast("BinaryIO", inner), shown, at_end)
     return cast("BinaryIO", stream)
 
 
@@ -265,7 +265,7 @@ def _one_file(remote: Remote, path: str, bound: int) -> Callable[[], Iterator[Fo
         if stream.size > bound:
             raise SourceTooLarge(f"{remote.shown} has more than {bound} bytes", limit_bytes=bound)
 
-    stream = CheckedStream(remote.stream, remote.shown, watch=watch)
+    stream = SourceStream(remote.stream, remote.shown, watch=watch)
 
     def entries() -> Iterator[Found]:
         given = Given(remote.size, open=lambda: cast("BinaryIO", stream), at_once=True)

@@ -11,9 +11,9 @@ from typing import Any, BinaryIO, Literal, NamedTuple, cast, get_args
 
 from artifactstore.catalog.outcome import Outcome
 from artifactstore.catalog.rows import live_version, versions
+from artifactstore.client.requests import push_request
 from artifactstore.content.put import Stored
 from artifactstore.errors import NoSuchPath, UsageError
-from artifactstore.exchange.checked_streams import Lent
 from artifactstore.exchange.from_dvc import is_dvc, outputs_of
 from artifactstore.exchange.from_huggingface import is_huggingface
 from artifactstore.exchange.from_huggingface import snapshot_of as hub_snapshot
@@ -28,6 +28,7 @@ from artifactstore.exchange.sidecar import (
     Sidecar,
     decode_sidecar,
 )
+from artifactstore.exchange.source_streams import Lent
 from artifactstore.exchange.tar_reader import TarSource, tar_of
 from artifactstore.exchange.zip_reader import file_opener, zip_of
 from artifactstore.format.operations import Manifest, Operation
@@ -35,7 +36,6 @@ from artifactstore.ids import LATEST, ArtifactName, parse_artifact_name
 from artifactstore.index.environment import ReadTransaction
 from artifactstore.progress import Progress
 from artifactstore.store import Store, Version
-from artifactstore.store.requests import push_request
 from artifactstore.transfer.request import Request
 from artifactstore.transfer.scan import Found, Program, Sources
 

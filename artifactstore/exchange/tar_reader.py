@@ -11,7 +11,6 @@ from contextlib import closing
 from typing import BinaryIO, Final, Self, cast
 
 from artifactstore.errors import InvalidSource
-from artifactstore.exchange.checked_streams import BROKEN_ERRORS, CheckedStream
 from artifactstore.exchange.incoming import Budget, broken, checked_path, listed_references
 from artifactstore.exchange.sidecar import (
     REFERENCES_PATH,
@@ -20,6 +19,7 @@ from artifactstore.exchange.sidecar import (
     Sidecar,
     decode_sidecar,
 )
+from artifactstore.exchange.source_streams import BROKEN_ERRORS, SourceStream
 from artifactstore.format.page import Kind
 from artifactstore.transfer.ingest import SMALL_BYTES_MAX
 from artifactstore.transfer.scan import Found, Given
@@ -68,8 +68,8 @@ class TarSource:
         self._budget = budget
         self._prefix = prefix.strip("/")
         self._at_end = at_end
-        self._raw = CheckedStream(stream, where)
-        self._plain = CheckedStream(
+        self._raw = SourceStream(stream, where)
+        self._plain = SourceStream(
             _decompressed(self._raw), where, watch=lambda _: budget.inflate(self._raw.size, self._plain.size)
         )
         self._archive: tarfile.TarFile | None = None
@@ -204,7 +204,7 @@ class TarSource:
         assert archive is not None
         stream = archive.extractfile(member)
         assert stream is not None, "a file has bytes"
-        return cast("BinaryIO", CheckedStream(cast("BinaryIO", stream), self._where))
+        return cast("BinaryIO", SourceStream(cast("BinaryIO", stream), self._where))
 
     def _target(self, member: tarfile.TarInfo) -> str:
         try:
@@ -219,7 +219,7 @@ class TarSource:
         return f"{path!r} in {self._where}"
 
 
-def _decompressed(raw: CheckedStream) -> BinaryIO:
+def _decompressed(raw: SourceStream) -> BinaryIO:
     """The archive itself, whatever it is compressed with."""
     stream = io.BufferedReader(raw, _BUFFER_BYTES)
     magic = stream.peek(_MAGIC_BYTES)[:_MAGIC_BYTES]

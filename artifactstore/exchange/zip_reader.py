@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from artifactstore.errors import InvalidSource
-from artifactstore.exchange.checked_streams import BROKEN_ERRORS, CheckedStream
 from artifactstore.exchange.incoming import Budget, broken, checked_path, listed_references
 from artifactstore.exchange.sidecar import (
     REFERENCES_PATH,
@@ -17,6 +16,7 @@ from artifactstore.exchange.sidecar import (
     Sidecar,
     decode_sidecar,
 )
+from artifactstore.exchange.source_streams import BROKEN_ERRORS, SourceStream
 from artifactstore.format.page import Kind
 from artifactstore.transfer.ingest import SMALL_BYTES_MAX
 from artifactstore.transfer.scan import Found, Given
@@ -155,4 +155,4 @@ def _reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> Bi
         inner = archive.open(member)
     except (*BROKEN_ERRORS, OSError, RuntimeError) as error:
         raise broken(where, error) from error
-    return cast("BinaryIO", io.BufferedReader(CheckedStream(cast("BinaryIO", inner), where)))
+    return cast("BinaryIO", io.BufferedReader(SourceStream(cast("BinaryIO", inner), where)))

@@ -5,41 +5,9 @@ from typing import TYPE_CHECKING
 from artifactstore.deferred import names_of
 
 if TYPE_CHECKING:
-    from artifactstore.comparison.results import ColumnChange, TableDiff, Tensor, TensorChange, TensorsDiff
-    from artifactstore.format.reference import Reference
-    from artifactstore.maintenance.adopt import AdoptPlan
-    from artifactstore.maintenance.audit import AuditReport, ReceiptAudit
-    from artifactstore.maintenance.find import FindReport, FoundFile, Place
-    from artifactstore.maintenance.findings import BrokenPack, CheckReport, Names, Objects, Problem
-    from artifactstore.maintenance.repair import RepairSummary
-    from artifactstore.maintenance.repair_plan import RepairPlan
-    from artifactstore.maintenance.sweep_plan import SweepPlan
-    from artifactstore.maintenance.usage import UsageRow
-    from artifactstore.references.access import ReferenceAccess
-    from artifactstore.store.artifact import Artifact
-    from artifactstore.store.artifact_entry import ArtifactEntry, ArtifactManifest
-    from artifactstore.store.auditing import audit
-    from artifactstore.store.caching import CacheCleaning, CachedIndex, CacheInfo, cache_info, clean_cache
-    from artifactstore.store.collecting import GcSummary, PreparedSweep
-    from artifactstore.store.diagnosis import Finding, diagnose
-    from artifactstore.store.differences import Change, DiffTotals, FactChange, RenamedFolder, VersionDiff
-    from artifactstore.store.distributing import (
-        DistributedInfo,
-        DistributedPush,
-        PartInfo,
-        PartSummary,
-        PushPart,
-    )
-    from artifactstore.store.keeping import (
-        ArtifactRetention,
-        RetentionPlan,
-        RetentionPolicy,
-        RetentionVerdict,
-    )
-    from artifactstore.store.measuring import Garbage
-    from artifactstore.store.receipts import ReceiptDetails, ReceiptFacts, ReceiptInfo, verify_receipt
-    from artifactstore.store.referring import ReferenceProblem, ReferenceReport
-    from artifactstore.store.results import (
+    from artifactstore.client.caching import CacheCleaning, CachedIndex, CacheInfo, cache_info, clean_cache
+    from artifactstore.client.referring import ReferenceProblem, ReferenceReport
+    from artifactstore.client.results import (
         ArtifactInfo,
         DeletionPlan,
         IndexInfo,
@@ -51,11 +19,43 @@ if TYPE_CHECKING:
         PushPlan,
         StoreInfo,
     )
-    from artifactstore.store.run import Run, RunInfo
+    from artifactstore.client.version import Entry, LinkInfo, PushSummary, Version
+    from artifactstore.comparison.results import ColumnChange, TableDiff, Tensor, TensorChange, TensorsDiff
+    from artifactstore.deletion.collecting import GcSummary, PreparedSweep
+    from artifactstore.deletion.keeping import (
+        ArtifactRetention,
+        RetentionPlan,
+        RetentionPolicy,
+        RetentionVerdict,
+    )
+    from artifactstore.deletion.measuring import Garbage
+    from artifactstore.deletion.receipts import ReceiptDetails, ReceiptFacts, ReceiptInfo, verify_receipt
+    from artifactstore.deletion.takingdown import DeniedFile, TakedownPlan, TakedownSummary
+    from artifactstore.distribution.distributing import (
+        DistributedInfo,
+        DistributedPush,
+        PartInfo,
+        PartSummary,
+        PushPart,
+    )
+    from artifactstore.distribution.uploading import Upload
+    from artifactstore.drafts.artifact import Artifact
+    from artifactstore.drafts.artifact_entry import ArtifactEntry, ArtifactManifest
+    from artifactstore.format.reference import Reference
+    from artifactstore.maintenance.adopt import AdoptPlan
+    from artifactstore.maintenance.audit import AuditReport, ReceiptAudit
+    from artifactstore.maintenance.find import FindReport, FoundFile, Place
+    from artifactstore.maintenance.findings import BrokenPack, CheckReport, Names, Objects, Problem
+    from artifactstore.maintenance.repair import RepairSummary
+    from artifactstore.maintenance.repair_plan import RepairPlan
+    from artifactstore.maintenance.sweep_plan import SweepPlan
+    from artifactstore.maintenance.usage import UsageRow
+    from artifactstore.references.access import ReferenceAccess
+    from artifactstore.runs.run import Run, RunInfo
+    from artifactstore.store.auditing import audit
+    from artifactstore.store.diagnosis import Finding, diagnose
+    from artifactstore.store.differences import Change, DiffTotals, FactChange, RenamedFolder, VersionDiff
     from artifactstore.store.store import Store
-    from artifactstore.store.takingdown import DeniedFile, TakedownPlan, TakedownSummary
-    from artifactstore.store.uploading import Upload
-    from artifactstore.store.version import Entry, LinkInfo, PushSummary, Version
     from artifactstore.tracking.graph import Lineage, LineageEdge, LineageNode
 
 __all__ = [
@@ -151,9 +151,9 @@ _NAMES = {
     ],
     "artifactstore.format.reference": ["Reference"],
     "artifactstore.references.access": ["ReferenceAccess"],
-    "artifactstore.store.referring": ["ReferenceProblem", "ReferenceReport"],
-    "artifactstore.store.artifact": ["Artifact"],
-    "artifactstore.store.artifact_entry": ["ArtifactEntry", "ArtifactManifest"],
+    "artifactstore.client.referring": ["ReferenceProblem", "ReferenceReport"],
+    "artifactstore.drafts.artifact": ["Artifact"],
+    "artifactstore.drafts.artifact_entry": ["ArtifactEntry", "ArtifactManifest"],
     "artifactstore.maintenance.adopt": ["AdoptPlan"],
     "artifactstore.maintenance.audit": ["AuditReport", "ReceiptAudit"],
     "artifactstore.maintenance.find": ["FindReport", "FoundFile", "Place"],
@@ -163,26 +163,32 @@ _NAMES = {
     "artifactstore.maintenance.sweep_plan": ["SweepPlan"],
     "artifactstore.maintenance.usage": ["UsageRow"],
     "artifactstore.store.auditing": ["audit"],
-    "artifactstore.store.caching": ["CacheCleaning", "CacheInfo", "CachedIndex", "cache_info", "clean_cache"],
+    "artifactstore.client.caching": [
+        "CacheCleaning",
+        "CacheInfo",
+        "CachedIndex",
+        "cache_info",
+        "clean_cache",
+    ],
     "artifactstore.store.diagnosis": ["Finding", "diagnose"],
-    "artifactstore.store.collecting": ["GcSummary", "PreparedSweep"],
+    "artifactstore.deletion.collecting": ["GcSummary", "PreparedSweep"],
     "artifactstore.store.differences": ["Change", "DiffTotals", "FactChange", "RenamedFolder", "VersionDiff"],
-    "artifactstore.store.distributing": [
+    "artifactstore.distribution.distributing": [
         "DistributedInfo",
         "DistributedPush",
         "PartInfo",
         "PartSummary",
         "PushPart",
     ],
-    "artifactstore.store.keeping": [
+    "artifactstore.deletion.keeping": [
         "ArtifactRetention",
         "RetentionPlan",
         "RetentionPolicy",
         "RetentionVerdict",
     ],
-    "artifactstore.store.measuring": ["Garbage"],
-    "artifactstore.store.receipts": ["ReceiptDetails", "ReceiptFacts", "ReceiptInfo", "verify_receipt"],
-    "artifactstore.store.results": [
+    "artifactstore.deletion.measuring": ["Garbage"],
+    "artifactstore.deletion.receipts": ["ReceiptDetails", "ReceiptFacts", "ReceiptInfo", "verify_receipt"],
+    "artifactstore.client.results": [
         "ArtifactInfo",
         "DeletionPlan",
         "IndexInfo",
@@ -194,12 +200,12 @@ _NAMES = {
         "PushPlan",
         "StoreInfo",
     ],
-    "artifactstore.store.run": ["Run", "RunInfo"],
+    "artifactstore.runs.run": ["Run", "RunInfo"],
     "artifactstore.store.store": ["Store"],
-    "artifactstore.store.takingdown": ["DeniedFile", "TakedownPlan", "TakedownSummary"],
-    "artifactstore.store.uploading": ["Upload"],
+    "artifactstore.deletion.takingdown": ["DeniedFile", "TakedownPlan", "TakedownSummary"],
+    "artifactstore.distribution.uploading": ["Upload"],
     "artifactstore.tracking.graph": ["Lineage", "LineageEdge", "LineageNode"],
-    "artifactstore.store.version": ["Entry", "LinkInfo", "PushSummary", "Version"],
+    "artifactstore.client.version": ["Entry", "LinkInfo", "PushSummary", "Version"],
 }
 
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from artifactstore import maintenance
+from artifactstore.client.opening import access_to, backend_of, identity_of
+from artifactstore.client.pins import expected_id, pin, pinned, refuse_other_id, remember_seen, seen
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
 from artifactstore.errors import InvalidEvidence
 from artifactstore.log.checkpoint import Checkpoint, read_note
 from artifactstore.progress import Progress, Quiet
-from artifactstore.store.opening import access_to, backend_of, identity_of
-from artifactstore.store.pins import expected_id, pin, pinned, refuse_other_id, remember_seen, seen
 
 _LAST_AUDIT: Final = "this client's last audit"
 

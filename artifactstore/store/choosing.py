@@ -8,12 +8,12 @@ from artifactstore.catalog.names import first_name
 from artifactstore.catalog.rows import artifacts
 from artifactstore.catalog.runs import find_run
 from artifactstore.catalog.where import Node, holds, parse_where
+from artifactstore.client import listing
+from artifactstore.client.results import ArtifactInfo
+from artifactstore.client.version import Version
 from artifactstore.ids import ALL, ArtifactName, check_alias, check_name, parse_artifact_name
 from artifactstore.index.environment import ReadTransaction
-from artifactstore.store import listing
 from artifactstore.store.editing import Editing
-from artifactstore.store.results import ArtifactInfo
-from artifactstore.store.version import Version
 
 _NS_PER_S: Final = 1_000_000_000
 

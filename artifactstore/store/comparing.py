@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from artifactstore import comparison, manifest, store, transfer
+from artifactstore.client import listing
+from artifactstore.client.naming import Naming
+from artifactstore.client.requests import sources_of
+from artifactstore.client.version import file_in
 from artifactstore.errors import Damaged, InvalidSource, NoSuchPath
 from artifactstore.ids import parse_artifact_name, parse_reference
 from artifactstore.progress import Progress, Quiet
-from artifactstore.store import listing
-from artifactstore.store.naming import Naming
-from artifactstore.store.requests import sources_of
-from artifactstore.store.version import file_in
 from artifactstore.transfer.ignore import parse_patterns
 from artifactstore.transfer.scan import scan
 

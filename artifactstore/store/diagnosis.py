@@ -19,6 +19,9 @@ import msgspec
 
 from artifactstore.backend.base import Backend, ObjectInfo
 from artifactstore.backend.probe import PROBE_PREFIX, probe
+from artifactstore.client.caching import cache_info
+from artifactstore.client.opened import MakeExecutors
+from artifactstore.client.opening import Access, access_to, backend_of, identity_of
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
 from artifactstore.errors import (
     ArtifactStoreError,
@@ -29,9 +32,6 @@ from artifactstore.errors import (
 from artifactstore.executors import threads
 from artifactstore.format.record import slot_name
 from artifactstore.keyring.keyfile import load_key_file
-from artifactstore.store.caching import cache_info
-from artifactstore.store.opened import MakeExecutors
-from artifactstore.store.opening import Access, access_to, backend_of, identity_of
 from artifactstore.store.store import Store
 
 OK: Final = "ok"

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import msgspec
 
+from artifactstore.client.version import Entry, Version, entry_of
 from artifactstore.comparison.results import FileDiff
 from artifactstore.ids import LATEST
 from artifactstore.manifest.changes import Changed, Changes
 from artifactstore.manifest.renames import moved_folder
 from artifactstore.notebook import bytes_text, listing
-from artifactstore.store.version import Entry, Version, entry_of
 
 # Changes that a notebook shows.
 _SHOWN_MAX: Final = 20

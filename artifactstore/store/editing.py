@@ -12,6 +12,12 @@ from artifactstore.catalog.describing import metadata_after
 from artifactstore.catalog.names import first_name, first_project, shown_name, shown_project
 from artifactstore.catalog.renaming import NAME_PURGED, rename_refusal
 from artifactstore.catalog.rows import live_version
+from artifactstore.client import listing
+from artifactstore.client.requests import (
+    checked_description,
+    checked_metadata,
+)
+from artifactstore.client.version import Version
 from artifactstore.errors import (
     InvalidMetadata,
     InvalidReference,
@@ -22,13 +28,7 @@ from artifactstore.format.limits import METADATA_BYTES_MAX
 from artifactstore.format.operations import Describe, Rename
 from artifactstore.ids import check_name, parse_artifact_name
 from artifactstore.index.environment import ReadTransaction
-from artifactstore.store import listing
 from artifactstore.store.linking import Linking
-from artifactstore.store.requests import (
-    checked_description,
-    checked_metadata,
-)
-from artifactstore.store.version import Version
 
 # As many as a push names.
 _PACKS_NAMED_MAX: Final = 1024

@@ -6,15 +6,15 @@ from typing import Any, Final
 from artifactstore.catalog.links import NO_COLLECTION, NO_SOURCE, OTHER_TYPE, first_source, link_refusal
 from artifactstore.catalog.outcome import Outcome
 from artifactstore.catalog.rows import get_artifact, packs_named
+from artifactstore.client import listing
+from artifactstore.client.requests import checked_description, checked_metadata, movable_alias
+from artifactstore.client.version import PushSummary, Version
+from artifactstore.deletion.deleting import Deleting
 from artifactstore.errors import ArtifactStoreError, NoSuchVersion, NotACollection, TypeMismatch
 from artifactstore.format.commitment import SALT_BYTES
 from artifactstore.format.operations import Push, Source
 from artifactstore.ids import ArtifactName, check_name, parse_artifact_name
 from artifactstore.index.environment import ReadTransaction
-from artifactstore.store import listing
-from artifactstore.store.deleting import Deleting
-from artifactstore.store.requests import checked_description, checked_metadata, movable_alias
-from artifactstore.store.version import PushSummary, Version
 
 # As many as a push names.
 _PACKS_NAMED_MAX: Final = 1024

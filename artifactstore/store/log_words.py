@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX
+from artifactstore.client.results import LogEntry
 from artifactstore.format.operations import (
     Adopt,
     Alias,
@@ -41,7 +42,6 @@ from artifactstore.format.run_operations import (
 )
 from artifactstore.log.log import Log
 from artifactstore.log.records import Opened
-from artifactstore.store.results import LogEntry
 
 _NS_PER_MS: Final = 1_000_000
 _NUMBERS_SHOWN: Final = 8

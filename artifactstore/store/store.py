@@ -5,6 +5,24 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
+from artifactstore.client.naming import Naming
+from artifactstore.client.observed import operation
+from artifactstore.client.opened import MakeExecutors
+from artifactstore.client.opening import (
+    Access,
+    Parts,
+    access_to,
+    create_parts,
+    open_parts,
+)
+from artifactstore.client.pushing import Pushing
+from artifactstore.client.requests import Describing, push_request, sources_of
+from artifactstore.client.results import (
+    PullPlan,
+    PullSummary,
+    PushPlan,
+)
+from artifactstore.client.version import Version
 from artifactstore.clock import Clock, Randomness, SystemClock, SystemRandomness
 from artifactstore.deferred import Grown
 from artifactstore.errors import Damaged
@@ -12,30 +30,12 @@ from artifactstore.executors import threads
 from artifactstore.ids import parse_artifact_name
 from artifactstore.observer import Observer
 from artifactstore.progress import Progress
-from artifactstore.store.naming import Naming
-from artifactstore.store.observed import operation
-from artifactstore.store.opened import MakeExecutors
-from artifactstore.store.opening import (
-    Access,
-    Parts,
-    access_to,
-    create_parts,
-    open_parts,
-)
-from artifactstore.store.pushing import Pushing
-from artifactstore.store.requests import Describing, push_request, sources_of
-from artifactstore.store.results import (
-    PullPlan,
-    PullSummary,
-    PushPlan,
-)
-from artifactstore.store.version import Version
 from artifactstore.transfer.scan import Found, scan
 
 if TYPE_CHECKING:
+    from artifactstore.drafts.artifact import Artifact
     from artifactstore.format.reference import Reference
     from artifactstore.references.access import ReferenceAccess
-    from artifactstore.store.artifact import Artifact
     from artifactstore.store.whole import Whole
 else:
 
@@ -340,8 +340,8 @@ class Store(Whole):
             Damaged: A chunk can't be read back whole.
             Deleted: The version was purged while it was pulled.
         """
+        from artifactstore.client.referring import fetching
         from artifactstore.manifest.divide import division_of
-        from artifactstore.store.referring import fetching
         from artifactstore.transfer.pull import PullParts, pull
 
         globs, division = list(paths), division_of(part)
@@ -405,7 +405,7 @@ def _far(
     """What a push takes of references."""
     if not references:
         return []
-    from artifactstore.store.referring import referred
+    from artifactstore.client.referring import referred
 
     return referred(references, access=access, objects_max=objects_max, materialize=materialize)
 

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 import msgspec
 
 from artifactstore import maintenance
+from artifactstore.client import listing
+from artifactstore.client.observed import operation
+from artifactstore.client.opening import Parts, with_empty_index, with_memory_of, without_memory
+from artifactstore.client.results import IndexInfo, LogEntry, StoreInfo
+from artifactstore.deletion.collecting import Collecting
 from artifactstore.errors import Damaged, PreconditionFailed, RolledBack
 from artifactstore.index.tables import Position
 from artifactstore.log.checkpoint import Checkpoint, sign_note
 from artifactstore.log.log import GenerationPassed
 from artifactstore.log.merkle import root_of
 from artifactstore.progress import Progress
-from artifactstore.store import listing
-from artifactstore.store.collecting import Collecting
 from artifactstore.store.log_words import log_entries
-from artifactstore.store.observed import operation
-from artifactstore.store.opening import Parts, with_empty_index, with_memory_of, without_memory
-from artifactstore.store.results import IndexInfo, LogEntry, StoreInfo
 
 
 class Upkeep(Collecting):

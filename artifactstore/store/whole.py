@@ -1,17 +1,17 @@
 """All classes that a store stands on."""
 
+from artifactstore.client.referring import Referring
 from artifactstore.deferred import Grown
+from artifactstore.deletion.keeping import Keeping
+from artifactstore.deletion.measuring import Measuring
+from artifactstore.deletion.takingdown import TakingDown
+from artifactstore.distribution.distributing import Distributing
+from artifactstore.distribution.uploading import Uploading
+from artifactstore.drafts.drafting import Drafting
+from artifactstore.runs.running import Running
 from artifactstore.store.choosing import Choosing
 from artifactstore.store.comparing import Comparing
-from artifactstore.store.distributing import Distributing
-from artifactstore.store.drafting import Drafting
-from artifactstore.store.keeping import Keeping
-from artifactstore.store.measuring import Measuring
-from artifactstore.store.referring import Referring
-from artifactstore.store.running import Running
-from artifactstore.store.takingdown import TakingDown
 from artifactstore.store.upkeep import Upkeep
-from artifactstore.store.uploading import Uploading
 
 
 class Whole(

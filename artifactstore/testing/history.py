@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
+from artifactstore.client.opening import Parts
 from artifactstore.errors import (
     AliasMoved,
     ArtifactStoreError,
@@ -28,7 +29,6 @@ from artifactstore.format.operations import Undelete as LoggedUndelete
 from artifactstore.ids import ANYWHERE, LATEST
 from artifactstore.index.tables import Position
 from artifactstore.log.log import Applier, Log
-from artifactstore.store.opening import Parts
 from artifactstore.store.store import Store
 from artifactstore.testing.linearizability import (
     Action,

@@ -4,6 +4,8 @@ from itertools import pairwise
 from typing import Any
 
 from artifactstore.catalog.rows import all_versions
+from artifactstore.client.opening import Parts
+from artifactstore.deletion.receipts import verify_receipt
 from artifactstore.errors import Deleted
 from artifactstore.ids import LATEST
 from artifactstore.index.tables import (
@@ -20,8 +22,6 @@ from artifactstore.index.tables import (
     read_position,
 )
 from artifactstore.store.auditing import audit
-from artifactstore.store.opening import Parts
-from artifactstore.store.receipts import verify_receipt
 from artifactstore.store.store import Store
 
 _REPLAYED = (ARTIFACTS, VERSIONS, ALIASES, PENDING, BEGUN, PARTS, DENIED, RUNS, EDGES, CHUNKS)

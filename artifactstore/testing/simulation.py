@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX, Backend, ObjectInfo, answer_of
 from artifactstore.backend.opening import open_backend
+from artifactstore.client.opening import Access, create_parts, open_parts
 from artifactstore.clock import Clock, Randomness
 from artifactstore.executors import inline
 from artifactstore.keyring.unlocking import Ways
-from artifactstore.store.opening import Access, create_parts, open_parts
 from artifactstore.store.store import Store
 
 _STEP_NS: Final = 1_000_000

@@ -14,12 +14,12 @@ from unittest.mock import patch
 from artifactstore.backend.base import Backend
 from artifactstore.backend.memory import MemoryBackend
 from artifactstore.catalog.generation import purged_prefix, purged_version
+from artifactstore.client.opening import Parts
 from artifactstore.errors import ArtifactStoreError, ObjectExists
 from artifactstore.format.operations import Push
 from artifactstore.ids import parse_artifact_name
 from artifactstore.keyring.keyfile import load_key_file, pair_of
 from artifactstore.keyring.request import KeyRequest, request_line
-from artifactstore.store.opening import Parts
 from artifactstore.store.store import Store
 from artifactstore.testing import invariants
 from artifactstore.testing.history import parts_of

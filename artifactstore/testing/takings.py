@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from artifactstore.client.opening import Parts
 from artifactstore.crypto.hashing import keyed_blake3
 from artifactstore.format.limits import CID_PREFIX_BYTES
 from artifactstore.format.operations import Pending, PendingDone
@@ -11,7 +12,6 @@ from artifactstore.format.record import Clear, RecordType
 from artifactstore.index.tables import CHUNKS
 from artifactstore.maintenance.settings import EXPIRY_MS_DEFAULT
 from artifactstore.pack.names import pack_name
-from artifactstore.store.opening import Parts
 from artifactstore.testing.scheduler import Author, Broken
 from artifactstore.testing.witness import Witnessed
 

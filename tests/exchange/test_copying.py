@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from artifactstore import Store, copy_versions, mirror, plan_copy, plan_mirror
+from artifactstore.drafts.keeper import Edits
 from artifactstore.errors import Damaged, Denied, NewerStore, NoSuchVersion, UsageError
 from artifactstore.format.record import slot_name
-from artifactstore.store.keeper import Edits
 from tests.stores import make_store, noise, objects_of, read_tree, reopened, write_tree
 
 TREE = {

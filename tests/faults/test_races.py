@@ -13,9 +13,9 @@ import pytest
 
 from artifactstore.backend.base import Backend, Buffer
 from artifactstore.backend.wrapping import WrapperBackend
+from artifactstore.client.version import Version
 from artifactstore.errors import ConnectionLost
 from artifactstore.store.store import Store
-from artifactstore.store.version import Version
 from artifactstore.testing import invariants
 from artifactstore.testing.simulation import SeededRandomness, World
 from tests.faults.interrupted import Interrupted

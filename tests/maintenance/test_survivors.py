@@ -8,10 +8,10 @@ import pytest
 
 from artifactstore import Store
 from artifactstore.content.packs import ref_of
+from artifactstore.deletion.collecting import GcSummary
 from artifactstore.format.pack import Blob, PackType
 from artifactstore.pack.names import pack_name
 from artifactstore.pack.reader import read_contents
-from artifactstore.store.collecting import GcSummary
 from tests.stores import make_store, noise, read_tree, reopened, write_tree
 
 WORDS = b"".join(b"%d bottles of beer, " % number for number in range(20_000))

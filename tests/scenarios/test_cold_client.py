@@ -133,8 +133,8 @@ def test_a_long_tail_costs_one_more(
 ) -> None:
     """The state lies hundreds of records back, and nothing that a version names helps to find its chunks."""
     monkeypatch.setattr("artifactstore.content.locate._WHOLE_BYTES_MAX", 0)
-    monkeypatch.setattr("artifactstore.store.opened.packs_named", lambda *_: [])
-    monkeypatch.setattr("artifactstore.store.naming.packs_named", lambda *_: [])
+    monkeypatch.setattr("artifactstore.client.opened.packs_named", lambda *_: [])
+    monkeypatch.setattr("artifactstore.client.naming.packs_named", lambda *_: [])
     assert_few(behind, tmp_path, monkeypatch, ref, ROUNDS_MAX + 1)
 
 

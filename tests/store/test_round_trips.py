@@ -8,8 +8,8 @@ import pytest
 
 from artifactstore import Store
 from artifactstore.backend.base import Backend
+from artifactstore.client import opening
 from artifactstore.format.pack import PackType
-from artifactstore.store import opening
 from artifactstore.testing import MeteredBackend
 from tests.stores import make_store, memory_url, noise, read_tree, write_tree
 

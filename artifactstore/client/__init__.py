@@ -1,0 +1,1 @@
+"""What a client holds of a store: opening it, what is kept on this machine, going on after sweeps, and its answers."""

@@ -1,0 +1,1 @@
+"""Artifacts as objects: drafts that become versions, and the versions that they became."""
