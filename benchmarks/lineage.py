@@ -28,7 +28,23 @@ def fill(txn: WriteTransaction, nodes: int) -> None:
     """Versions and runs by turns; each run also uses the version before its own input."""
     manifest = Manifest(bytes(32), 0, bytes(32), 0, 0, bytes(32))
     version = VersionRow(
-        manifest, "", {"rows": 1}, [], 1, 1, bytes(16), 0, 0, [], None, bytes(32), None, None, None, None
+        manifest,
+        "",
+        {"rows": 1},
+        [],
+        1,
+        1,
+        bytes(16),
+        0,
+        0,
+        [],
+        None,
+        bytes(32),
+        None,
+        None,
+        None,
+        None,
+        None,
     )
     pairs = nodes // 2
     for at in range(pairs):

@@ -231,7 +231,7 @@ def _edit(
     txn: WriteTransaction, name: ArtifactName, number: int, row: VersionRow, push: Push, cause: Cause
 ) -> None:
     """A push of equal content is an edit of what stands outside the digest."""
-    put_version(txn, name, number, _edited(row, push))
+    put_version(txn, name, number, _edited(row, push, cause))
     artifact = get_artifact(txn, name)
     assert artifact is not None
     put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))
@@ -288,15 +288,17 @@ def _new_version(push: Push, name: ArtifactName, cause: Cause) -> VersionRow:
         expires_ms=None,
         source=None,
         said=None if (push.project, push.name) == name else (push.project, push.name),
+        updated_ms=None,
     )
 
 
-def _edited(row: VersionRow, push: Push) -> VersionRow:
+def _edited(row: VersionRow, push: Push, cause: Cause) -> VersionRow:
     return msgspec.structs.replace(
         row,
         description=row.description if push.description is None else push.description,
         metadata=row.metadata if push.metadata is None else push.metadata,
         tags=sorted({*row.tags, *push.tags}),
+        updated_ms=cause.time_ms,
     )
 
 
@@ -304,7 +306,8 @@ def _alias(txn: WriteTransaction, operation: Alias, cause: Cause) -> Outcome:
     name = ArtifactName(operation.project, operation.name)
     artifact = get_artifact(txn, name)
     number = operation.number
-    if artifact is None or (number is not None and live_version(txn, name, number) is None):
+    row = None if number is None else live_version(txn, name, number)
+    if artifact is None or (number is not None and row is None):
         return Outcome(number, skipped=_NO_VERSION)
     if operation.expected is not None and any(
         get_alias(txn, name, alias) != next(iter(operation.expected), None) for alias in operation.aliases
@@ -315,6 +318,8 @@ def _alias(txn: WriteTransaction, operation: Alias, cause: Cause) -> Outcome:
             drop_alias(txn, name, alias)
         else:
             put_alias(txn, name, alias, number)
+    if row is not None and number is not None:
+        put_version(txn, name, number, msgspec.structs.replace(row, updated_ms=cause.time_ms))
     put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))
     return Outcome(number)
 
@@ -326,7 +331,9 @@ def _tag(txn: WriteTransaction, operation: Tag, cause: Cause) -> Outcome:
     if artifact is None or row is None:
         return Outcome(operation.number, skipped=_NO_VERSION)
     tags = (set(row.tags) | set(operation.add)) - set(operation.remove)
-    put_version(txn, name, operation.number, msgspec.structs.replace(row, tags=sorted(tags)))
+    put_version(
+        txn, name, operation.number, msgspec.structs.replace(row, tags=sorted(tags), updated_ms=cause.time_ms)
+    )
     put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))
     return Outcome(operation.number)
 

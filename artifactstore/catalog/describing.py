@@ -26,7 +26,9 @@ def apply_describe(txn: WriteTransaction, operation: Describe, cause: Cause) -> 
     if len(encode(metadata)) > METADATA_PACKED_BYTES_MAX:
         return Outcome(operation.number, skipped=_TOO_LARGE)
     description = row.description if operation.description is None else operation.description
-    changed = msgspec.structs.replace(row, description=description, metadata=metadata)
+    changed = msgspec.structs.replace(
+        row, description=description, metadata=metadata, updated_ms=cause.time_ms
+    )
     put_version(txn, name, operation.number, changed)
     put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))
     return Outcome(operation.number)

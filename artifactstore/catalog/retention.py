@@ -45,7 +45,8 @@ def apply_keeping(txn: WriteTransaction, operation: Expire | Retain, cause: Caus
     row = live_version(txn, name, operation.number)
     if artifact is None or row is None:
         return Outcome(operation.number, skipped=_NO_VERSION)
-    put_version(txn, name, operation.number, msgspec.structs.replace(row, expires_ms=operation.expires_ms))
+    changed_row = msgspec.structs.replace(row, expires_ms=operation.expires_ms, updated_ms=cause.time_ms)
+    put_version(txn, name, operation.number, changed_row)
     put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))
     return Outcome(operation.number)
 

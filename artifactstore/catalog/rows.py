@@ -81,6 +81,8 @@ class VersionRow(msgspec.Struct, array_like=True, frozen=True):
         expires_ms: From when on retention deletes it; None for never.
         source: The version that it is a link of, by the first name of its artifact; None where it is none.
         said: Project and artifact as the push called them; None where it was by their first names.
+        updated_ms: Advisory time of the last record that changed what is said of it outside its digest, or gave it an
+            alias; None where none did.
     """
 
     manifest: Manifest
@@ -99,6 +101,7 @@ class VersionRow(msgspec.Struct, array_like=True, frozen=True):
     expires_ms: int | None
     source: Source | None
     said: tuple[str, str] | None
+    updated_ms: int | None
 
 
 class SlotRow(msgspec.Struct, array_like=True, frozen=True):

@@ -45,6 +45,7 @@ def apply_replacement(txn: WriteTransaction, operation: Replace, cause: Cause) -
         salt=operation.salt,
         place=operation.number if row.place is None else row.place,
         said=None if first == name else (operation.project, operation.name),
+        updated_ms=cause.time_ms,
     )
     if row.source is not None:
         note_link(txn, row.source, Link(first, number))

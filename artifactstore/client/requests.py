@@ -27,6 +27,15 @@ class Describing(ABC):
     def draft_name(self) -> str:
         """The artifact's name, without a version."""
 
+    @property
+    @abstractmethod
+    def qualified_name(self) -> str:
+        """`project/name:v3`; of a draft what there is of it."""
+
+    @abstractmethod
+    def is_draft(self) -> bool:
+        """Whether it is not saved yet."""
+
 
 def push_request(
     artifact: ArtifactName,

@@ -191,6 +191,12 @@ class Version:
         return self._row.created_ms * _NS_PER_MS
 
     @property
+    def updated_ns(self) -> int:
+        """When what stands outside its digest was changed last, likewise; when it was made, where it was not."""
+        said = self._row.updated_ms
+        return (self._row.created_ms if said is None else said) * _NS_PER_MS
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of its files."""
         return self._row.manifest.size

@@ -144,8 +144,15 @@ class Artifact(Draft):
 
     @property
     def digest(self) -> str:
-        """BLAKE3 over the manifest, as hex: the same files give the same digest in every store."""
-        return self._saved("digest").digest
+        """BLAKE3 over the manifest, as hex: the same files give the same digest in every store.
+
+        Of a draft it is computed when it is asked for: every file is read, once as long as it doesn't change. What an
+        `incremental` draft finds when it is saved is not in it.
+
+        Raises:
+            SourceChanged: A file of a draft changed since it was added.
+        """
+        return self._digest_of_draft() if self._version is None else self._version.digest
 
     @property
     def size(self) -> int:
@@ -165,8 +172,7 @@ class Artifact(Draft):
     @property
     def updated_at(self) -> str:
         """When what stands outside its digest was changed last; when it was made, where it was not."""
-        version = self._saved("updated_at")
-        return _iso(getattr(version, "updated_ns", None) or version.created_ns)
+        return _iso(self._saved("updated_at").updated_ns)
 
     @property
     def manifest(self) -> ArtifactManifest:
@@ -242,8 +248,16 @@ class Artifact(Draft):
         """The same as `get_entry`."""
         return self.get_entry(name)
 
-    def files(self, names: Sequence[str] | None = None) -> Iterator[ArtifactEntry]:
+    def files(
+        self,
+        names: Sequence[str] | None = None,
+        per_page: int = 50,  # noqa: ARG002 - as W&B has it
+    ) -> Iterator[ArtifactEntry]:
         """Yield its entries in path order, or those of these paths.
+
+        Args:
+            names: Paths; all when None.
+            per_page: Taken for W&B's sake, and without effect.
 
         Raises:
             NoSuchEntry: There is none of one of the paths.
@@ -286,7 +300,9 @@ class Artifact(Draft):
         root: str | os.PathLike[str] | None = None,
         *,
         allow_missing_references: bool = False,
+        skip_cache: bool | None = None,  # noqa: ARG002 - as W&B has it
         path_prefix: str | None = None,
+        multipart: bool | None = None,  # noqa: ARG002 - as W&B has it
         references: bool = True,
         access: ReferenceAccess | None = None,
     ) -> str:
@@ -295,7 +311,9 @@ class Artifact(Draft):
         Args:
             root: The folder; `./artifacts/NAME:v3` when None.
             allow_missing_references: Leave out references that can't be had as they were, instead of raising.
+            skip_cache: Taken for W&B's sake, and without effect: files are not cached.
             path_prefix: Only paths that begin with this text.
+            multipart: Likewise without effect: ranges of large files are always fetched side by side.
             references: Whether to fetch what references name.
             access: How references are reached, and what may be, as for `Store.pull`.
 
@@ -317,6 +335,25 @@ class Artifact(Draft):
             access=access,
         )
         return str(folder)
+
+    def file(self, root: str | os.PathLike[str] | None = None) -> str:
+        """Download the one file that it holds; return where it is.
+
+        Args:
+            root: As for `download`.
+
+        Raises:
+            NotSaved: It is a draft.
+            UsageError: It holds several files, or none.
+        """
+        self._saved("file to download")
+        entries = [entry for _, entry in zip(range(2), self.files(), strict=False)]
+        if len(entries) != 1:
+            raise UsageError(
+                f"{self.qualified_name} holds {self.file_count} files, not one",
+                next_step="download() gets all of them, get_entry(path).download() one",
+            )
+        return entries[0].download(root)
 
     def checkout(
         self, root: str | os.PathLike[str] | None = None, *, access: ReferenceAccess | None = None
@@ -450,7 +487,7 @@ class Artifact(Draft):
         return store.runs(used=version.qualified_name)
 
     def delete(self, delete_aliases: bool = False) -> None:
-        """Hide the version; `store.undelete` brings it back until a sweep purges it.
+        """Hide the version; `store.undelete` brings it back until a sweep purges it. A link is unlinked.
 
         Args:
             delete_aliases: Whether it may go although aliases other than `latest` point at it.
@@ -460,6 +497,9 @@ class Artifact(Draft):
             PreconditionFailed: An alias points at it.
         """
         store, version = self._saved_in("version to delete")
+        if version.link is not None:
+            self.unlink()
+            return
         store.delete([version.qualified_name], force=delete_aliases)
 
     # --- for the store that saves it ---------------------------------------------------------------------------------
@@ -494,6 +534,29 @@ class Artifact(Draft):
         """
         store, version = self._saved_in("link")
         store.unlink([version.qualified_name], force=True)
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a link in a collection; no draft is."""
+        return self._version is not None and self._version.link is not None
+
+    @property
+    def source_artifact(self) -> Artifact:
+        """The version that a link leads to; of another, the same version."""
+        store, version = self._saved_in("source")
+        return self if version.link is None else store.artifact(version.link.version)
+
+    @property
+    def source_qualified_name(self) -> str:
+        """`project/name:v3` of the version that a link leads to; of another, its own."""
+        version = self._saved("source")
+        return version.qualified_name if version.link is None else version.link.version
+
+    @property
+    def linked_artifacts(self) -> list[Artifact]:
+        """Its links in collections."""
+        store, version = self._saved_in("links")
+        return [store.artifact(ref) for ref in version.linked]
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

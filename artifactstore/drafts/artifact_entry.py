@@ -90,6 +90,11 @@ class ArtifactEntry:
         self.local_path = local_path
 
     @property
+    def name(self) -> str:
+        """The same as `path`."""
+        return self.path
+
+    @property
     def ref(self) -> str | None:
         """The URL of a reference; None otherwise."""
         return None if self.reference is None else self.reference.url
@@ -114,15 +119,24 @@ class ArtifactEntry:
             raise UsageError(f"{self.path!r} is no reference, but a {self.kind}", path=self.path)
         return self.reference.url
 
+    def ref_url(self) -> str:
+        """The same as `ref_target`."""
+        return self.ref_target()
+
     def parent_artifact(self) -> Holding:
         """The artifact that it is a path of."""
         return self._artifact
 
-    def download(self, root: str | os.PathLike[str] | None = None) -> str:
+    def download(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        skip_cache: bool | None = None,  # noqa: ARG002 - as W&B has it
+    ) -> str:
         """Write it below a folder, under its own path; return where it is.
 
         Args:
             root: The folder; that of the artifact's own `download` when None.
+            skip_cache: Taken for W&B's sake, and without effect: files are not cached.
 
         Raises:
             NotSaved: The artifact is a draft.

@@ -24,6 +24,7 @@ from artifactstore.ids import normalized, parse_artifact_name
 from artifactstore.manifest.paths import path_problem
 from artifactstore.manifest.splice import Pages
 from artifactstore.references.access import ReferenceAccess
+from artifactstore.transfer.digesting import Digester
 from artifactstore.transfer.drafting import Additions, Content, refuse_unknown
 from artifactstore.transfer.scan import Apart, Found, found_at, found_in
 
@@ -44,6 +45,7 @@ class Draft(Describing):
         self._removed: list[str] = []
         # Removes the folder of files that were written for the draft, at its end at the latest.
         self._written: tuple[str, weakref.finalize[..., Draft]] | None = None
+        self._digester = Digester()
 
     @property
     def incremental(self) -> bool:
@@ -80,6 +82,8 @@ class Draft(Describing):
         name: str | None = None,
         *,
         overwrite: bool = False,
+        skip_cache: bool | None = None,  # noqa: ARG002 - as W&B has it
+        policy: str | None = None,  # noqa: ARG002 - as W&B has it
     ) -> ArtifactEntry:
         """Add a file; it is read when the draft is saved, and must be what it is now.
 
@@ -87,6 +91,8 @@ class Draft(Describing):
             local_path: The file; a symlink is followed.
             name: Its path in the artifact; the file's own name when None.
             overwrite: Whether it takes the place of other bytes that were added there.
+            skip_cache: Taken for W&B's sake, and without effect: nothing is copied on the way to the store.
+            policy: Likewise.
 
         Returns:
             Its entry, without a digest.
@@ -111,6 +117,8 @@ class Draft(Describing):
         *,
         merge: bool = False,
         exclude: Iterable[str] = (),
+        skip_cache: bool | None = None,  # noqa: ARG002 - as W&B has it
+        policy: str | None = None,  # noqa: ARG002 - as W&B has it
     ) -> None:
         """Add what a folder holds, as a push does: symlinks stay symlinks, `.artifactignore` leaves out.
 
@@ -119,6 +127,8 @@ class Draft(Describing):
             name: Where to put it in the artifact; at the root when None.
             merge: Whether its files take the place of others that were added.
             exclude: What to leave out, in gitignore's language.
+            skip_cache: As for `add_file`.
+            policy: As for `add_file`.
 
         Raises:
             NoSuchPath: There is no such folder.
@@ -186,13 +196,20 @@ class Draft(Describing):
         return [self._entry(one) for one in found]
 
     @contextmanager
-    def new_file(self, name: str, mode: str = "x", encoding: str | None = None) -> Iterator[IO[Any]]:
+    def new_file(
+        self,
+        name: str,
+        mode: str = "x",
+        encoding: str | None = None,
+        policy: str | None = None,  # noqa: ARG002 - as W&B has it
+    ) -> Iterator[IO[Any]]:
         """Open a new file for writing; when it is closed, it is added.
 
         Args:
             name: Its path in the artifact.
             mode: As for the built-in `open`: `x` or `w`, with `b` for bytes; `w` overwrites what was added there.
             encoding: Of text.
+            policy: As for `add_file`.
 
         Raises:
             PathCollision: With `x`, something was added at that path.
@@ -247,7 +264,21 @@ class Draft(Describing):
                     self._additions.put(old)
             raise
 
+    def get_added_local_path_name(self, local_path: str | os.PathLike[str]) -> str | None:
+        """The path in the artifact of a file that was added from here; None where none was.
+
+        Args:
+            local_path: The file. Of one that was added several times, the first.
+        """
+        source = os.path.realpath(local_path)
+        return next(
+            (one.path for one in self._additions if one.stat is not None and one.source == source), None
+        )
+
     # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _digest_of_draft(self) -> str:
+        return self._digester.digest(self._content().found()).hex()
 
     def _refuse_saved(self) -> None:
         if self._version is not None:
@@ -265,6 +296,7 @@ class Draft(Describing):
     def _drop(self) -> None:
         """Forget what was added: it is saved."""
         self._additions, self._removed, self._base = Additions(), [], None
+        self._digester = Digester()
         if self._written is not None:
             self._written[1]()
             self._written = None

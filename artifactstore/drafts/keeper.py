@@ -83,6 +83,10 @@ class Keeper(Protocol):
         """Make a version of a draft."""
         ...
 
+    def artifact(self, ref: str) -> Any:
+        """A version as an `Artifact`."""
+        ...
+
     def logged_by(self, ref: str) -> RunInfo | None:
         """The run that produced a version first."""
         ...

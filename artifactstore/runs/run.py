@@ -3,18 +3,19 @@
 import os
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeVar, overload
 
 import msgspec
 
 from artifactstore.catalog.runs import RunRow
 from artifactstore.client.requests import Describing
 from artifactstore.client.version import Version
-from artifactstore.errors import ArtifactStoreError, InvalidName
+from artifactstore.errors import ArtifactStoreError, InvalidName, NotSaved, TypeMismatch, UsageError
 from artifactstore.format.run_operations import FAILED, FINISHED, KILLED, End
 from artifactstore.ids import ArtifactName, check_name, parse_artifact_name
 
 _NS_PER_MS: Final = 1_000_000
+D = TypeVar("D", bound=Describing)
 
 
 class RunInfo(msgspec.Struct, frozen=True):
@@ -88,6 +89,14 @@ class RunKeeper(Protocol):
 
     def use_in_run(self, run: str, ref: str, role: str = "") -> Version:
         """Note that a run uses a version."""
+        ...
+
+    def artifact(self, ref: str) -> Any:
+        """A version as an `Artifact`."""
+        ...
+
+    def link(self, ref: str, collection: str, *, aliases: Iterable[str] = ()) -> Version:
+        """Put a version into a collection."""
         ...
 
     def finish_run(self, run: str, state: End = FINISHED) -> None:
@@ -176,23 +185,70 @@ class Run:
         """
         return self._store.use_in_run(self.id, ref, role)
 
+    def use_artifact(
+        self,
+        artifact_or_name: str | Describing,
+        type: str | None = None,  # noqa: A002 - the word users know
+        use_as: str | None = None,
+    ) -> Any:
+        """The same as `use` in the words of W&B: note that this run uses a version, and return it as an `Artifact`.
+
+        Args:
+            artifact_or_name: As for `use`; a name without a project is one of the run's project. Or an `Artifact` that
+                is saved.
+            type: The type that it must have.
+            use_as: What for, in your own words.
+
+        Raises:
+            TypeMismatch: It has another type; nothing is noted.
+            NotSaved: It is a draft.
+            NoSuchProject, NoSuchArtifact, NoSuchVersion, Deleted, RunEnded, LineageCircle: As for `use`.
+        """
+        if isinstance(artifact_or_name, Describing):
+            if artifact_or_name.is_draft():
+                raise NotSaved(
+                    "a draft that is not saved can't be used", next_step="log it: run.log_artifact(draft)"
+                )
+            ref = artifact_or_name.qualified_name
+        else:
+            ref = artifact_or_name if "/" in artifact_or_name else f"{self.project}/{artifact_or_name}"
+        artifact = self._store.artifact(ref)
+        if type is not None and artifact.type != type:
+            raise TypeMismatch(
+                f"{artifact.qualified_name} is of type {artifact.type!r}, not {type!r}",
+                next_step=f"ask for it with type={artifact.type!r}, or with none",
+            )
+        self.use(artifact.qualified_name, use_as or "")
+        return artifact
+
+    @overload
+    def log_artifact(self, what: D, name: str | None = None, **options: Any) -> D: ...
+
+    @overload
+    def log_artifact(
+        self,
+        what: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        name: str | None = None,
+        **options: Any,
+    ) -> Version: ...
+
     def log_artifact(
         self,
         what: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Describing,
-        artifact: str | None = None,
+        name: str | None = None,
         **options: Any,
-    ) -> Version:
+    ) -> Version | Describing:
         """Make a version of files and folders, or of a draft, as produced by this run.
 
         Content equal to the newest version's makes no new version; this run is noted as a producer of that one too.
 
         Args:
             what: A path, several, or a draft (`Artifact`).
-            artifact: `name` in the run's project, or `project/name`; the name of the draft or the one path when None.
+            name: `name` in the run's project, or `project/name`; the name of the draft or the one path when None.
             options: As for `Store.push`: type, aliases, tags, description, metadata, exclude.
 
         Returns:
-            The version; a draft is that version then.
+            The draft, which is that version then; of paths the version.
 
         Raises:
             InvalidName: It is not said what the artifact is to be called.
@@ -202,10 +258,30 @@ class Run:
         if isinstance(what, Describing):
             # Where it is named to go; else under its own name in its own project, or in that of the run.
             where = f"{what.project or self.project}/{what.draft_name}"
-            name = str(self._artifact([], artifact)) if artifact else where
-            return self._store.push(what, name, run=self.id, **options)
+            to = str(self._artifact([], name)) if name else where
+            self._store.push(what, to, run=self.id, **options)
+            return what
         paths = [what] if isinstance(what, str | os.PathLike) else list(what)
-        return self._store.push(paths, str(self._artifact(paths, artifact)), run=self.id, **options)
+        return self._store.push(paths, str(self._artifact(paths, name)), run=self.id, **options)
+
+    def link_artifact(
+        self, artifact: Describing, target_path: str, aliases: Iterable[str] | None = None
+    ) -> Any:
+        """Put an artifact into a collection, a draft after it is logged; return the link, an `Artifact` too.
+
+        Args:
+            artifact: What to link.
+            target_path: `project/name` of the collection; the first link makes it.
+            aliases: Aliases of the collection to point at it.
+
+        Raises:
+            NameTaken, TypeMismatch: The collection is no place for it.
+            RunEnded: It is a draft, and this run has ended.
+        """
+        if artifact.is_draft():
+            self.log_artifact(artifact)
+        linked = self._store.link(artifact.qualified_name, target_path, aliases=aliases or ())
+        return self._store.artifact(linked.qualified_name)
 
     def update(
         self,
@@ -223,15 +299,19 @@ class Run:
         """
         self._info = self._store.update_run(self.id, name=name, tags=tags, config=config)
 
-    def finish(self, state: End = FINISHED) -> None:
+    def finish(self, state: End | None = None, *, exit_code: int | None = None) -> None:
         """End this run.
 
         Args:
-            state: `finished`, `failed` or `killed`.
+            state: `finished`, `failed` or `killed`; by the exit code when None.
+            exit_code: That of its program: with 0 or None it has finished, else failed.
 
         Raises:
             RunEnded: It has ended already.
         """
+        if state is not None and exit_code is not None:
+            raise UsageError("a run ends by a state or by an exit code", next_step="give one of the two")
+        state = state or (FAILED if exit_code else FINISHED)
         if self._heart is not None:
             # Before the record: what a sign brought after it would only be garbage for a sweep.
             self._heart.stop()

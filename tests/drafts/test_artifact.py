@@ -77,7 +77,7 @@ def test_a_draft_becomes_a_version(store: Store, tree: Path, tmp_path: Path) -> 
     assert (draft.ttl, draft.size, draft.file_count) == (timedelta(days=3), 16, 6)
     assert draft.entity == store.url
     assert draft.id == f"{store.id}/vision/cats:v0"
-    assert draft.created_at == draft.updated_at
+    assert draft.created_at <= draft.updated_at  # its time to live is said by a record of its own
     assert draft.created_at.endswith("+00:00")
     assert draft.digest == store.version("vision/cats").digest
     assert {path: entry.kind for path, entry in draft.manifest.entries.items()} == {
@@ -145,7 +145,7 @@ def test_what_only_a_saved_one_has(tree: Path) -> None:
     """A draft that is asked for it says what to do."""
     draft = Artifact("cats", "dataset")
     draft.add_dir(tree)
-    for what in ("version", "digest", "entity", "created_at", "updated_at"):
+    for what in ("version", "entity", "created_at", "updated_at"):
         with pytest.raises(NotSaved):
             getattr(draft, what)
     for act in (draft.download, draft.checkout, draft.wait, draft.new_draft, draft.delete, draft.save):

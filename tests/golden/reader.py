@@ -519,13 +519,13 @@ class Reader:
             row = self.versions[key + b"\0" + number.to_bytes(8, "big")]
             row[1] = row[1] if fields[4] is None else description
             row[2] = row[2] if fields[5] is None else metadata
-            row[3] = sorted({*row[3], *tags})
+            row[3], row[16] = sorted({*row[3], *tags}), time_ms
         else:
             number = artifact[1]
             said = None if key == f"{project}\0{name}".encode() else [project, name]
             self.versions[key + b"\0" + number.to_bytes(8, "big")] = [
                 *[manifest, description or "", metadata or {}, sorted(set(tags)), time_ms, slot, member],
-                *[new_bytes, stored_bytes, packs, None, salt, None, None, source, said],
+                *[new_bytes, stored_bytes, packs, None, salt, None, None, source, said, None],
             ]
             artifact[1:4] = [number + 1, number, artifact[3] + 1]
             if source is not None:
@@ -563,15 +563,14 @@ class Reader:
             return
         row[1] = row[1] if description is None else description
         row[2] = {field: value for field, value in row[2].items() if field not in remove and not replace}
-        row[2] |= metadata
+        row[2], row[16] = row[2] | metadata, time_ms
         self.artifacts[key][5] = time_ms
 
     def _alias(self, time_ms: int, fields: list[Any]) -> None:
         project, name, number, aliases, expected = fields[:5]
         key = self.names.first(project, name)
-        if key not in self.artifacts:
-            return
-        if number is not None and not self._shown(key, number):
+        row = None if number is None else self._shown(key, number)
+        if key not in self.artifacts or (number is not None and row is None):
             return
         at = [self.aliases.get(key + b"\0" + alias.encode()) for alias in aliases]
         if expected is not None and any(one != (expected[0] if expected else None) for one in at):
@@ -581,6 +580,8 @@ class Reader:
                 self.aliases.pop(key + b"\0" + alias.encode(), None)
             else:
                 self.aliases[key + b"\0" + alias.encode()] = number
+        if row is not None:
+            row[16] = time_ms
         self.artifacts[key][5] = time_ms
 
     def _tag(self, time_ms: int, fields: list[Any]) -> None:
@@ -589,7 +590,7 @@ class Reader:
         row = self._shown(key, number)
         if row is None:
             return
-        row[3] = sorted((set(row[3]) | set(add)) - set(remove))
+        row[3], row[16] = sorted((set(row[3]) | set(add)) - set(remove)), time_ms
         self.artifacts[key][5] = time_ms
 
     def _shown(self, key: bytes, number: int) -> list[Any] | None:
@@ -659,6 +660,7 @@ class Reader:
             row[13],
             row[14],
             None if key == f"{project}\0{name}".encode() else [project, name],
+            time_ms,
         ]
         names = (key + b"\0" + at.to_bytes(8, "big") for at in (number, successor))
         self.lineage.succeed(*names)
@@ -681,7 +683,7 @@ class Reader:
         if row is None:
             self.artifacts[key][6] = rest[0]
         else:
-            row[13] = rest[1]
+            row[13], row[16] = rest[1], time_ms
         self.artifacts[key][5] = time_ms
 
     # --- states -------------------------------------------------------------------------------------------------
