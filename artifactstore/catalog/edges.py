@@ -21,7 +21,7 @@ _RUN, _VERSION, _PURGED = b"r", b"v", b"x"
 _NUMBER_BYTES: Final = 8
 
 
-class EdgeRow(msgspec.Struct, array_like=True, frozen=True):
+class EdgeRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One edge.
 
     Attributes:
@@ -62,6 +62,21 @@ def node_version(node: bytes) -> tuple[ArtifactName, int] | None:
         return None
     project, _, name = node[1 : -_NUMBER_BYTES - 1].decode().partition("\0")
     return ArtifactName(project, name), int.from_bytes(node[-_NUMBER_BYTES:], "big")
+
+
+def is_run(node: bytes) -> bool:
+    """Whether a node is a run."""
+    return node[:1] == _RUN
+
+
+def is_version(node: bytes) -> bool:
+    """Whether a node is a version that was not purged."""
+    return node[:1] == _VERSION
+
+
+def split_number(node: bytes) -> tuple[bytes, int]:
+    """(What the nodes of all versions of its artifact begin with, its number) of a node that is a version."""
+    return node[:-_NUMBER_BYTES], int.from_bytes(node[-_NUMBER_BYTES:], "big")
 
 
 def version_key(node: bytes) -> bytes:

@@ -1,15 +1,19 @@
 """Walking lineage: what a node came of and what came of it, over edges and breadth first."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import msgspec
 
 from artifactstore.catalog.edges import DOWN, UP, EdgeRow, decode_edge
 from artifactstore.index.environment import ReadTransaction
 from artifactstore.index.tables import EDGES
 
+_KNOWN_MAX: Final = 4096
 
-class Edge(NamedTuple):
-    """One edge of a lineage.
+
+class Edge(msgspec.Struct, frozen=True, gc=False):
+    """One edge of a lineage. Python's collector of circles need not look at it: a walk makes hundreds of thousands.
 
     Attributes:
         source: What was there.
@@ -71,6 +75,9 @@ def _one_way(
     rows = txn.rows_after(EDGES)
     step = 1 if direction == DOWN else -1
     level, at = list(starts), 0
+    # Edges that one record made are alike.
+    known: dict[bytes, EdgeRow] = {}
+    found = edges.append
     while level:
         if at == depth:
             return not any(_leads_on(rows, node + direction) for node in level)
@@ -78,13 +85,17 @@ def _one_way(
         beyond: list[bytes] = []
         for node in level:
             for other, data in rows(node + direction):
-                row = decode_edge(data, "index")
+                row = known.get(data)
+                if row is None:
+                    row = known[data] = decode_edge(data, "index")
+                    if len(known) > _KNOWN_MAX:
+                        known.clear()
                 if other not in depths:
                     if len(depths) >= most:
                         return False
                     depths[other] = at * step
                     beyond.append(other)
-                edges.append(Edge(node, other, row) if step > 0 else Edge(other, node, row))
+                found(Edge(node, other, row) if step > 0 else Edge(other, node, row))
         level = beyond
     return True
 

@@ -3,7 +3,7 @@
 Whatever asks for rows by a name may use any that the artifact ever had; what lists rows gives the first ones.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -167,10 +167,15 @@ def get_version(txn: ReadTransaction, name: ArtifactName, number: int) -> Versio
     return None if data is None else _decode_version(data, "index")
 
 
-def version_at_key(txn: ReadTransaction, key: bytes) -> VersionRow | None:
-    """One version by the key that its row has, or None."""
-    data = txn.get(VERSIONS, key)
-    return None if data is None else _decode_version(data, "index")
+def versions_by_key(txn: ReadTransaction) -> Callable[[bytes], VersionRow | None]:
+    """A function, for loops, that gives a version by the key that its row has; not to be kept beyond the block."""
+    get = txn.getter(VERSIONS)
+
+    def version(key: bytes) -> VersionRow | None:
+        data = get(key)
+        return None if data is None else _decode_version(data, "index")
+
+    return version
 
 
 def put_version(txn: WriteTransaction, name: ArtifactName, number: int, row: VersionRow) -> None:

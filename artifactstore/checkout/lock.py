@@ -195,6 +195,7 @@ class Lock:
         *,
         overwrite: bool = False,
         clean: bool = False,
+        run: str | None = None,
         progress: Progress | None = None,
     ) -> list[Restored]:
         """Make folders exactly what their blocks say.
@@ -207,9 +208,12 @@ class Lock:
             names: Targets or artifacts; all when empty.
             overwrite: Replace files that were changed.
             clean: Remove files that are not in the version.
+            run: Id of the run that uses the versions, which is noted before a folder is touched.
             progress: Told what happens.
 
         Raises:
+            NoSuchRun, RunEnded: There is no such run, or it has ended.
+            LineageCircle: One of the versions came of the run.
             LocalChanges: A folder holds what would be lost.
             NotLocked: There is no block of that name.
             LockMismatch: A block is of another store, or its digest is not that of its version.
@@ -218,6 +222,9 @@ class Lock:
         """
         looked = self._looked(store, names, progress)
         refuse_losses([plan for _, plan in looked], overwrite=overwrite, clean=clean)
+        if run is not None:
+            for ref in dict.fromkeys(plan.locked.reference for _, plan in looked):
+                store.use_in_run(run, ref)
         return [restoration.act(progress) for restoration, _ in looked]
 
     def selected(self, names: Sequence[str]) -> list[LockedTarget]:

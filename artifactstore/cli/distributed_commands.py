@@ -2,7 +2,7 @@
 
 import click
 
-from artifactstore.cli.options import CommonOptions, common_options, example, version_options
+from artifactstore.cli.options import CommonOptions, common_options, example, run_option, version_options
 
 
 @click.group(
@@ -87,8 +87,9 @@ def distributed_status(options: CommonOptions, token: str) -> None:
 
 @distributed.command(name="commit", epilog=example('artifactstore distributed commit "$token"'))
 @click.argument("token", metavar="TOKEN")
+@run_option("The run that produces it, by 8 digits of its id or more.")
 @common_options
-def distributed_commit(options: CommonOptions, token: str) -> None:
+def distributed_commit(options: CommonOptions, token: str, run: str | None) -> None:
     """Make the version of all parts; where parts are missing, name them and do nothing.
 
     Done again it says which version was made.
@@ -99,7 +100,7 @@ def distributed_commit(options: CommonOptions, token: str) -> None:
 
     session = Session(options)
     with session.open_store() as store:
-        version = store.join(token).commit(progress=session.progress)
+        version = store.join(token).commit(run=run or None, progress=session.progress)
     name, done = version.qualified_name, version.push
     shape = {
         "version": shapes.version_shape(version),

@@ -156,8 +156,8 @@ def _link_text(version: store.Version) -> str:
     return f"{version.link.version}{state}"
 
 
-def version_lines(version: store.Version) -> Iterator[str]:
-    """Everything about one version but its files."""
+def version_lines(version: store.Version, references: tuple[int, int] = (0, 0)) -> Iterator[str]:
+    """Everything about one version but its files; `references` are how many, and how many bytes they name."""
     yield version.qualified_name
     yield from fields(
         (
@@ -174,6 +174,12 @@ def version_lines(version: store.Version) -> Iterator[str]:
             ("digest", version.digest),
             ("files", f"{version.file_count:,}"),
             ("size", f"{size_text(version.size_bytes)} ({version.size_bytes:,} bytes)"),
+            (
+                "references",
+                f"{references[0]:,}, {size_text(references[1])} of the size lie elsewhere"
+                if references[0]
+                else "",
+            ),
             ("new", f"{size_text(version.new_bytes)} when it was pushed"),
             ("stored", f"{size_text(version.stored_bytes)} in the packs that its push added"),
             ("aliases", " ".join(version.aliases)),

@@ -86,7 +86,9 @@ class LockWork:
         session.result(document, shown.status_lines(found))
         return 0 if clean else 1
 
-    def restore(self, limits: Limits, *, overwrite: bool, clean: bool, dry_run: bool) -> None:
+    def restore(
+        self, limits: Limits, *, overwrite: bool, clean: bool, run: str | None, dry_run: bool
+    ) -> None:
         """Make folders exactly what the file says."""
         lock = Lock.load(self.path)
         session = self.session
@@ -99,7 +101,9 @@ class LockWork:
                 }
                 session.result(document, shown.restore_plan_lines(plans))
                 return
-            done = lock.restore(store, overwrite=overwrite, clean=clean, progress=session.progress)
+            done = lock.restore(
+                store, overwrite=overwrite, clean=clean, run=run or None, progress=session.progress
+            )
         document = {"lock_file": str(self.path), "restored": [shown.restored_shape(each) for each in done]}
         session.summary(document, shown.restored_lines(done))
 

@@ -95,7 +95,9 @@ def show(options: CommonOptions, reference: str) -> None:
     session = Session(options)
     with session.open_store() as store:
         version = store.version(session.qualified(reference))
-        session.result({"version": version_shape(version)}, version_lines(version))
+        references = version.counted_references()
+        shape = version_shape(version) | {"references": references[0], "reference_bytes": references[1]}
+        session.result({"version": shape}, version_lines(version, references))
 
 
 @click.command(epilog=example("artifactstore files team/corpus --path 'train/*.csv'"))

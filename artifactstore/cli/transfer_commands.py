@@ -270,7 +270,7 @@ def pull(
         from artifactstore.cli.lock_work import LockWork
 
         work = LockWork(options, None if reference is None else Path(reference))
-        work.restore(limits, overwrite=overwrite, clean=clean, dry_run=dry_run)
+        work.restore(limits, overwrite=overwrite, clean=clean, run=run, dry_run=dry_run)
         return
     if reference is None:
         raise click.UsageError("missing argument 'REF'")

@@ -246,6 +246,15 @@ class Version:
         """Yield its entries in path order with where their bytes lie, for those who compare them with something."""
         return entries(self._source.getter_of(self._name, self.number), self._row.manifest)
 
+    def counted_references(self) -> tuple[int, int]:
+        """How many of its entries are references, and how many bytes those name; its lists of files are read for that.
+
+        Raises:
+            Damaged: A page can't be read back whole.
+        """
+        sizes = [entry.size for entry in self.stored() if entry.kind == Kind.REFERENCE]
+        return len(sizes), sum(sizes)
+
     def entry(self, path: str) -> Entry:
         """What is at one path.
 

@@ -6,10 +6,18 @@ from typing import Any, Final
 import msgspec
 
 from artifactstore import tracking
-from artifactstore.catalog.edges import node_purged, node_run, node_version, version_key
+from artifactstore.catalog.edges import (
+    is_run,
+    is_version,
+    node_purged,
+    node_run,
+    node_version,
+    split_number,
+    version_key,
+)
 from artifactstore.catalog.lineage import Walk
 from artifactstore.catalog.names import shown_name
-from artifactstore.catalog.rows import get_artifact, version_at_key
+from artifactstore.catalog.rows import get_artifact, versions_by_key
 from artifactstore.catalog.runs import RunRow, get_run
 from artifactstore.catalog.signs import state_of
 from artifactstore.ids import ArtifactName
@@ -20,6 +28,7 @@ VERSION: Final = "version"
 RUN: Final = "run"
 USED: Final = "used"
 PRODUCED: Final = "produced"
+LINKED: Final = "linked"
 LIVE: Final = "live"
 DELETED: Final = "deleted"
 PURGED: Final = "purged"
@@ -29,7 +38,7 @@ _SHOWN_MAX: Final = 20
 _NS_PER_MS: Final = 1_000_000
 
 
-class LineageNode(msgspec.Struct, frozen=True):
+class LineageNode(msgspec.Struct, frozen=True, gc=False):
     """A version or a run.
 
     Attributes:
@@ -59,7 +68,7 @@ class LineageNode(msgspec.Struct, frozen=True):
     depth: int
 
 
-class LineageEdge(msgspec.Struct, frozen=True):
+class LineageEdge(msgspec.Struct, frozen=True, gc=False):
     """What came of what.
 
     Attributes:
@@ -138,27 +147,27 @@ class Described:
 
     def __init__(self, txn: ReadTransaction, signs: Callable[[], Mapping[bytes, int]], now_ms: int) -> None:
         self._txn = txn
+        self._version_at = versions_by_key(txn)
         self._ask = signs
         self._signs: Mapping[bytes, int] | None = None
         self._now_ms = now_ms
-        # By its first name what an artifact is called now, and its type.
-        self._artifacts: dict[ArtifactName, tuple[ArtifactName, str]] = {}
+        # By what nodes of its versions begin with, what an artifact is called now and its type.
+        self._artifacts: dict[bytes, tuple[ArtifactName, str]] = {}
 
     def node(self, node: bytes, depth: int) -> LineageNode:
         """A node of a walk."""
+        if is_version(node):
+            return self._version(node, depth)
         run = node_run(node)
-        if run is not None:
-            return self._run(run, depth)
-        version = node_version(node)
-        return _purged(node, depth) if version is None else self._version(node, *version, depth)
+        return _purged(node, depth) if run is None else self._run(run, depth)
 
-    def _version(self, node: bytes, name: ArtifactName, number: int, depth: int) -> LineageNode:
-        row = version_at_key(self._txn, version_key(node))
-        known = self._artifacts.get(name)
+    def _version(self, node: bytes, depth: int) -> LineageNode:
+        # Written for walks that meet a hundred thousand: names are taken apart once for each artifact.
+        row = self._version_at(version_key(node))
+        beginning, number = split_number(node)
+        known = self._artifacts.get(beginning)
         if known is None:
-            artifact = get_artifact(self._txn, name)
-            known = shown_name(self._txn, name), "" if artifact is None else artifact.type
-            self._artifacts[name] = known
+            known = self._artifacts[beginning] = self._artifact(node)
         shown, kind = known
         label = f"{shown.project}/{shown.name}:v{number}"
         if row is None:
@@ -167,11 +176,20 @@ class Described:
         digest, created_ns = row.manifest.digest.hex(), row.created_ms * _NS_PER_MS
         return LineageNode(label, VERSION, label, shown.project, kind, state, created_ns, None, digest, depth)
 
+    def _artifact(self, node: bytes) -> tuple[ArtifactName, str]:
+        version = node_version(node)
+        assert version is not None
+        name = version[0]
+        artifact = get_artifact(self._txn, name)
+        return shown_name(self._txn, name), "" if artifact is None else artifact.type
+
     def _run(self, run: bytes, depth: int) -> LineageNode:
         row = get_run(self._txn, run)
         if row is None:
             return LineageNode(run.hex(), RUN, "", "", "", DELETED, 0, None, "", depth)
-        state, ended_ms = self._state(run, row)
+        # Most have ended, and nobody need be asked how.
+        known = row.ended_ms is not None and row.deleted_ms is None
+        state, ended_ms = (row.state, row.ended_ms) if known else self._state(run, row)
         return LineageNode(
             run.hex(),
             RUN,
@@ -195,21 +213,16 @@ class Described:
 
 def lineage_of(walk: Walk, start: bytes, direction: str, store: str, described: Described) -> Lineage:
     """A walk with what is known of each node."""
-    nodes = {node: described.node(node, depth) for node, depth in walk.depths.items()}
-    edges = tuple(
-        LineageEdge(
-            nodes[edge.source].id, nodes[edge.target].id, _kind(edge.source, edge.target), edge.row.role
-        )
-        for edge in walk.edges
-        if edge.source in nodes and edge.target in nodes
-    )
-    return Lineage(nodes[start].id, direction, tuple(nodes.values()), edges, walk.complete, store)
-
-
-def _kind(source: bytes, target: bytes) -> str:
-    if node_run(source) is not None:
-        return PRODUCED
-    return USED if node_run(target) is not None else "linked"
+    nodes = [described.node(node, depth) for node, depth in walk.depths.items()]
+    ids = {node: shown.id for node, shown in zip(walk.depths, nodes, strict=True)}
+    edges = []
+    for edge in walk.edges:
+        source, target = ids.get(edge.source), ids.get(edge.target)
+        # A walk that stopped half-way knows edges to nodes that it does not show.
+        if source is not None and target is not None:
+            kind = PRODUCED if is_run(edge.source) else USED if is_run(edge.target) else LINKED
+            edges.append(LineageEdge(source, target, kind, edge.row.role))
+    return Lineage(ids[start], direction, tuple(nodes), tuple(edges), walk.complete, store)
 
 
 def _purged(node: bytes, depth: int) -> LineageNode:

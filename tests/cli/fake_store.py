@@ -210,6 +210,9 @@ class Version:
             self.stored_bytes,
         )
 
+    def counted_references(self) -> tuple[int, int]:
+        return 0, 0
+
     def files(self, path_glob: str | None = None) -> Iterator[Entry]:
         for path, data in sorted(self.contents.items()):
             if path_glob is None or fnmatch.fnmatch(path, path_glob):

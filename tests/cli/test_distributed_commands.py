@@ -46,6 +46,20 @@ def test_from_begin_to_commit(run: Run, token: str, data: Path) -> None:
     assert run("log", "--json").code == 0
 
 
+def test_a_run_produces_it(run: Run, token: str) -> None:
+    """The run that commits is noted with the version; one that has ended makes none."""
+    for part, path in enumerate(("data/a.txt", "data/b.csv")):
+        assert run("push", path, "--into", token, "--part", f"{part}/2").code == 0
+    maker = run("run", "start", "team", "-q").out.strip()
+    ended = run("run", "start", "team", "-q").out.strip()
+    assert run("run", "finish", ended).code == 0
+    refused = run("distributed", "commit", token, "--run", ended, "--json")
+    assert (refused.code, refused.error["kind"]) == (4, "run-ended")
+    assert run("distributed", "commit", token, "--run", maker[:8]).code == 0
+    made = run("run", "list", "--produced", "team/x", "--json").document["runs"]
+    assert [one["id"] for one in made] == [maker]
+
+
 def test_abandoning_asks(run: Run, token: str) -> None:
     """Where nobody can be asked, nothing happens without --yes."""
     assert "--yes" in run("distributed", "abandon", token).err

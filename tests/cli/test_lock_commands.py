@@ -16,6 +16,20 @@ def locked(run: Run, home: Path) -> Path:
     return home / "kept" / "data"
 
 
+def test_a_run_uses_what_is_locked(run: Run, locked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each version is noted before a folder is touched; a dry run notes nothing, and an ended run makes no folder."""
+    ended = run("run", "start", "team", "-q").out.strip()
+    assert run("run", "finish", ended).code == 0
+    refused = run("pull", "--locked", "--run", ended, "--json")
+    assert (refused.code, refused.error["kind"], locked.exists()) == (4, "run-ended", False)
+    monkeypatch.setenv("ARTIFACTSTORE_RUN", run("run", "start", "team", "-q").out.strip())
+    assert run("pull", "--locked", "--dry-run").code == 0
+    assert run("run", "list", "--used", "team/corpus", "--json").document["runs"] == []
+    assert run("pull", "--locked").code == 0
+    used = run("run", "list", "--used", "team/corpus:good", "--json").document["runs"]
+    assert len(used) == 1
+
+
 def test_from_lock_to_folder_and_back(run: Run, locked: Path, data: Path) -> None:
     """The way of a day: pull, look, change, look, refuse, insist, move on."""
     assert (run("status").code, run("status").out) == (
