@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import shutil
+import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,8 +33,32 @@ _XDG_FOLDERS = {
 }
 # One of so many tests that are marked to run on S3 too does so whenever the tests run, all of them with --deep.
 _S3_SAMPLED = 4
+# Where Linux keeps files in memory, and how much of that must be free for tests to use it.
+_MEMORY_FOLDER = Path("/dev/shm")
+_MEMORY_FREE_BYTES_MIN = 2 << 30
+# Tests of these folders and files ask what a store does and not what a disk does: their indexes and keys are written,
+# synced and thrown away, which took a third of their time on a disk. Those of backends, indexes, key files, transfers,
+# crashes of processes and cuts of power are on a disk, and every store that `places` puts into a folder.
+_OFF_DISK = {
+    "catalog",
+    "client",
+    "content",
+    "deletion",
+    "distribution",
+    "drafts",
+    "maintenance",
+    "properties",
+    "receipts",
+    "runs",
+    "simulator",
+    "store",
+    "testing",
+    "tracking",
+}
+_OFF_DISK_FILES = "test_every_"
 _home_numbers = itertools.count()
 _prefix_numbers = itertools.count()
+_path_numbers = itertools.count()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -85,6 +111,37 @@ def _param(item: pytest.Function, name: str) -> object:
 def deep(request: pytest.FixtureRequest) -> bool:
     """Whether the long version was asked for, for tests that only differ in how much they try."""
     return bool(request.config.getoption("--deep"))
+
+
+@pytest.fixture(scope="session")
+def memory_folder() -> Iterator[Path | None]:
+    """A folder in memory that goes with the run; None where there is no room for one."""
+    try:
+        found = os.statvfs(_MEMORY_FOLDER)
+    except OSError:
+        yield None
+        return
+    if found.f_bavail * found.f_frsize < _MEMORY_FREE_BYTES_MIN or not os.access(_MEMORY_FOLDER, os.W_OK):
+        yield None
+        return
+    folder = Path(tempfile.mkdtemp(prefix="artifactstore-tests-", dir=_MEMORY_FOLDER))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, memory_folder: Path | None) -> Iterator[Path]:
+    """pytest's own, but in memory for tests to which a disk is nothing; then it is gone after the test."""
+    place = request.node.path
+    off_disk = place.parent.name in _OFF_DISK or place.name.startswith(_OFF_DISK_FILES)
+    if memory_folder is None or not off_disk:
+        factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
+        yield factory.mktemp(f"test-{next(_path_numbers)}")
+        return
+    folder = memory_folder / str(next(_path_numbers))
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
