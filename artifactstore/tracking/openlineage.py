@@ -15,7 +15,7 @@ PRODUCER: Final = "https://pypi.org/project/artifactstore/"
 SCHEMA: Final = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _FACETS: Final = "https://openlineage.io/spec/facets/"
 _VERSION_FACET: Final = f"{_FACETS}1-0-1/DatasetVersionDatasetFacet.json#/$defs/DatasetVersionDatasetFacet"
-_JOB_TYPE_FACET: Final = f"{_FACETS}2-0-3/JobTypeJobFacet.json#/$defs/JobTypeJobFacet"
+_JOB_TYPE_FACET: Final = f"{_FACETS}2-0-4/JobTypeJobFacet.json#/$defs/JobTypeJobFacet"
 _LIFECYCLE_FACET: Final = (
     f"{_FACETS}1-0-1/LifecycleStateChangeDatasetFacet.json#/$defs/LifecycleStateChangeDatasetFacet"
 )
