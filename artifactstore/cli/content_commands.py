@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 )
 @click.argument("files", metavar="FILE|DIGEST...", nargs=-1, required=True)
 @click.option("--in", "within", metavar="REF", help="FILE is a path in this version, not a local file.")
+@click.option(
+    "--references", is_flag=True, help="Look for references to it, also where the store holds nothing of it."
+)
 @common_options
-def find(options: CommonOptions, files: tuple[str, ...], within: str | None) -> int:
+def find(options: CommonOptions, files: tuple[str, ...], within: str | None, *, references: bool) -> int:
     """Say in which artifacts, versions and paths a file is kept, whole or in part.
 
     FILE is a local file; DIGEST its BLAKE3 in full, as b3sum prints it. Nothing is downloaded but lists of files.
@@ -35,7 +38,10 @@ def find(options: CommonOptions, files: tuple[str, ...], within: str | None) -> 
     session = Session(options)
     with session.open_store() as store:
         report = store.find(
-            files, within=None if within is None else session.qualified(within), progress=session.progress
+            files,
+            within=None if within is None else session.qualified(within),
+            references=references,
+            progress=session.progress,
         )
         after = _downstream(store, found_versions(report.files))
     shape = {**find_shape(report), "downstream": downstream_shape(after)}

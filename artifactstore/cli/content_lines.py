@@ -135,6 +135,15 @@ def _file_lines(file: FoundFile) -> Iterator[str]:
                 right=(0,),
             )
         )
+    if file.references:
+        yield f"  {count_text(len(file.references), 'reference')} to it, with the same checksum:"
+        yield from (
+            f"  {line}"
+            for line in table(
+                ("artifact", "path", "versions", "deleted"),
+                [_row(file, place)[1:] for place in file.references],
+            )
+        )
     if file.more:
         yield f"  and {file.more:,} more finds, counted in each version"
     if file.unused_bytes:

@@ -61,6 +61,7 @@ def _file_shape(file: FoundFile) -> Shape:
         "places": [_place_shape(place) for place in file.places],
         "more": file.more,
         "unused_bytes": file.unused_bytes,
+        "references": [_place_shape(place) for place in file.references],
     }
 
 

@@ -29,13 +29,17 @@ class Finding(Naming):
         files: Iterable[str | os.PathLike[str]],
         *,
         within: str | None = None,
+        references: bool = False,
         progress: Progress | None = None,
     ) -> maintenance.find.FindReport:
         """Say in which artifacts, versions and paths files lie, whole or in part; no data is downloaded.
 
+        References whose checksum is the BLAKE3 of a file are named beside the places where it is kept.
+
         Args:
             files: Local files, or digests as 64 hex digits; with `within`, paths of that version.
             within: A reference to a version.
+            references: Search all versions for references, also where the store holds nothing of the files.
             progress: Told what happens; the store's own when None.
 
         Raises:
@@ -48,7 +52,7 @@ class Finding(Naming):
         known = self._known(files, within, watcher)
         while True:
             before = self._parts
-            report = self._finder(watcher).run(known)
+            report = self._finder(watcher, references=references).run(known)
             if report.unread.total:
                 # What a sweep moved meanwhile is not damage.
                 self.refresh()
@@ -57,9 +61,11 @@ class Finding(Naming):
         watcher.finish()
         return report
 
-    def _finder(self, progress: Progress) -> maintenance.find.Finder:
+    def _finder(self, progress: Progress, *, references: bool = False) -> maintenance.find.Finder:
         parts = self._parts
-        return maintenance.find.Finder(parts.reader, parts.environment, parts.locator, progress)
+        return maintenance.find.Finder(
+            parts.reader, parts.environment, parts.locator, progress, references=references
+        )
 
     def _known(
         self, files: Iterable[str | os.PathLike[str]], within: str | None, progress: Progress

@@ -32,7 +32,8 @@ class TakedownPlan(msgspec.Struct, frozen=True):
     """What a takedown would do.
 
     Attributes:
-        files: The files, and where they lie; places that hold only a part of one are left alone.
+        files: The files, and where they lie; places that hold only a part of one are left alone, and so are references
+            to them.
         delete: Versions that would be deleted.
         replace: Versions that would be replaced by a successor without the files.
         hasten: Versions that are deleted already, and would be purged by the next sweep.
@@ -113,7 +114,7 @@ class TakingDown(Deleting, Finding):
         """
         watcher = progress or self._progress
         known = self._known(files, within, watcher)
-        report = self._finder(watcher).run(known)
+        report = self._finder(watcher, references=True).run(known)
         parts = self._parts
         digests = [one.digest for one in known]
         holders = maintenance.takedown.Holders(parts.reader, parts.environment, digests, watcher)

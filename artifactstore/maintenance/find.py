@@ -64,6 +64,8 @@ class FoundFile(msgspec.Struct, frozen=True):
         places: Where it lies, by artifact and path; whole ones first.
         more: How often it was found beyond those, counted in each version.
         unused_bytes: How many bytes of it are stored and in no version: of a push that is not over, or left over.
+        references: References whose checksum says that they are of this file, and lead to where it lies elsewhere, by
+            artifact and path; all of them where that was asked for, else those of versions that had to be searched.
     """
 
     name: str
@@ -73,6 +75,7 @@ class FoundFile(msgspec.Struct, frozen=True):
     places: tuple[Place, ...]
     more: int
     unused_bytes: int
+    references: tuple[Place, ...] = ()
 
 
 class FindReport(msgspec.Struct, frozen=True):
@@ -116,11 +119,19 @@ class Finder:
         environment: The client index, at the head.
         locator: Makes it complete.
         progress: Told of each version.
+        references: Whether versions are searched for references also where none can hold the files.
     """
 
     def __init__(
-        self, getter: Getter, environment: Environment, locator: Locator, progress: Progress
+        self,
+        getter: Getter,
+        environment: Environment,
+        locator: Locator,
+        progress: Progress,
+        *,
+        references: bool = False,
     ) -> None:
+        self._references = references
         self._getter = getter
         self._environment = environment
         self._locator = locator
@@ -132,12 +143,14 @@ class Finder:
         known = self.with_chunks(wanted)
         stored = [self._stored(one.fingerprint) for one in known]
         search = Search(
-            self._getter, [SoughtFile(one.digest, held) for one, held in zip(known, stored, strict=True)]
+            self._getter,
+            [SoughtFile(one.digest, held) for one, held in zip(known, stored, strict=True)],
+            references=True,
         )
         gathered = [_Gathered(one) for one in known]
         unread, versions = Some(), 0
         # Whose chunks are not stored is in no version: equal content is cut into equal chunks.
-        if any(
+        if self._references or any(
             held or not one.fingerprint or not one.fingerprint.chunks
             for one, held in zip(known, stored, strict=True)
         ):
@@ -228,19 +241,21 @@ class _Gathered:
     def __init__(self, file: Known) -> None:
         self._file = file
         self._places: dict[tuple[str, bytes, ArtifactName], _PlaceSoFar] = {}
+        self._referring: dict[tuple[str, bytes, ArtifactName], _PlaceSoFar] = {}
         self._finds = self._more = 0
 
     def add(self, version: _Version, hit: Hit, shared: int) -> None:
         path, _, _, digest, _ = hit.identity
-        if not shared and digest != self._file.digest:
+        if not shared and self._file.digest not in {digest, hit.referred}:
             return
+        places = self._referring if hit.referred else self._places
         key = path, digest, version.artifact
-        place = self._places.get(key)
+        place = places.get(key)
         if place is None:
-            if len(self._places) >= PLACES_MAX:
+            if len(self._places) + len(self._referring) >= PLACES_MAX:
                 self._more += 1
                 return
-            place = self._places[key] = _PlaceSoFar(hit, shared, [], [])
+            place = places[key] = _PlaceSoFar(hit, shared, [], [])
         if self._finds >= FINDS_MAX:
             self._more += 1
             return
@@ -250,20 +265,7 @@ class _Gathered:
     def told(self, unused: int) -> FoundFile:
         file = self._file
         known = file.fingerprint
-        places = [
-            Place(
-                str(artifact),
-                path,
-                digest.hex(),
-                hit.identity[2],
-                digest == file.digest,
-                hit.identity[2] if digest == file.digest else self._scaled(shared),
-                tuple(versions),
-                tuple(deleted),
-            )
-            for (path, digest, artifact), (hit, shared, versions, deleted) in self._places.items()
-        ]
-        places.sort(key=lambda place: (not place.whole, place.artifact, place.path))
+        places = self._told(self._places)
         return FoundFile(
             file.name,
             file.digest.hex(),
@@ -272,7 +274,26 @@ class _Gathered:
             tuple(places),
             self._more,
             self._scaled(unused),
+            tuple(self._told(self._referring)),
         )
+
+    def _told(self, found: dict[tuple[str, bytes, ArtifactName], _PlaceSoFar]) -> list[Place]:
+        """Places, whole ones first."""
+        wanted = self._file.digest
+        places = [
+            Place(
+                str(artifact),
+                path,
+                digest.hex(),
+                hit.identity[2],
+                digest == wanted,
+                hit.identity[2] if digest == wanted else self._scaled(shared),
+                tuple(versions),
+                tuple(deleted),
+            )
+            for (path, digest, artifact), (hit, shared, versions, deleted) in found.items()
+        ]
+        return sorted(places, key=lambda place: (not place.whole, place.artifact, place.path))
 
     def _scaled(self, size: int) -> int:
         """What a number of bytes of the kept chunks stands for."""

@@ -29,6 +29,7 @@ _REMEMBERED: Final = 1 << 17
 _BITS_AS_ONE: Final = 2048
 _ENTRIES_AS_ONE: Final = 4
 _MEASURED_MAX: Final = 4096
+_REFERENCE: Final = int(Kind.REFERENCE)
 _BITS: Final = [[bit for bit in range(8) if byte >> bit & 1] for byte in range(256)]
 
 
@@ -50,10 +51,12 @@ class Hit(NamedTuple):
     Attributes:
         identity: What the entry's digest stands over.
         shared: For each file looked for, how many bytes of it the entry's chunks make up.
+        referred: Of a reference whose checksum is that of a file looked for, the file's digest; empty of what is kept.
     """
 
     identity: Identity
     shared: tuple[int, ...]
+    referred: bytes = b""
 
 
 class Searched(NamedTuple):
@@ -100,6 +103,7 @@ class Search:
         getter: Reads pages and lists.
         files: What to look for.
         digests: What says whether a file of some digest is looked for; those of `files` when None.
+        references: Whether references whose checksum is that of one of `files` are told too.
 
     Attributes:
         pages: Pages that were read.
@@ -109,10 +113,17 @@ class Search:
     """
 
     def __init__(
-        self, getter: Getter, files: Sequence[SoughtFile] = (), digests: Container[bytes] | None = None
+        self,
+        getter: Getter,
+        files: Sequence[SoughtFile] = (),
+        digests: Container[bytes] | None = None,
+        *,
+        references: bool = False,
     ) -> None:
         self._getter = getter
         self._digests = frozenset(file.digest for file in files) if digests is None else digests
+        # By the checksum that a reference to the file has.
+        self._referred = {f"blake3:{file.digest.hex()}": file.digest for file in files if references}
         self._bits: dict[bytes, int] = {}
         for file in files:
             for cid in file.chunks:
@@ -215,7 +226,7 @@ class Search:
         if page.level:
             below = page.level - 1
             return _Above(tuple(_Node(PackType.PAGE, content.cids, below) for content in page.contents))
-        bits, digests = self._bits, self._digests
+        bits, digests, referred = self._bits, self._digests, self._referred
         found: list[Hit | tuple[Identity, _Node]] = []
         # Written flat: most pages say nothing, and a store has many.
         for identity, content in zip(page.identities, page.contents, strict=True):
@@ -224,12 +235,20 @@ class Search:
                 found.append((identity, _Node(PackType.LIST, cids, content.depth)))
             elif len(cids) > CID_BYTES or cids in bits or identity[3] in digests:
                 found += self._hit(identity, content)
+            elif referred and identity[1] == _REFERENCE:
+                found += self._referring(identity, content)
         return _Leaf(tuple(found)) if found else _NOTHING
 
     def _hit(self, identity: Identity, content: Content) -> list[Hit]:
         mask = 0 if content.depth else self._mask_of(content.cids)
         same = identity[3] in self._digests and identity[1] == Kind.FILE
         return [Hit(identity, self._shares(mask))] if mask or same else []
+
+    def _referring(self, identity: Identity, content: Content) -> list[Hit]:
+        # Its second line; not parsed in full, as a search does not check.
+        checksum = content.target.partition("\n")[2].partition("\n")[0]
+        digest = self._referred.get(checksum)
+        return [] if digest is None else [Hit(identity, self._shares(0), digest)]
 
     def _list(self, node: _Node, data: bytes) -> _Said:
         self.lists += 1

@@ -267,6 +267,12 @@ def test_the_rest_of_the_store_copes(store: Store, site: Site, outside: Path, tm
     store.push([outside], "p/own")
     found = store.find([outside / "one.bin"]).files[0]
     assert {place.artifact for place in found.places} == {"p/own"}
+    assert [(place.artifact, place.path, place.versions) for place in found.references] == [
+        ("p/far", "near/one.bin", (0, 1))
+    ]
+    plan = store.plan_takedown([outside / "one.bin"], rewrite=True)
+    assert plan.files[0].references == found.references
+    assert [version.artifact for version in plan.replace] == ["p/own"]
     store.takedown([outside / "one.bin"], rewrite=True)
     store.delete(["p/far:v0"], now=True)
     store.gc(store.plan_gc(), trust_clock=True)
@@ -274,6 +280,30 @@ def test_the_rest_of_the_store_copes(store: Store, site: Site, outside: Path, tm
     with reopened(tmp_path, store, cache="other") as other:
         assert [entry.kind for entry in other.version("p/far").files()] == ["reference", "reference", "file"]
         assert other.artifact("p/far").get_entry("a.bin").size == len(DATA) + 1
+
+
+def test_a_file_that_is_only_referred_to_is_found(
+    store: Store, site: Site, outside: Path, tmp_path: Path
+) -> None:
+    """When it is asked for: where the store holds nothing of a file, no page is read for it otherwise."""
+    referring(site, outside).save(store, "p")
+    one = outside / "one.bin"
+    asked = [one, blake3(one.read_bytes()).hexdigest(), outside / "sub/two.txt"]
+    assert [file.references for file in store.find([one]).files] == [()]
+    report = store.find(asked, references=True)
+    assert [file.places for file in report.files] == [(), (), ()]
+    assert [[place.path for place in file.references] for file in report.files] == [
+        ["near/one.bin"],
+        ["near/one.bin"],
+        ["near/sub/two.txt"],
+    ]
+    assert store.plan_takedown([one]).files[0].references == report.files[0].references
+    store.delete(["p/far:v0"])
+    (file,) = store.find([one], references=True).files
+    assert [(place.versions, place.deleted) for place in file.references] == [((), (0,))]
+    other = tmp_path / "other"
+    other.write_bytes(b"elsewhere")
+    assert store.find([other], references=True).files[0].references == ()
 
 
 def test_privacy(store: Store, site: Site, outside: Path) -> None:
