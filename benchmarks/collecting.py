@@ -1,7 +1,8 @@
-"""Collection: taking half of a history away, beside what restic and borg do for it, and at a million chunks.
+"""Collection: taking half of a history away, beside what restic and borg do for it, up to a million chunks.
 
-Two histories are taken to every tool: releases of a wheel, of which the first half goes, and many versions of a tree of
-small files, of which every other one goes.
+Three kinds of history are taken to the tools: releases of a wheel, of which the first half goes, many versions of a
+tree of small files, and versions by the thousand that each add a hundred chunks; of both every other one goes. restic,
+which takes most of a second for each snapshot, is left out of the largest.
 """
 
 import argparse
@@ -23,11 +24,12 @@ from artifactstore.clock import SystemRandomness
 from artifactstore.content.put import ChunkWriter
 from artifactstore.crypto.hashing import blake3
 from artifactstore.executors import inline
-from artifactstore.format.operations import Delete, Push
+from artifactstore.format.operations import Push
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import Content, Kind
 from artifactstore.manifest.build import ManifestBuilder
 from benchmarks.corpora import prepare
+from benchmarks.large_history import files_of
 from benchmarks.measure import measure, remove, stored_bytes
 from benchmarks.options import add_corpus, add_peers, describe_machine, parse, parser
 from benchmarks.report import print_table
@@ -43,18 +45,34 @@ def main() -> None:
     options = parser(__doc__.splitlines()[0])
     add_corpus(options)
     add_peers(options)
-    options.add_argument("--versions", type=int, default=10_000, help="versions of the large store [10000]")
-    options.add_argument("--chunks", type=int, default=100, help="chunks that each adds to it [100]")
+    options.add_argument(
+        "--versions",
+        type=int,
+        nargs="*",
+        default=[1_000, 10_000],
+        help="versions of large histories [1000 10000]",
+    )
+    options.add_argument("--chunks", type=int, default=100, help="chunks that each adds to them [100]")
+    options.add_argument(
+        "--restic-max", type=int, default=1_000, help="largest history that restic gets [1000]"
+    )
     options.add_argument("--many", type=int, default=300, help="versions of the history of small files [300]")
     options.add_argument("--only", choices=["peers", "large"], help="only one of the two")
     arguments = parse(options)
     if not artifactstore_works():
         sys.exit("artifactstore's command line does not start")
     print(f"machine: {describe_machine()}\n")
-    if arguments.only != "large":
-        _beside_peers(arguments)
-    if arguments.only != "peers":
-        _at_scale(arguments)
+    names = [name for name in arguments.peers.split(",") if name]
+    install_missing(names)
+    rows = [] if arguments.only == "large" else _beside_peers(arguments, names)
+    for versions in [] if arguments.only == "peers" else arguments.versions:
+        rows += _large(arguments, names, versions)
+    print_table(
+        ["history", "run", "tool", "stored before", "freed", "wall s", "CPU s", "anonymous MiB"], rows
+    )
+    print()
+    for versions in [] if arguments.only == "peers" else arguments.versions:
+        _step_by_step(arguments, versions)
 
 
 # --- beside the peers ---------------------------------------------------------------------------------------------
@@ -68,9 +86,7 @@ class _History(NamedTuple):
     gone: list[int]
 
 
-def _beside_peers(arguments: argparse.Namespace) -> None:
-    names = [name for name in arguments.peers.split(",") if name]
-    install_missing(names)
+def _beside_peers(arguments: argparse.Namespace, names: list[str]) -> list[list[str]]:
     rows = []
     for history in _histories(arguments):
         work = arguments.work / "collecting" / history.name
@@ -82,9 +98,7 @@ def _beside_peers(arguments: argparse.Namespace) -> None:
             for repetition in range(arguments.repeat)
             for tool in tools
         ]
-    header = ["history", "run", "tool", "stored before", "freed", "wall s", "CPU s", "anonymous MiB"]
-    print_table(header, rows)
-    print()
+    return rows
 
 
 def _histories(arguments: argparse.Namespace) -> Iterator[_History]:
@@ -135,13 +149,18 @@ def _store(tools: list[Tool], versions: Iterable[Path], work: Path) -> None:
             for _ in pool.map(push, tools, [source] * len(tools), [f"v{number}"] * len(tools)):
                 pass
     for tool in tools:
-        remove(_kept(tool))
-        shutil.copytree(tool.folder, _kept(tool), symlinks=True)
+        _keep(tool)
     print(f"{work.name}: made in {time.monotonic() - started_s:.0f} s", file=sys.stderr)
 
 
 def _kept(tool: Tool) -> Path:
     return tool.folder.with_name(f"{tool.name}-original")
+
+
+def _keep(tool: Tool) -> None:
+    """Keep what a tool has now, to take it up again for each run."""
+    remove(_kept(tool))
+    shutil.copytree(tool.folder, _kept(tool), symlinks=True)
 
 
 def _forget(tool: Tool, gone: list[int], work: Path) -> list[str]:
@@ -184,24 +203,46 @@ def _forgetting(tool: Tool, gone: list[int]) -> str:
     return f"{command} delete {references} --yes --now --force -q && {command} gc --yes -q"
 
 
-# --- a million chunks -----------------------------------------------------------------------------------------------
+# --- up to a million chunks -----------------------------------------------------------------------------------------
 
 
-def _at_scale(arguments: argparse.Namespace) -> None:
-    """Plan and sweep a store of many versions, of which every other one is deleted."""
-    tool = ArtifactStore(arguments.work / "collecting" / f"large-{arguments.versions}-{arguments.chunks}")
+def _large(arguments: argparse.Namespace, names: list[str], versions: int) -> list[list[str]]:
+    """Take every other one of many versions away with each tool."""
+    name = f"large-{versions}-{arguments.chunks}"
+    work = arguments.work / "collecting" / name
+    kinds = [PEERS[peer] for peer in names if peer != "restic" or versions <= arguments.restic_max]
+    tools = [kind(work / kind.name) for kind in (*kinds, ArtifactStore)]
+    for tool in tools:
+        if not _kept(tool).exists():
+            remove(tool.folder)
+            tool.prepare()
+            _MAKERS[tool.name](tool, versions, arguments.chunks)
+            _keep(tool)
+    gone = _gone(versions)
+    return [
+        [name, str(repetition + 1), tool.name, *_forget(tool, gone, work)]
+        for repetition in range(arguments.repeat)
+        for tool in tools
+    ]
+
+
+def _gone(versions: int) -> list[int]:
+    return list(range(0, versions - 1, 2))
+
+
+def _step_by_step(arguments: argparse.Namespace, versions: int) -> None:
+    """The steps of a collection, each measured for itself."""
+    tool = ArtifactStore(
+        arguments.work / "collecting" / f"large-{versions}-{arguments.chunks}" / ArtifactStore.name
+    )
     log = arguments.work / "collecting" / "large.log"
-    original = tool.folder.with_name(tool.folder.name + "-original")
-    if not original.exists():
-        making = original.with_name("making")
-        shutil.rmtree(making, ignore_errors=True)
-        _generate(ArtifactStore(making), arguments.versions, arguments.chunks)
-        making.rename(original)
     remove(tool.folder)
-    shutil.copytree(original, tool.folder)
+    shutil.copytree(_kept(tool), tool.folder, symlinks=True)
+    references = [f"{_ARTIFACT}:v{number}" for number in _gone(versions)]
     rows = []
     for name, words in {
         "index rebuild": ["index", "rebuild", "-q"],
+        "delete": ["delete", *references, "--yes", "--now", "--force", "-q"],
         "gc --dry-run": ["gc", "--dry-run", "--json"],
         "gc": ["gc", "--yes", "-q"],
         "gc again": ["gc", "--dry-run", "--json"],
@@ -221,51 +262,57 @@ def _at_scale(arguments: argparse.Namespace) -> None:
                 f"{freed:,}",
             ]
         )
-    print(f"{arguments.versions:,} versions, {arguments.versions * arguments.chunks:,} chunks of 2 KiB\n")
+    print(f"{versions:,} versions, {versions * arguments.chunks:,} chunks of 2 KiB\n")
     print_table(["step", "wall s", "CPU s", "anonymous MiB", "RSS MiB", "freed"], rows)
+    print()
 
 
-def _generate(tool: ArtifactStore, versions: int, chunks: int) -> None:
-    """A store of versions that each add chunks and share a base of as many; every other one is deleted, and due."""
-    tool.prepare()
+def _fill(tool: Tool, versions: int, chunks: int) -> None:
+    """Versions in a store, through the parts that a push runs through; many in each record."""
     randomness = SystemRandomness()
-    started_s = time.monotonic()
     with Store.open(tool.repository, key_file=tool.folder / "key", cache_dir=tool.folder / "cache") as store:
         parts = store.parts
         writer = ChunkWriter(parts.backend, parts.environment, parts.keyring, inline(), randomness, level=1)
-        shared = [_file(writer, f"base/{at:06}", randomness.token(2048)) for at in range(chunks)]
         pushes: list[Push] = []
         for number in range(versions):
             builder = ManifestBuilder(writer)
-            for entry in shared:
-                builder.add(*entry)
-            for at in range(chunks):
-                builder.add(*_file(writer, f"own/{at:06}", randomness.token(2048)))
+            for path, data in files_of(number, chunks):
+                builder.add(*_file(writer, path, data))
+            manifest, salt = builder.finish(), randomness.token(32)
             pushes.append(
-                Push(
-                    "bench",
-                    "large",
-                    "dataset",
-                    builder.finish(),
-                    None,
-                    None,
-                    [],
-                    [],
-                    0,
-                    0,
-                    [],
-                    randomness.token(32),
-                    None,
-                )
+                Push("bench", "data", "dataset", manifest, None, None, [], [], 0, 0, [], salt, None)
             )
             if len(pushes) == _PUSHES_PER_RECORD or number == versions - 1:
                 packs = writer.drain()
                 parts.committer.commit(pushes, packs)
                 writer.registered(packs)
                 pushes = []
-                print(f"{number + 1:,} versions, {time.monotonic() - started_s:.0f} s", file=sys.stderr)
-        numbers = list(range(0, versions - 1, 2))
-        parts.committer.commit([Delete("bench", "large", numbers, True, True, "", "")])
+    print(f"artifactstore: {versions:,} versions", file=sys.stderr)
+
+
+def _fill_borg(tool: Tool, versions: int, chunks: int) -> None:
+    """Archives in a repository, made through borg's own modules."""
+    script = Path(__file__).with_name("borg_history.py")
+    interpreter = Path(shutil.which("borg") or "borg").read_text().splitlines()[0].removeprefix("#!").strip()
+    command = [interpreter, str(script), tool.environment["BORG_REPO"], str(versions), str(chunks)]
+    subprocess.run(command, env={**os.environ, **tool.environment}, check=True)
+
+
+def _fill_restic(tool: Tool, versions: int, chunks: int) -> None:
+    """Snapshots in a repository, one after another."""
+    tree = tool.folder / "tree"
+    for number in range(versions):
+        for path, data in files_of(number, chunks):
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).write_bytes(data)
+        step = tool.push(tree, f"v{number}")
+        environment = {**os.environ, **tool.environment}
+        subprocess.run(step.command, cwd=step.cwd, env=environment, check=True, capture_output=True)
+    remove(tree)
+    print(f"restic: {versions:,} snapshots", file=sys.stderr)
+
+
+_MAKERS = {"artifactstore": _fill, "borg": _fill_borg, "restic": _fill_restic}
 
 
 def _file(writer: ChunkWriter, path: str, data: bytes) -> tuple[tuple[str, int, int, bytes, int], Content]:
