@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from artifactstore import Store
 from artifactstore.clock import SystemRandomness
-from artifactstore.content.put import ChunkWriter
+from artifactstore.content.put import Chunk, ChunkWriter
 from artifactstore.crypto.hashing import blake3
 from artifactstore.executors import inline
 from artifactstore.format.operations import Push
@@ -276,8 +276,14 @@ def _fill(tool: Tool, versions: int, chunks: int) -> None:
         pushes: list[Push] = []
         for number in range(versions):
             builder = ManifestBuilder(writer)
-            for path, data in files_of(number, chunks):
-                builder.add(*_file(writer, path, data))
+            files = [
+                (path, writer.cid_of(PackType.DATA, data), data) for path, data in files_of(number, chunks)
+            ]
+            # As a push does, so that neighbours share a blob.
+            writer.put(PackType.DATA, [Chunk(cid, data) for _, cid, data in files])
+            for path, cid, data in files:
+                identity = (path, int(Kind.FILE), len(data), blake3(data), 0)
+                builder.add(identity, Content(0, cid, [len(data)]))
             manifest, salt = builder.finish(), randomness.token(32)
             pushes.append(
                 Push("bench", "data", "dataset", manifest, None, None, [], [], 0, 0, [], salt, None)
@@ -313,11 +319,6 @@ def _fill_restic(tool: Tool, versions: int, chunks: int) -> None:
 
 
 _MAKERS = {"artifactstore": _fill, "borg": _fill_borg, "restic": _fill_restic}
-
-
-def _file(writer: ChunkWriter, path: str, data: bytes) -> tuple[tuple[str, int, int, bytes, int], Content]:
-    cid = writer.put_one(PackType.DATA, data)
-    return (path, int(Kind.FILE), len(data), blake3(data), 0), Content(0, cid, [len(data)])
 
 
 if __name__ == "__main__":
