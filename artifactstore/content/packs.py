@@ -23,6 +23,7 @@ from artifactstore.format.segment import (
     decode_fan_out,
     decode_segment,
     encode_fan_out,
+    renumbered,
     split_rows,
 )
 from artifactstore.index.tables import StoredPack
@@ -38,6 +39,8 @@ FETCHED_BYTES_MAX: Final = 32 << 20
 # 24 MiB of rows: with its footer an index pack always fits one pack.
 INDEX_ROWS_MAX: Final = 1 << 19
 _LEVEL: Final = 3
+# The number of the only pack in its own rows.
+_FIRST: Final = bytes(4)
 
 
 def pack_up(
@@ -82,11 +85,9 @@ def index_packs(
 
 def joined_rows(packs: Sequence[FinishedPack]) -> list[bytes]:
     """The sorted rows of several finished packs, numbered by their position in `packs`."""
-    rows = [
-        pack.rows[at : at + 16] + number.to_bytes(4, "big") + pack.rows[at + 20 : at + ROW.size]
-        for number, pack in enumerate(packs)
-        for at in range(0, len(pack.rows), ROW.size)
-    ]
+    rows: list[bytes] = []
+    for number, pack in enumerate(packs):
+        rows += renumbered(pack.rows, {_FIRST: number.to_bytes(4, "big")})
     rows.sort()
     return rows
 
@@ -102,19 +103,21 @@ def merged_rows(segments: Iterable[Segment]) -> tuple[list[bytes], list[bytes]]:
     return list(numbers), sorted(rows)
 
 
-def renumbered_rows(segment: Segment, numbers: Mapping[bytes, int]) -> Iterator[bytes]:
-    """Yield a segment's rows with other numbers for its packs; rows of a pack without one are left out.
+def renumbered_rows(segment: Segment, numbers: Mapping[bytes, int]) -> list[bytes]:
+    """A segment's rows with other numbers for its packs; rows of a pack without one are left out.
 
     Args:
         segment: The segment.
         numbers: The number of each pack, by its name.
     """
-    heads = [numbers[name].to_bytes(4, "big") if name in numbers else None for name in segment.packs]
-    data = segment.rows
-    for at in range(0, len(data), ROW.size):
-        head = heads[int.from_bytes(data[at + 16 : at + 20], "big")]
-        if head is not None:
-            yield data[at : at + 16] + head + data[at + 20 : at + ROW.size]
+    return renumbered(
+        segment.rows,
+        {
+            at.to_bytes(4, "big"): numbers[name].to_bytes(4, "big")
+            for at, name in enumerate(segment.packs)
+            if name in numbers
+        },
+    )
 
 
 def ref_of(stored: StoredPack) -> PackRef:

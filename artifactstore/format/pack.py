@@ -5,7 +5,7 @@ was sealed as, because its associated data names suite, store, type, ordinal, co
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -103,8 +103,17 @@ def blob_aad(store_id: bytes, pack_type: PackType, ordinal: int, codec: int, raw
 
 def encode_trailer(cids: Sequence[bytes], footer_length: int) -> bytes:
     """Return the clear trailer: sorted cid prefixes, their count and the sealed footer's length."""
-    prefixes = sorted(cid[:CID_PREFIX_BYTES] for cid in cids)
-    return b"".join(prefixes) + END.pack(len(prefixes), footer_length, END_MAGIC)
+    return sorted_prefixes(b"".join(cids)) + END.pack(len(cids), footer_length, END_MAGIC)
+
+
+def sorted_prefixes(cids: bytes) -> bytes:
+    """What a trailer says of chunks whose cids these are, one after another."""
+    return b"".join(sorted(prefixes_of(cids)))
+
+
+def prefixes_of(cids: bytes) -> list[bytes]:
+    """The first 16 bytes of each of some cids that stand one after another."""
+    return [cids[at : at + CID_PREFIX_BYTES] for at in range(0, len(cids), CID_BYTES)]
 
 
 class Trailer(NamedTuple):
@@ -151,6 +160,16 @@ def decode_trailer(data: bytes | memoryview, where: str) -> Trailer:
     return Trailer(prefixes, footer_length, total)
 
 
+def trailer_fits(data: bytes | memoryview, cids: bytes, where: str) -> bool:
+    """Whether a trailer says of a pack's chunks what their cids, one after another, do (invariant 10).
+
+    Raises:
+        Damaged: These are not the last bytes of a pack.
+    """
+    total, _ = trailer_length(data, where)
+    return total == len(data) and data[: -END.size] == sorted_prefixes(cids)
+
+
 def encode_footer(
     blobs: Sequence[tuple[int, int, int, int]], cids: Sequence[bytes], lengths: Sequence[int]
 ) -> bytes:
@@ -168,8 +187,25 @@ class PackedChunk(NamedTuple):
     length: int
 
 
-def decode_footer(data: bytes, pack_length: int, where: str) -> list[PackedChunk]:
-    """Parse and check an opened footer; return its chunks in order.
+class PackedBlob(NamedTuple):
+    """One blob as a footer describes it, with the cids of its chunks one after another, and their lengths."""
+
+    ordinal: int
+    place: Blob
+    cids: bytes
+    lengths: list[int]
+
+    def chunks(self) -> Iterator[PackedChunk]:
+        """Its chunks, in order."""
+        start = 0
+        for at, length in enumerate(self.lengths):
+            cid = self.cids[at * CID_BYTES : (at + 1) * CID_BYTES]
+            yield PackedChunk(cid, self.ordinal, self.place, start, length)
+            start += length
+
+
+def decode_footer(data: bytes, pack_length: int, where: str) -> list[PackedBlob]:
+    """Parse and check an opened footer; return its blobs in order.
 
     Args:
         data: The footer's plaintext.
@@ -183,7 +219,7 @@ def decode_footer(data: bytes, pack_length: int, where: str) -> list[PackedChunk
     count = len(footer.lengths)
     if len(footer.cids) != count * CID_BYTES or len(footer.blobs) > PACK_BLOBS_MAX or count > PACK_CHUNKS_MAX:
         raise Damaged(f"{where}: the footer's tables differ in length", object=where)
-    chunks: list[PackedChunk] = []
+    blobs: list[PackedBlob] = []
     offset, at = HEADER.size, 0
     for ordinal, (length, raw_length, codec, chunk_count) in enumerate(footer.blobs):
         spans = footer.lengths[at : at + chunk_count]
@@ -198,14 +234,10 @@ def decode_footer(data: bytes, pack_length: int, where: str) -> list[PackedChunk
             or offset + length > pack_length
         ):
             raise Damaged(f"{where}: blob {ordinal} of the footer contradicts itself", object=where)
-        blob = Blob(offset, length, raw_length, codec)
-        start = 0
-        for span in spans:
-            cid = footer.cids[at * CID_BYTES : (at + 1) * CID_BYTES]
-            chunks.append(PackedChunk(cid, ordinal, blob, start, span))
-            start += span
-            at += 1
+        cids = footer.cids[at * CID_BYTES : (at + chunk_count) * CID_BYTES]
+        blobs.append(PackedBlob(ordinal, Blob(offset, length, raw_length, codec), cids, spans))
+        at += chunk_count
         offset += length
     if at != count or offset != pack_length:
         raise Damaged(f"{where}: the footer does not account for every byte of the pack", object=where)
-    return chunks
+    return blobs

@@ -6,7 +6,7 @@ table of pack names. `ROW_TAIL` is the location alone, as the client index keeps
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -27,6 +27,8 @@ _OFFSET_MIN: Final = 48
 
 ROW: Final = struct.Struct(">16sIIIIIBII")
 ROW_TAIL: Final = struct.Struct(">IIIIIBII")
+# A row in three: the chunk, the number of its pack, and where in the pack it lies.
+ROW_PARTS: Final = struct.Struct("16s4s25s")
 
 
 class Location(NamedTuple):
@@ -109,15 +111,22 @@ def split_rows(packs: Sequence[bytes], rows: Sequence[bytes]) -> list[tuple[byte
     segments = []
     for start in range(0, len(rows), SEGMENT_ROWS_MAX):
         part = rows[start : start + SEGMENT_ROWS_MAX]
-        used = sorted({int.from_bytes(row[16:20], "big") for row in part})
-        number = {old: new for new, old in enumerate(used)}
-        renumbered = [
-            row[:16] + number[int.from_bytes(row[16:20], "big")].to_bytes(4, "big") + row[20:] for row in part
-        ]
+        used = sorted({row[16:20] for row in part})
+        numbers = {old: new.to_bytes(4, "big") for new, old in enumerate(used)}
+        names = [packs[int.from_bytes(old, "big")] for old in used]
         segments.append(
-            (part[0][:CID_PREFIX_BYTES], encode_segment([packs[old] for old in used], renumbered))
+            (part[0][:CID_PREFIX_BYTES], encode_segment(names, renumbered(b"".join(part), numbers)))
         )
     return segments
+
+
+def renumbered(rows: bytes, numbers: Mapping[bytes, bytes]) -> list[bytes]:
+    """Rows, apart, with other numbers for their packs, both of 4 bytes; those of a pack without one are left out."""
+    return [
+        prefix + numbers[pack] + place
+        for prefix, pack, place in ROW_PARTS.iter_unpack(rows)
+        if pack in numbers
+    ]
 
 
 def encode_fan_out(first_prefixes: Sequence[bytes]) -> bytes:

@@ -101,6 +101,7 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
         if pinned:
             _keep_pinned(txn, mark, pinned)
         all_bytes, live, dead = _by_pack(txn, mark)
+    mark.unclean = frozenset(pack for pack, size in all_bytes.items() if live.get(pack) != size)
     uses = tuple(
         PackUse(
             pack.added.name,

@@ -10,7 +10,7 @@ in memory (invariant 18).
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from itertools import groupby, islice
+from itertools import islice
 from typing import Final, NamedTuple
 
 from artifactstore.backend.base import Backend, ByteRange
@@ -20,13 +20,15 @@ from artifactstore.crypto.hashing import keyed_blake3
 from artifactstore.errors import ArtifactStoreError, Damaged
 from artifactstore.executors import Executors, InlineExecutor
 from artifactstore.format.limits import BLOB_RAW_BYTES_TARGET, CID_PREFIX_BYTES
-from artifactstore.format.pack import PackedChunk, PackType
+from artifactstore.format.pack import PackedBlob, PackedChunk, PackType, prefixes_of
+from artifactstore.format.segment import ROW_TAIL
 from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import CHUNKS, PackTable, StoredPack, packs_of
 from artifactstore.keyring.keyring import Keyring
 from artifactstore.maintenance.examination import blobs_of
+from artifactstore.manifest.build import split_cids
 from artifactstore.pack.ranges import coalesce
-from artifactstore.pack.reader import BlobOpener, PackRef, arrived, open_tail, tail_range
+from artifactstore.pack.reader import BlobOpener, PackRef, arrived, open_blobs, tail_range
 from artifactstore.progress import Progress
 
 # Of a condemned pack, in one round trip; one such lot is read while another is worked on.
@@ -61,10 +63,10 @@ class _Source(NamedTuple):
 
 
 class _Blob(NamedTuple):
-    """A blob with survivors: those in it, and whether it goes over as it is."""
+    """A blob with survivors, and those in it; None where it goes over as it is."""
 
-    chunks: list[PackedChunk]
-    whole: bool
+    packed: PackedBlob
+    chunks: list[PackedChunk] | None
 
 
 class _Span(NamedTuple):
@@ -107,6 +109,8 @@ class Survivors:
         self._marked = marked
         self._going = going
         self._taken: dict[int, int] = {}
+        # Of the few marked chunks that lie more than once, the pack that each is taken out of, if all of its packs go.
+        self._sources: dict[bytes, int | None] = {}
         self._reads: deque[tuple[list[_Span], Future[Sequence[bytes | ArtifactStoreError]]]] = deque()
         self._opening: deque[Future[_Opened]] = deque()
         self._putting: deque[Future[int]] = deque()
@@ -138,14 +142,24 @@ class Survivors:
 
     def _counts(self, txn: ReadTransaction, only: set[bytes] | None) -> Mapping[int, int]:
         """By condemned pack: how many chunks have to be stored anew from it."""
-        found: dict[int, int] = {}
-        marked, going = self._marked, self._going
-        for prefix, value in txn.scan(CHUNKS) if only is None else txn.get_many(CHUNKS, sorted(only)):
-            if prefix in marked:
-                pack = _source_of(value, going)
-                if pack is not None:
-                    found[pack] = found.get(pack, 0) + 1
-        return found
+        marked, going, once = self._marked, self._going, ROW_TAIL.size
+        rows = txn.scan(CHUNKS) if only is None else txn.get_many(CHUNKS, sorted(only))
+        found: dict[bytes, int] = {}
+        for prefix, value in rows:
+            if prefix not in marked:
+                continue
+            if len(value) == once:
+                head = value[:4]
+                found[head] = found.get(head, 0) + 1
+            else:
+                packs = packs_of(value)
+                self._sources[bytes(prefix)] = packs[0] if going.issuperset(packs) else None
+        counts = {int.from_bytes(head, "big"): count for head, count in found.items()}
+        counts = {pack: count for pack, count in counts.items() if pack in going}
+        for source in self._sources.values():
+            if source is not None:
+                counts[source] = counts.get(source, 0) + 1
+        return counts
 
     # --- what to read -------------------------------------------------------------------------------------------------
 
@@ -157,28 +171,52 @@ class Survivors:
             for at, pack in enumerate(lot):
                 ref = ref_of(pack)
                 try:
-                    _, chunks = open_tail(tails[at], parts.keyring.store_id, ref)
+                    blobs = open_blobs(tails[at], parts.keyring.store_id, ref)
                 except Damaged:
                     self._examine(pack)
                 else:
                     source = _Source(pack.number, ref, BlobOpener(parts.keyring.store_id, ref))
-                    wanted = self._wanted(pack.number, [chunk.cid for chunk in chunks])
-                    yield from _planned(source, chunks, wanted)
+                    yield from self._planned(source, blobs)
                 parts.progress.advance(files=1)
 
-    def _wanted(self, pack: int, cids: Iterable[bytes]) -> set[bytes]:
+    def _planned(self, source: _Source, packed: Iterable[PackedBlob]) -> Iterator[_Span]:
+        """The ranges that hold chunks which have to be taken out of a pack, each of them once."""
+        blobs: list[_Blob] = []
+        taken: set[bytes] = set()
+        for blob in packed:
+            prefixes = prefixes_of(blob.cids)
+            wanted = self._wanted(source.number, prefixes) - taken
+            if not wanted:
+                continue
+            taken |= wanted
+            if len(wanted) == len(prefixes) and blob.place.raw_length >= _WHOLE_RAW_BYTES_MIN:
+                blobs.append(_Blob(blob, None))
+                continue
+            found: list[PackedChunk] = []
+            for prefix, chunk in zip(prefixes, blob.chunks(), strict=True):
+                if prefix in wanted:
+                    wanted.discard(prefix)
+                    found.append(chunk)
+            blobs.append(_Blob(blob, found))
+        rest = iter(blobs)
+        places = ((blob.packed.place.offset, blob.packed.place.length) for blob in blobs)
+        for span in coalesce(places, range_max=_RANGE_BYTES_MAX):
+            asked = ByteRange(source.ref.name, span.start, span.length)
+            yield _Span(source, asked, list(islice(rest, len(span.blobs))))
+
+    def _wanted(self, pack: int, prefixes: Iterable[bytes]) -> set[bytes]:
         """Those of a pack's chunks that have to be taken out of it, by the first 16 bytes of their cids."""
-        going = self._going
-        prefixes = {cid[:CID_PREFIX_BYTES] for cid in cids} & self._marked
-        with self._parts.environment.read() as txn:
-            rows = txn.get_many(CHUNKS, sorted(prefixes))
-        return {prefix for prefix, value in rows if _source_of(value, going) == pack}
+        marked = self._marked.intersection(prefixes)
+        if self._sources:
+            elsewhere = marked.intersection(self._sources)
+            marked -= {prefix for prefix in elsewhere if self._sources[prefix] != pack}
+        return marked
 
     def _examine(self, pack: StoredPack) -> None:
         """Take what can be had of a pack that is gone or has lost its footer."""
         parts = self._parts
         for blob in blobs_of(parts.backend, parts.keyring, parts.environment, pack):
-            wanted = self._wanted(pack.number, [cid for cid, _ in blob.chunks])
+            wanted = self._wanted(pack.number, [cid[:CID_PREFIX_BYTES] for cid, _ in blob.chunks])
             loose = [Chunk(cid, bytes(data)) for cid, data in blob.chunks if cid[:CID_PREFIX_BYTES] in wanted]
             self._take(_Opened(pack.number, PackType(pack.added.type), 0, 0, loose), self._here)
 
@@ -206,13 +244,13 @@ class Survivors:
             return _Opened(source.number, kind, 0, 0, loose)
         key = self._parts.writer.cid_key(kind)
         for blob in span.blobs:
-            ordinal, at = blob.chunks[0].ordinal, blob.chunks[0].blob
+            ordinal, at = blob.packed.ordinal, blob.packed.place
             start = at.offset - span.asked.start
             sealed = data[start : start + at.length]
             try:
-                if blob.whole:
+                if blob.chunks is None:
                     payload = source.opener.unseal(sealed, ordinal, at.codec, at.raw_length)
-                    described = [(chunk.cid, chunk.length) for chunk in blob.chunks]
+                    described = list(zip(split_cids(blob.packed.cids), blob.packed.lengths, strict=True))
                     self._parts.writer.put_blob(kind, payload, at.raw_length, at.codec, described)
                     whole += len(described)
                     whole_bytes += at.raw_length
@@ -255,37 +293,6 @@ class Survivors:
 
 def _tail_of(pack: StoredPack) -> ByteRange:
     return tail_range(ref_of(pack), pack.added.count)
-
-
-def _source_of(value: bytes, going: frozenset[int]) -> int | None:
-    """The pack that a chunk has to be taken out of, by its locations: the first, if all its packs go."""
-    packs = packs_of(value)
-    return packs[0] if going.issuperset(packs) else None
-
-
-def _planned(source: _Source, chunks: Iterable[PackedChunk], wanted: set[bytes]) -> Iterator[_Span]:
-    """The ranges that hold wanted chunks, each of them once."""
-    blobs: list[_Blob] = []
-    for _, group in groupby(chunks, key=_ordinal_of):
-        rows = list(group)
-        found: list[PackedChunk] = []
-        for row in rows:
-            prefix = row.cid[:CID_PREFIX_BYTES]
-            if prefix in wanted:
-                wanted.discard(prefix)
-                found.append(row)
-        if found:
-            large = rows[0].blob.raw_length >= _WHOLE_RAW_BYTES_MIN
-            blobs.append(_Blob(found, large and len(found) == len(rows)))
-    rest = iter(blobs)
-    places = ((blob.chunks[0].blob.offset, blob.chunks[0].blob.length) for blob in blobs)
-    for span in coalesce(places, range_max=_RANGE_BYTES_MAX):
-        asked = ByteRange(source.ref.name, span.start, span.length)
-        yield _Span(source, asked, list(islice(rest, len(span.blobs))))
-
-
-def _ordinal_of(chunk: PackedChunk) -> int:
-    return chunk.ordinal
 
 
 def _verified(key: bytes, raw: bytes, chunks: Iterable[PackedChunk]) -> Iterator[Chunk]:

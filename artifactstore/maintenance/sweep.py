@@ -142,7 +142,7 @@ class Sweeper:
         mark.planned()
         self._members = members
         self._trust_clock = trust_clock
-        self._seen = plan.prefix
+        self._seen = self._surveyed = plan.prefix
         self._purge = {(one.artifact, one.number): one for one in plan.purge}
         self._condemned = set(plan.condemn)
         self._orphans = {*plan.orphans, *plan.signs}
@@ -329,9 +329,15 @@ class Sweeper:
     def _stuck(self) -> set[bytes]:
         """Chunks that nobody needs, in packs that stay all the same: no receipt may call them gone (invariant 13)."""
         parts = self._parts
-        live = self._mark.live
+        live, unclean = self._mark.live, self._mark.unclean
         with parts.environment.read() as txn:
             going = self._going(txn)
+            if unclean is not None and not any(
+                pack.number in unclean or pack.slot >= self._surveyed
+                for pack in parts.packs.all(txn)
+                if pack.number not in going
+            ):
+                return set()
             return {
                 prefix
                 for prefix, value in txn.scan(CHUNKS)

@@ -3,6 +3,7 @@
 Invariant 15: wrong type, store, codec or position fails to open. Whoever opens a chunk recomputes its cid.
 """
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -29,12 +30,13 @@ from artifactstore.format.pack import (
     FOOTER_NONCE,
     FOOTER_ORDINAL,
     HEADER,
+    PackedBlob,
     PackedChunk,
     PackType,
     blob_aad,
     check_header,
     decode_footer,
-    decode_trailer,
+    trailer_fits,
     trailer_length,
 )
 from artifactstore.pack.names import pack_name
@@ -130,16 +132,27 @@ def open_contents(
     Raises:
         Damaged: Either was altered, or they disagree.
     """
+    return _chunks(_open_footer(footer, trailer, store_id, pack))
+
+
+def _open_footer(
+    footer: bytes | memoryview, trailer: bytes | memoryview, store_id: bytes, pack: PackRef
+) -> list[PackedBlob]:
+    """The same, blob by blob."""
     name = pack.name
     aad = blob_aad(store_id, pack.type, FOOTER_ORDINAL, 0, len(footer) - TAG_BYTES)
     try:
         plain = Aead(pack.key).open(FOOTER_NONCE, footer, aad)
     except SealBroken as error:
         raise Damaged(f"{name}: the footer was altered", object=name) from error
-    chunks = decode_footer(plain, pack.size - len(footer) - len(trailer), name)
-    if decode_trailer(trailer, name).prefixes != sorted(chunk.cid[:CID_PREFIX_BYTES] for chunk in chunks):
+    blobs = decode_footer(plain, pack.size - len(footer) - len(trailer), name)
+    if not trailer_fits(trailer, b"".join([blob.cids for blob in blobs]), name):
         raise Damaged(f"{name}: trailer and footer disagree", object=name)
-    return chunks
+    return blobs
+
+
+def _chunks(blobs: Iterable[PackedBlob]) -> list[PackedChunk]:
+    return [chunk for blob in blobs for chunk in blob.chunks()]
 
 
 def read_whole(backend: Backend, store_id: bytes, pack: PackRef) -> tuple[memoryview, list[PackedChunk]]:
@@ -176,7 +189,7 @@ def open_whole(
             found=len(data),
         )
     check_header(data, store_id, pack.type, name)
-    return data, _open_end(data, store_id, pack)
+    return data, _chunks(_open_end(data, store_id, pack))
 
 
 def tail_range(pack: PackRef, count: int, extra: int = 0) -> ByteRange:
@@ -201,7 +214,16 @@ def open_tail(
         Damaged: The pack is missing, cut or altered, or its footer is longer than any writer makes it.
     """
     tail = arrived(fetched, pack)
-    return tail, _open_end(tail, store_id, pack)
+    return tail, _chunks(_open_end(tail, store_id, pack))
+
+
+def open_blobs(fetched: bytes | ArtifactStoreError, store_id: bytes, pack: PackRef) -> list[PackedBlob]:
+    """The same blob by blob, for who looks at few chunks one by one.
+
+    Raises:
+        Damaged: As `open_tail`.
+    """
+    return _open_end(arrived(fetched, pack), store_id, pack)
 
 
 def arrived(fetched: bytes | ArtifactStoreError, pack: PackRef) -> memoryview:
@@ -215,11 +237,11 @@ def arrived(fetched: bytes | ArtifactStoreError, pack: PackRef) -> memoryview:
     return memoryview(answer_of(fetched))
 
 
-def _open_end(data: memoryview, store_id: bytes, pack: PackRef) -> list[PackedChunk]:
+def _open_end(data: memoryview, store_id: bytes, pack: PackRef) -> list[PackedBlob]:
     """Open footer and trailer at the end of `data`, which is a pack or the last part of one."""
     name = pack.name
     trailer_bytes, footer_bytes = trailer_length(data[-END.size :], name)
     at = len(data) - trailer_bytes
     if at < footer_bytes:
         raise Damaged(f"{name} declares a footer longer than its chunks need", object=name)
-    return open_contents(data[at - footer_bytes : at], data[at:], store_id, pack)
+    return _open_footer(data[at - footer_bytes : at], data[at:], store_id, pack)

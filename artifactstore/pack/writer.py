@@ -25,10 +25,10 @@ from artifactstore.format.pack import (
     PackType,
     blob_aad,
     decode_footer,
-    decode_trailer,
     encode_footer,
     encode_header,
     encode_trailer,
+    trailer_fits,
 )
 from artifactstore.format.record import PackAdded
 from artifactstore.format.segment import ROW
@@ -190,9 +190,8 @@ class OpenPack:
     def _read_back(self, blobs_end: int, footer: bytes, trailer: bytes, plain_length: int) -> None:
         """Decode what was just encoded before it leaves memory (invariant 10)."""
         aad = blob_aad(self._store_id, self._type, FOOTER_ORDINAL, 0, plain_length)
-        chunks = decode_footer(self._aead.open(FOOTER_NONCE, footer, aad), blobs_end, "a pack just made")
-        prefixes = decode_trailer(trailer, "a pack just made").prefixes
-        if prefixes != sorted(chunk.cid[:CID_PREFIX_BYTES] for chunk in chunks):
+        blobs = decode_footer(self._aead.open(FOOTER_NONCE, footer, aad), blobs_end, "a pack just made")
+        if not trailer_fits(trailer, b"".join([blob.cids for blob in blobs]), "a pack just made"):
             raise Damaged("the trailer of a pack just made differs from its footer")
         assert self._end >= HEADER.size
 

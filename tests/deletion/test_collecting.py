@@ -1,5 +1,6 @@
 """Collecting: what is deleted is taken away by record, beside whatever others do, and nothing else is."""
 
+import io
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -8,9 +9,17 @@ import pytest
 
 from artifactstore.backend.base import Backend, Buffer
 from artifactstore.backend.wrapping import WrapperBackend
+from artifactstore.content import put
 from artifactstore.content.packs import INDEXED_TYPES
 from artifactstore.crypto.hashing import blake3
-from artifactstore.errors import ClockSkewed, Deleted, NoSuchVersion, PermissionRefused, PreconditionFailed
+from artifactstore.errors import (
+    ClockSkewed,
+    Deleted,
+    InvalidSource,
+    NoSuchVersion,
+    PermissionRefused,
+    PreconditionFailed,
+)
 from artifactstore.format.keys import decode_keys, keys_object_name
 from artifactstore.format.pack import PackType, decode_trailer, trailer_length
 from artifactstore.keyring.keyring import make_keys_object, member_of
@@ -29,7 +38,11 @@ TREES = {
     "p/n:v1": {"b": noise(40_000, 3), "shared": SHARED},
     "p/other:v0": {"c": noise(30_000, 4)},
 }
-MORE = {"fresh": {"new": noise(70_000, 9)}, "stream": {"a": TREES["p/n:v0"]["a"]}}
+MORE = {
+    "fresh": {"new": noise(70_000, 9)},
+    "large": {"new": noise(400_000, 11)},
+    "stream": {"a": TREES["p/n:v0"]["a"]},
+}
 
 
 @pytest.fixture
@@ -260,6 +273,40 @@ def test_what_is_pushed_meanwhile_keeps_what_it_relies_on(tmp_path: Path, world:
         assert other.version("p/again").new_bytes < 1000
         assert store.gc(plan, trust_clock=True).purged == ("p/n:v0",)
     whole(world, tmp_path, "p/n:v0", **{"p/again:v0": "p/n:v0"})
+
+
+def test_no_receipt_calls_gone_what_another_push_has_stored_meanwhile(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariant 13: two pushes store the same at once; one is deleted and planned for, then the other breaks off."""
+    prefixes: list[set[bytes]] = []
+    plans: list[object] = []
+
+    class Meanwhile(io.BytesIO):
+        def readinto(self, into: memoryview) -> int:
+            if not plans:
+                before = trailers(world)
+                push(other, tmp_path, "large", "p/large")
+                prefixes.append(trailers(world) - before)
+                other.delete(["p/large:v0"], now=True)
+                plans.append(other.plan_gc())
+            return super().readinto(into)
+
+    class BrokenOff(io.BytesIO):
+        def readinto(self, into: memoryview) -> int:
+            raise OSError("broken off")
+
+    with world.client("other") as other, world.client("broken off") as store:
+        streams = {"a": Meanwhile(MORE["large"]["new"]), "b": BrokenOff()}
+        monkeypatch.setattr(put, "PACK_BYTES_TARGET", 1 << 14)  # so that a pack is full and stored at once
+        with pytest.raises(InvalidSource):
+            store.push([], "p/broken", streams=streams)
+        assert other.gc(plans[0], trust_clock=True).purged == ("p/large:v0",)
+        [receipt] = other.receipts.list()
+        left = prefixes[0] & trailers(world)
+        assert left
+        assert receipt.gone == len(prefixes[0]) - len(left)
+    whole(world, tmp_path)
 
 
 def test_a_sweep_gets_through_beside_writers_that_never_pause(tmp_path: Path, world: World) -> None:
