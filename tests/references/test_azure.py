@@ -1,4 +1,4 @@
-"""References to objects of Azure, on its emulator by hand, as the contract of backends is (tests/backend/test_azure.py)."""
+"""References to objects of Azure, on its emulator by hand, as the contract is in `tests/backend/test_azure.py`."""
 
 import uuid
 from collections.abc import Iterator
