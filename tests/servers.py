@@ -1,4 +1,4 @@
-"""Real servers for tests: SeaweedFS speaking S3, with and without TLS, and rclone, whose creates exclude nobody.
+"""Servers for tests: SeaweedFS speaking S3, with and without TLS, rclone, whose creates exclude nobody, and moto.
 
 Invariants:
 
@@ -84,6 +84,8 @@ KINDS = {
     "seaweedfs": Kind("weed", 10, "/healthz"),
     "seaweedfs-tls": Kind("weed", 11, "/healthz", tls=True),
     "rclone": Kind("rclone", 1, "/"),
+    # Checks no signature, and races were lost there: for what its errors look like.
+    "moto": Kind("moto_server", 1, "/moto-api/"),
     # Of npm; the project's own files don't install it.
     "azurite": Kind("azurite-blob", 1, "/"),
 }
@@ -172,7 +174,7 @@ def _keep(kind: str, folder: Path) -> None:
     data.mkdir()
     ports = free_ports(chosen.ports)
     certificate = make_certificate(folder) if chosen.tls else None
-    make = {"weed": _weed, "rclone": _rclone, "azurite-blob": _azurite}[chosen.program]
+    make = {"weed": _weed, "rclone": _rclone, "azurite-blob": _azurite, "moto_server": _moto}[chosen.program]
     command = make(folder, data, ports, certificate)
     server = subprocess.Popen(
         command,
@@ -273,6 +275,10 @@ def _rclone(__: Path, data: Path, ports: list[int], ___: Path | None) -> list[st
         *(program("rclone") or "rclone", "serve", "s3", "--auth-key", key),
         *("--addr", f"127.0.0.1:{ports[0]}", "--config", str(data / "none"), str(data)),
     ]
+
+
+def _moto(_: Path, __: Path, ports: list[int], ___: Path | None) -> list[str]:
+    return [program("moto_server") or "moto_server", "-H", "127.0.0.1", "-p", str(ports[0])]
 
 
 def _azurite(_: Path, data: Path, ports: list[int], __: Path | None) -> list[str]:

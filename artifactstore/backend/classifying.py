@@ -23,7 +23,23 @@ from artifactstore.errors import (
 
 # Libraries whose exceptions, when they carry no HTTP status, are about the connection.
 _TRANSPORTS = ("aiobotocore", "aiohttp", "botocore", "httpcore", "httpx", "requests", "ssl", "urllib3")
+# Of botocore's own only these, and what is derived from them, are: most of the others say that a setting is wrong, and
+# asking again would not help.
+_LOST: Final = frozenset(
+    {
+        "ConnectionError",
+        "ConnectionClosedError",
+        "EndpointConnectionError",
+        "HTTPClientError",
+        "IncompleteReadError",
+        "ChecksumError",
+        "FlexibleChecksumError",
+    }
+)
+_NOBODY: Final = ("Credential", "Profile", "Token", "Login", "SSO", "Metadata", "MFA")
 _STATUS_MIN, _STATUS_MAX = 400, 599
+# What some proxies say of a server that they can't reach.
+_BY_PROXIES: Final = range(520, 528)
 _CAUSES_MAX = 8
 # What a refused operation needs, in the words of the services' own settings.
 _NEEDS: Final = {
@@ -62,6 +78,10 @@ _SLOW: Final = frozenset(
         "ServerBusy",
     }
 )
+# What was sent did not arrive whole.
+_ALTERED: Final = frozenset({"RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"})
+# Somebody else is at the same object: wait, and ask again.
+_BUSY: Final = frozenset({"ConditionalRequestConflict", "OperationAborted"})
 _NO_BUCKET: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
 
 
@@ -162,31 +182,46 @@ def _from_code(code: str, error: BaseException, url: str, name: str) -> Artifact
             next_step="set the clock and repeat",
             **facts,
         )
-    if code in _SLOW:
+    if code in _SLOW or code in _BUSY:
         return _throttled(error, url, facts)
     if code in _NO_BUCKET:
         return no_bucket(url)
-    if code in {"RequestTimeout", "IncompleteBody"}:
+    if code in _ALTERED:
         return ConnectionLost(f"{url} lost the connection at {name}: {error}", **facts)
     return None
 
 
 def _from_cause(cause: BaseException, url: str, name: str) -> ArtifactStoreError | None:
     kind = type(cause).__name__
-    transport = type(cause).__module__.partition(".")[0] in _TRANSPORTS
-    if transport and ("Credential" in kind or kind in {"ProfileNotFound", "TokenRetrievalError"}):
+    module = type(cause).__module__.partition(".")[0]
+    transport = module in _TRANSPORTS
+    if transport and ("SSL" in kind or "Certificate" in kind):
+        return UntrustedServer(f"no trusted TLS connection to {url}: {cause}", object=name, url=url)
+    lost = not {base.__name__ for base in type(cause).__mro__}.isdisjoint(_LOST)
+    if module == "botocore" and not lost:
+        return _from_settings(cause, url, name)
+    if transport or isinstance(cause, ConnectionError | TimeoutError):
+        where = name or "its root"
+        return ConnectionLost(f"the connection to {url} failed at {where}: {cause}", object=name, url=url)
+    return None
+
+
+def _from_settings(cause: BaseException, url: str, name: str) -> ArtifactStoreError:
+    """What botocore finds wrong before it sends anything, or a server with the request: nobody, or an odd setting."""
+    kind = type(cause).__name__
+    if any(word in kind for word in _NOBODY):
         return PermissionRefused(
             f"{url} takes no credentials from here: {cause}",
             next_step="give some in a usual place: environment, shared configuration, instance role",
             object=name,
             url=url,
         )
-    if transport and ("SSL" in kind or "Certificate" in kind):
-        return UntrustedServer(f"no trusted TLS connection to {url}: {cause}", object=name, url=url)
-    if transport or isinstance(cause, ConnectionError | TimeoutError):
-        where = name or "its root"
-        return ConnectionLost(f"the connection to {url} failed at {where}: {cause}", object=name, url=url)
-    return None
+    return BackendError(
+        f"{url} can't be asked for {name or 'anything'}: {kind}: {cause}",
+        next_step="check its settings: endpoint, region, addressing, profile, and what AWS's own configuration says",
+        object=name,
+        url=url,
+    )
 
 
 def _from_status(
@@ -201,7 +236,8 @@ def _from_status(
         **dict.fromkeys((401, 403), lambda: refused(error, url, name, doing)),
         **dict.fromkeys((429, 503), lambda: _throttled(error, url, facts)),
         **dict.fromkeys(
-            (408, 500, 502, 504), lambda: ConnectionLost(f"{url} failed at {name}: {error}", **facts)
+            (408, 500, 502, 504, *_BY_PROXIES),
+            lambda: ConnectionLost(f"{url} failed at {name}: {error}", **facts),
         ),
     }
     return made[status]() if status in made else None

@@ -1,6 +1,6 @@
 """Check: the log's chain, keys, packs, index and manifests, each held against the others.
 
-Without `read_data` every object is looked at and every footer opened; with it, packs are read whole: name, header,
+Without `read_data` every object is looked at, its size and every footer; with it, packs are read whole: name, header,
 blobs and the cid of every chunk. A check reports; it repairs nothing and writes nothing to the store.
 """
 
@@ -19,7 +19,7 @@ from artifactstore.maintenance.findings import (
     problem_of,
 )
 from artifactstore.maintenance.log_check import LogCheck
-from artifactstore.maintenance.object_check import unnamed_objects
+from artifactstore.maintenance.object_check import listed_objects
 from artifactstore.maintenance.pack_check import CheckParts, PackCheck, Reading
 from artifactstore.maintenance.version_check import VersionCheck, VersionsChecked
 
@@ -52,12 +52,15 @@ class Checker:
         log.run()
         packs = PackCheck(parts)
         packs.run(reading, log.in_use)
+        listed = listed_objects(parts.backend, parts.environment, parts.packs, position)
+        # Its footer lies where the record says, whatever was put behind it.
+        for number in set(listed.misfits) - packs.broken.keys():
+            packs.suspect(number)
         # A reader of its own: a blob that another operation has opened says nothing of what lies on the backend.
         reader = ChunkReader(parts.backend, parts.environment, parts.packs, parts.keyring, parts.locator)
         versions = VersionCheck(
             reader, parts.environment, parts.packs, packs.broken, packs.suspect, parts.progress
         ).run()
-        orphans, foreign = unnamed_objects(parts.backend, parts.environment, position)
         parts.progress.finish()
         beyond = [problem_of(error, "log", "log") for error in failures]
         told = {problem.object for problem in log.problems}
@@ -84,8 +87,8 @@ class Checker:
             bytes_read=packs.bytes_read,
             packs_read_before=packs.read_before,
             packs_out_of_use=packs.out_of_use,
-            orphans=orphans,
-            foreign=foreign,
+            orphans=listed.orphans,
+            foreign=listed.foreign,
             diagnosis=diagnosis,
         )
 

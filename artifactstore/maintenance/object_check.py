@@ -1,11 +1,11 @@
-"""Checking what else lies on the backend: objects that no record names.
+"""Checking a listing of the backend: packs of another size than their record says, and objects that no record names.
 
-They harm nobody, and none of them counts: packs may be of a push that was cut or is still running, others were put
-there by a stranger. They are told, and not called damage.
+The latter harm nobody, and none of them counts: packs may be of a push that was cut or is still running, others were
+put there by a stranger. They are told, and not called damage.
 """
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from artifactstore.backend.base import Backend
 from artifactstore.errors import PermissionRefused
@@ -13,7 +13,7 @@ from artifactstore.format.alive import run_of_name
 from artifactstore.format.record import slot_name
 from artifactstore.format.tile import DATA_TILE_WIDTH, TILE_WIDTH, data_tile_name, tile_name
 from artifactstore.index.environment import Environment
-from artifactstore.index.tables import PACK_NAMES, Position
+from artifactstore.index.tables import PackTable, Position, StoredPack
 from artifactstore.maintenance.findings import Objects, Pile
 from artifactstore.pack.names import pack_name
 
@@ -24,24 +24,42 @@ _PACK: Final = re.compile(r"packs/[0-9a-f]{2}/([0-9a-f]{64})")
 _LEVELS_MAX: Final = 8
 
 
-def unnamed_objects(
-    backend: Backend, environment: Environment, position: Position
-) -> tuple[Objects, Objects | None]:
-    """Orphaned packs, and other objects that no record names; None for these where listing is forbidden."""
+class Listed(NamedTuple):
+    """What a listing tells; nothing where listing is forbidden.
+
+    Attributes:
+        orphans: Packs that no record names.
+        foreign: Other objects that no record names; None where listing is forbidden.
+        misfits: Numbers of packs that are longer or shorter than their record says.
+    """
+
+    orphans: Objects
+    foreign: Objects | None
+    misfits: tuple[int, ...] = ()
+
+
+def listed_objects(
+    backend: Backend, environment: Environment, packs: PackTable, position: Position
+) -> Listed:
+    """List the backend once, and hold every name, and a pack's size, against what records say."""
     known = {f"keys/{digest.hex()}" for digest in position.keys}
     orphans, foreign = Pile(), Pile()
+    misfits: list[int] = []
     try:
         for info in backend.list(""):
             name = info.name
             pack = _PACK.fullmatch(name)
             if pack is not None and pack_name(bytes.fromhex(pack[1])) == name:
-                if not _is_registered(environment, bytes.fromhex(pack[1])):
+                registered = _registered(environment, packs, bytes.fromhex(pack[1]))
+                if registered is None:
                     orphans.add(name, info.size_bytes)
+                elif registered.added.size != info.size_bytes:
+                    misfits.append(registered.number)
             elif not (_is_expected(name) or name in known or _is_of_log(name, position.next_slot)):
                 foreign.add(name, info.size_bytes)
     except PermissionRefused:
-        return Objects(), None
-    return orphans.objects(), foreign.objects()
+        return Listed(Objects(), None)
+    return Listed(orphans.objects(), foreign.objects(), tuple(misfits))
 
 
 def _is_expected(name: str) -> bool:
@@ -49,9 +67,10 @@ def _is_expected(name: str) -> bool:
     return name.startswith(_PASSED_OVER) or run_of_name(name) is not None
 
 
-def _is_registered(environment: Environment, sha256: bytes) -> bool:
+def _registered(environment: Environment, packs: PackTable, sha256: bytes) -> StoredPack | None:
     with environment.read() as txn:
-        return txn.get(PACK_NAMES, sha256) is not None
+        number = packs.number_of(txn, sha256)
+        return None if number is None else packs.get(txn, number)
 
 
 def _is_of_log(name: str, slots: int) -> bool:

@@ -27,6 +27,8 @@ from artifactstore.transfer.ignore import parse_patterns
 from artifactstore.transfer.target import Target
 from tests.stores import Tree, make_store, read_tree, settle, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 FIRST: Tree = {"a.txt": b"a", "sub/b.txt": b"b" * 5000, "sub/old.txt": b"old", "link": "a.txt", "empty": None}
 SECOND: Tree = {
     "a.txt": b"A",

@@ -25,6 +25,8 @@ from artifactstore.testing.invariants import assert_whole
 from artifactstore.transfer import push as push_module
 from tests.stores import FakeClock, Tree, make_store, noise, objects_of, read_tree, reopened, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 DAY_S = 24 * 3600
 
 

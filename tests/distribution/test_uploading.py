@@ -22,6 +22,8 @@ from artifactstore.errors import (
 from artifactstore.transfer import push as push_module
 from tests.stores import make_store, noise, objects_of, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 TREE = {"z/last": noise(300_000, 1), "a": b"", "m/in/between": noise(3_000_000, 2), "m/in/other": b"x"}
 
 

@@ -33,6 +33,8 @@ from artifactstore.manifest.read import find_entry
 from artifactstore.transfer.scan import Found, Given, Program, Sources
 from tests.stores import make_store, read_tree, reopened, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:

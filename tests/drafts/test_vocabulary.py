@@ -12,6 +12,8 @@ from artifactstore import Artifact, ArtifactEntry, Run, Store
 from artifactstore.errors import NotSaved, SourceChanged, TypeMismatch, UsageError
 from tests.stores import make_store, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "for-wandb-users.md"
 # What their classes have, in their release 0.31: methods with the names of their arguments, properties without.
 THEIRS = {

@@ -14,6 +14,8 @@ from artifactstore.errors import Damaged, Denied, NewerStore, NoSuchVersion, Usa
 from artifactstore.format.record import slot_name
 from tests.stores import make_store, noise, objects_of, read_tree, reopened, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 TREE = {
     "a/one.bin": noise(3_000_000, 1),
     "a/two.txt": b"two\n" * 1000,

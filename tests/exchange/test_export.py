@@ -17,6 +17,8 @@ from artifactstore.format.page import path_order
 from artifactstore.format.reference import Reference
 from tests.stores import make_store, noise, read_tree, reopened, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 TREE = {
     "a/big.bin": noise(2_500_000, 1),
     "a/run.sh": b"#!/bin/sh\n",

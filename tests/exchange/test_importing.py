@@ -28,6 +28,8 @@ from artifactstore.errors import (
 from artifactstore.exchange import incoming
 from tests.stores import make_store, noise, read_tree, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 TREE = {
     "a/big.bin": noise(2_500_000, 1),
     "a/run.sh": b"#!/bin/sh\n",

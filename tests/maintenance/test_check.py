@@ -80,7 +80,11 @@ def altered_end(data: bytes) -> bytes:
     return data[:-20] + bytes([data[-20] ^ 1]) + data[-19:]
 
 
-@pytest.mark.parametrize("change", [cut_short, cut_to_nothing, altered_end])
+def continued(data: bytes) -> bytes:
+    return data + data[-1:]
+
+
+@pytest.mark.parametrize("change", [cut_short, cut_to_nothing, altered_end, continued])
 @pytest.mark.parametrize("read_data", [False, True])
 def test_every_pack_that_was_changed_is_named(
     store: Store, change: Callable[[bytes], bytes], read_data: bool

@@ -137,6 +137,19 @@ def test_a_pack_that_lost_its_end_alone_loses_nothing(small: Small) -> None:
     whole(small)
 
 
+def test_a_pack_with_bytes_put_behind_it_loses_nothing(small: Small) -> None:
+    """It is not what its name says, which a listing tells; all in it is stored anew, and nobody misses anything."""
+    name = first_data(small)
+    small.put(name, small.get(name) + b"more")
+    problem = only(small.store.check())
+    assert (problem.object, problem.versions.total) == (name, 0)
+    assert problem.next_step == "artifactstore repair"
+    _, done = mended(small.store)
+    assert (done.problems_left, done.packs_added) == (0, 1)
+    assert small.store.check(read_data=True).ok
+    whole(small)
+
+
 def test_a_chunk_with_another_location_is_not_lost(small: Small) -> None:
     """What lies in a second pack is found there, and neither stored anew nor missed by anybody."""
     name = first_data(small)

@@ -26,6 +26,8 @@ from artifactstore.transfer.ranges import StoredBytes
 from tests.comparison.sources import tensors_file
 from tests.stores import FakeClock, Tree, make_store, reopened, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 LARGE = SystemRandomness().token(9_000_000)
 
 

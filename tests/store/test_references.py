@@ -24,6 +24,8 @@ from artifactstore.exchange.sidecar import REFERENCES_PATH
 from tests.references.web_server import Site, serving
 from tests.stores import make_store, noise, objects_of, read_tree, reopened, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 DATA = noise(300_000)
 
 

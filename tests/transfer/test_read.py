@@ -13,6 +13,8 @@ from artifactstore.errors import NoSuchEntry
 from artifactstore.testing import MeteredBackend
 from tests.stores import make_store, noise, write_tree
 
+pytestmark = pytest.mark.places("memory", "s3")
+
 DATA = noise(8 << 20, seed=3)
 
 
