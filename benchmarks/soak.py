@@ -1,7 +1,8 @@
-"""Soak: writers that are killed and restarted, on S3 behind a proxy that does what networks do.
+"""Soak: writers and a sweeper that are killed and restarted, on S3 behind a proxy that does what networks do.
 
-At the end every record is verified and every pack read back, and the log must explain all that each writer was told.
-Exit code 0 says that both held.
+At the end every record is verified and every pack read back, of what was swept nothing is left, and the log, opened
+with the keys of every generation, must explain all that each writer was told.
+Exit code 0 says that all of that held.
 """
 
 import json
@@ -20,7 +21,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from artifactstore import Store
+from artifactstore import Store, audit
 from artifactstore.testing import workload
 from artifactstore.testing.history import Noted, read_journal, read_log
 from artifactstore.testing.linearizability import Undecided, assert_follows_log, linearization
@@ -71,7 +72,8 @@ class Supervisor:
     def running(self, until_s: float) -> Iterator[None]:
         """Writers for the length of a block."""
         try:
-            for number in range(self._writers):
+            # The last one sweeps.
+            for number in range(self._writers + 1):
                 self._start(number, until_s)
             yield
         finally:
@@ -81,7 +83,7 @@ class Supervisor:
 
     def kill_one(self, until_s: float) -> None:
         """Kill a writer, whatever it is at, and start another over its cache."""
-        number = self._chances.randrange(self._writers)
+        number = self._chances.randrange(self._writers + 1)
         _, process = self._running[number]
         process.send_signal(signal.SIGKILL)
         self._demand(number, process.wait())
@@ -117,7 +119,8 @@ class Supervisor:
             epoch_s=EPOCH_S,
             size_bytes_max=SIZE_BYTES_MAX,
             # Two clocks are a day off.
-            skew_s={0: 86400, 1: -86400}.get(number, 0),
+            skew_s={0: 86400, 1: -86400}.get(number, 0) if number < self._writers else 0,
+            sweeps=number == self._writers,
         )
         self.processes += 1
         self.works.append(work)
@@ -148,7 +151,7 @@ def main() -> None:
         }
         Store.create(url, **places).close()
         outcome = soak(url, server, folder, arguments)
-        figures = verified(url, places, outcome)
+        figures = verified(url, places, outcome, folder)
     print_figures(figures, arguments)
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": describe_machine(), **figures}, indent=1))
@@ -194,7 +197,7 @@ def soak(url: str, server: Server, folder: Path, arguments: Any) -> Outcome:
     return Outcome(noted, supervisor.kills, supervisor.processes, storms, proxy, seconds)
 
 
-def verified(url: str, places: dict[str, Any], outcome: Outcome) -> dict[str, Any]:
+def verified(url: str, places: dict[str, Any], outcome: Outcome, folder: Path) -> dict[str, Any]:
     """Check the store and the history; return the figures.
 
     Raises:
@@ -202,10 +205,19 @@ def verified(url: str, places: dict[str, Any], outcome: Outcome) -> dict[str, An
     """
     events = [one.event for one in outcome.noted]
     with Store.open(url, **places) as store:
+        # What the last sweeper was killed at is ended, and its keys with it.
+        while not (prepared := store.plan_gc()).plan.is_empty:
+            workload.keep_keys(folder, store)
+            store.gc(prepared)
+        former = workload.former_keyrings(folder, places["key_file"])
         report = store.check(read_data=True)
         assert report.ok, report.problems[:20]
-        log = read_log(store)
+        log = [write for write in read_log(store, former) if write.artifact != workload.SWEPT]
+        assert former.keys() == set(range(len(former))), "the keys of a generation were not kept"
         info = store.info()
+    keyless = audit(url, storage_options=places["storage_options"], store_id=info.id, read_data=True)
+    assert (keyless.problems, keyless.unerased.names.total) == ((), 0)
+    swept = [line.split() for path in folder.glob("*.swept") for line in path.read_text().splitlines()]
     assert_follows_log(events, log)
     # A killed writer's operation that the log does not hold never happened: the search need not consider it.
     undecided = 0
@@ -234,6 +246,9 @@ def verified(url: str, places: dict[str, Any], outcome: Outcome) -> dict[str, An
         "storms": outcome.storms,
         "by kind": {str(kind): count for kind, count in sorted(outcome.proxy.injected.items())},
         "records": info.records,
+        "generations": len(former) + 1,
+        "sweeps whose end their process lived to note": len(swept),
+        "versions that those purged": sum(int(purged) for _, purged in swept),
         "slots lost to another writer": sum(one.tries - 1 for one in outcome.noted if one.tries),
         "versions": info.versions,
         "artifacts": info.artifacts,

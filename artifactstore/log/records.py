@@ -136,6 +136,11 @@ def open_slot(
     return Opened(slot, frame.clear, _unsealed(frame, where, keyring), leaf_of(data), len(data))
 
 
+def unsealed(data: bytes, slot: int, keyring: Keyring) -> Sealed | None:
+    """The sealed part of a record that is known to count, with its generation's keys; None where it stays sealed."""
+    return _unsealed(decode_frame(data, slot_name(slot)), slot_name(slot), keyring)
+
+
 def _unsealed(frame: Frame, where: str, keyring: Keyring) -> Sealed | None:
     """A record's sealed part; None of one that does not open, which applies nothing, for all readers alike."""
     if frame.clear.generation != keyring.generation:

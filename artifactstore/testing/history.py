@@ -7,7 +7,7 @@ clock, which all processes of a machine share and nobody can set.
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
@@ -22,13 +22,15 @@ from artifactstore.errors import (
     NotFoundError,
     PreconditionFailed,
 )
-from artifactstore.format.operations import Alias, Tag
+from artifactstore.format.operations import Alias, Sealed, Tag
 from artifactstore.format.operations import Delete as LoggedDelete
 from artifactstore.format.operations import Push as LoggedPush
 from artifactstore.format.operations import Undelete as LoggedUndelete
 from artifactstore.ids import ANYWHERE, LATEST
 from artifactstore.index.tables import Position
-from artifactstore.log.log import Applier, Log
+from artifactstore.keyring.keyring import Keyring
+from artifactstore.log.log import Applier
+from artifactstore.log.records import unsealed
 from artifactstore.store.store import Store
 from artifactstore.testing.linearizability import (
     Action,
@@ -89,7 +91,8 @@ class Recorder:
         self._descriptor = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._slots: list[int] = []
         self._tries = 0
-        _note_claims(parts_of(store).log, self._slots, self._tried)
+        self._note_claims()
+        self._note_renewals()
 
     def close(self) -> None:
         """Close the journal."""
@@ -210,8 +213,32 @@ class Recorder:
         self._write(Noted(event, self._tries, end_s - started_s))
         return result
 
-    def _tried(self) -> None:
-        self._tries += 1
+    def _note_claims(self) -> None:
+        """Let the log tell which slots are claimed through it, and when a record is made for one."""
+        log = parts_of(self._store).log
+        if "claim" in vars(log):
+            return
+        inner = log.claim
+
+        def claim(applier: Applier, make: Callable[[Position], bytes]) -> int:
+            def making(position: Position) -> bytes:
+                self._tries += 1
+                return make(position)
+
+            self._slots.append(inner(applier, making))
+            return self._slots[-1]
+
+        vars(log)["claim"] = claim
+
+    def _note_renewals(self) -> None:
+        """After a sweep the store has another log, in the middle of an operation too."""
+        inner = self._store._renew  # noqa: SLF001 - tests own every part
+
+        def renew(before: Parts) -> None:
+            inner(before)
+            self._note_claims()
+
+        vars(self._store)["_renew"] = renew
 
     def _write(self, noted: Noted) -> None:
         os.write(self._descriptor, msgspec.json.encode(noted) + b"\n")
@@ -232,18 +259,19 @@ def read_journal(path: Path) -> list[Noted]:
     return noted
 
 
-def read_log(store: Store) -> list[Write]:
+def read_log(store: Store, former: Mapping[int, Keyring] | None = None) -> list[Write]:
     """The catalog operations in a store's log, in order, with contents as their labels.
 
     A content whose label no push has put into the log as a tag goes by its digest.
+
+    Args:
+        store: The store.
+        former: Keys of the generations before sweeps, which open their records; those of others are left out.
     """
-    parts = parts_of(store)
-    end = parts.log.follow(parts.catalog).next_slot
     operations = [
-        (record.slot, operation)
-        for record in parts.log.reread(0, end)
-        if record.sealed is not None
-        for operation in record.sealed.operations
+        (slot, operation)
+        for slot, sealed in _opened(store, former or {})
+        for operation in sealed.operations
         if isinstance(operation, _Logged)
     ]
     labels = {
@@ -255,6 +283,20 @@ def read_log(store: Store) -> list[Write]:
         Write(slot, f"{operation.project}/{operation.name}", _action_of(operation, labels))
         for slot, operation in operations
     ]
+
+
+def _opened(store: Store, former: Mapping[int, Keyring]) -> Iterator[tuple[int, Sealed]]:
+    """Every record that can be opened."""
+    parts = parts_of(store)
+    end = parts.log.follow(parts.catalog).next_slot
+    for record in parts.log.reread(0, end):
+        sealed = record.sealed
+        if sealed is None and record.clear is not None and record.clear.generation in former:
+            data = parts.log.read(record.slot)
+            assert data is not None
+            sealed = unsealed(data, record.slot, former[record.clear.generation])
+        if sealed is not None:
+            yield record.slot, sealed
 
 
 def content_of(label: str, size_bytes: int) -> bytes:
@@ -290,21 +332,6 @@ def _action_of(operation: _Logged, labels: Mapping[bytes, str]) -> Action:
             return Delete(tuple(operation.numbers), operation.force)
         case LoggedUndelete():
             return Undelete(tuple(operation.numbers))
-
-
-def _note_claims(log: Log, slots: list[int], tried: Callable[[], None]) -> None:
-    """Let a log tell which slots are claimed through it, and when a record is made for one."""
-    inner = log.claim
-
-    def claim(applier: Applier, make: Callable[[Position], bytes]) -> int:
-        def making(position: Position) -> bytes:
-            tried()
-            return make(position)
-
-        slots.append(inner(applier, making))
-        return slots[-1]
-
-    vars(log)["claim"] = claim
 
 
 def _now_s() -> float:

@@ -15,17 +15,23 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from artifactstore.clock import SystemClock
-from artifactstore.errors import BackendError
+from artifactstore.errors import BackendError, PreconditionFailed
+from artifactstore.format.keys import KEYS_BYTES_MAX
+from artifactstore.format.limits import STORE_ID_BYTES
 from artifactstore.ids import LATEST
+from artifactstore.keyring.keyfile import load_key_file
+from artifactstore.keyring.keyring import Keyring, unlock
 from artifactstore.store.store import Store
-from artifactstore.testing.history import Recorder
+from artifactstore.testing.history import Recorder, parts_of
 from artifactstore.testing.simulation import SeededRandomness
 
 T = TypeVar("T")
 
 ALIASES: Final = ("stable", "candidate", "mine")
 SWAPPED_VERSIONS: Final = 8
+SWEPT: Final = "swept/one"
 _LABELS: Final = ("good", "bad")
+_SWEPT_BYTES: Final = 100_000
 _NS_PER_S: Final = 1_000_000_000
 _OPEN_PAUSE_S: Final = 0.5
 # Where the package lies, for an interpreter in which it is not installed.
@@ -50,6 +56,8 @@ class Workload(msgspec.Struct, frozen=True):
         epoch_s: How often it goes over to new artifacts, which keeps histories short; None for never.
         size_bytes_max: Of a version's content; most are far smaller.
         skew_s: How far its wall clock is off.
+        sweeps: It sweeps without a pause instead, and pushes and deletes for good what nobody else looks at, `SWEPT`;
+            the keys of each generation are in the folder before the next begins. One client may do so.
         swaps: Among how many aliases of the first artifact, `alias-0` and so on, it moves one at a time from where it
             has seen it to another of the versions v0 to v7, instead of what clients do as a rule; 0 for that.
         cache: What its cache and scratch are named after, so that a client takes over from one that was killed; its
@@ -69,6 +77,7 @@ class Workload(msgspec.Struct, frozen=True):
     skew_s: int = 0
     cache: str = ""
     swaps: int = 0
+    sweeps: bool = False
 
     @property
     def journal(self) -> Path:
@@ -112,6 +121,10 @@ def run(workload: Workload) -> None:
     store = _opened(workload)
     if store is None:
         return
+    if workload.sweeps:
+        with store:
+            _sweep(workload, store)
+        return
     with store:
         recorder = Recorder(store, workload.client, workload.journal, workload.place("scratch"))
         client = _Client(workload, recorder)
@@ -123,6 +136,43 @@ def run(workload: Workload) -> None:
             else:
                 client.act(number)
         recorder.close()
+
+
+def former_keyrings(folder: Path, key_file: Path) -> dict[int, Keyring]:
+    """The keys of the generations that a client has swept away, by generation."""
+    pair = load_key_file(key_file)
+    kept = [path.read_bytes() for path in folder.glob("*.keys")]
+    keyrings = [unlock(data[STORE_ID_BYTES:], data[:STORE_ID_BYTES], pair) for data in kept]
+    return {keyring.generation: keyring for keyring in keyrings}
+
+
+def _sweep(workload: Workload, store: Store) -> None:
+    """Sweep until time is over; what is purged was pushed for it."""
+    scratch = workload.place("scratch")
+    scratch.mkdir(exist_ok=True)
+    randomness = SeededRandomness(workload.seed)
+    while not _is_over(workload):
+        try:
+            (scratch / "data").write_bytes(randomness.token(_SWEPT_BYTES))
+            version = store.push([scratch], SWEPT)
+            store.delete([version.qualified_name], now=True)
+            keep_keys(Path(workload.folder), store)
+            done = store.gc()
+        except (BackendError, PreconditionFailed):
+            continue
+        with workload.journal.with_suffix(".swept").open("a", encoding="utf-8") as journal:
+            journal.write(f"{done.generation} {len(done.purged)}\n")
+
+
+def keep_keys(folder: Path, store: Store) -> None:
+    """Put the keys of the generation that is about to end where they outlive it."""
+    store.refresh()
+    parts = parts_of(store)
+    keys = parts.backend.get(parts.keyring.keys_object, limit_bytes=KEYS_BYTES_MAX)
+    path = folder / f"{parts.keyring.generation}.keys"
+    written = path.with_suffix(".new")
+    written.write_bytes(parts.keyring.store_id + keys)
+    written.rename(path)
 
 
 class _Client:
