@@ -32,7 +32,7 @@ _XDG_FOLDERS = {
     "XDG_STATE_HOME": ".local/state",
 }
 # One of so many tests that are marked to run on S3 too does so whenever the tests run, all of them with --deep.
-_S3_SAMPLED = 4
+_S3_SAMPLED = 6
 # Where Linux keeps files in memory, and how much of that must be free for tests to use it.
 _MEMORY_FOLDER = Path("/dev/shm")
 _MEMORY_FREE_BYTES_MIN = 2 << 30

@@ -69,6 +69,14 @@ def place(stores_in: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
+def ready(stores_in: str, run: Run, request: pytest.FixtureRequest) -> None:
+    """On S3 a store; elsewhere the one that a first push makes by itself."""
+    if stores_in == "s3":
+        request.getfixturevalue("place")
+        assert run("init").code == 0
+
+
+@pytest.fixture
 def objects(place: str) -> Backend:
     """What lies there."""
     return open_backend(place)

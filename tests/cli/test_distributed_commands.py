@@ -6,6 +6,8 @@ import pytest
 
 from tests.cli.conftest import Run
 
+pytestmark = [pytest.mark.places("folder", "s3"), pytest.mark.usefixtures("ready")]
+
 
 @pytest.fixture
 def token(run: Run) -> str:

@@ -11,9 +11,11 @@ import pytest
 
 from tests.cli.conftest import Run
 
+pytestmark = [pytest.mark.places("folder", "s3"), pytest.mark.usefixtures("ready")]
+
 
 @pytest.fixture(autouse=True)
-def pushed(run: Run) -> None:
+def pushed(ready: None, run: Run) -> None:
     """`team/x`, with two files."""
     assert run("push", "data", "team/x", "-q").code == 0
 

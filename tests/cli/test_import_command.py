@@ -4,7 +4,11 @@ import io
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Run
+
+pytestmark = [pytest.mark.places("folder", "s3"), pytest.mark.usefixtures("ready")]
 
 
 def tar_of(**files: bytes) -> bytes:

@@ -7,6 +7,8 @@ import pytest
 from artifactstore.checkout import LOCK_FILE
 from tests.cli.conftest import Run
 
+pytestmark = [pytest.mark.places("folder", "s3"), pytest.mark.usefixtures("ready")]
+
 
 @pytest.fixture
 def locked(run: Run, home: Path) -> Path:

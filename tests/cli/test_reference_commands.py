@@ -8,6 +8,8 @@ import pytest
 from tests.cli.conftest import Run
 from tests.references.web_server import Site, serving
 
+pytestmark = [pytest.mark.places("folder", "s3"), pytest.mark.usefixtures("ready")]
+
 
 @pytest.fixture
 def site() -> Iterator[Site]:

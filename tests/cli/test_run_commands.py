@@ -8,6 +8,8 @@ import pytest
 
 from tests.cli.conftest import Run
 
+pytestmark = [pytest.mark.places("folder", "s3"), pytest.mark.usefixtures("ready")]
+
 
 @pytest.fixture
 def pipeline(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -58,6 +60,7 @@ def test_a_circle_is_refused(run: Run, pipeline: str) -> None:
     assert run("run", "use", pipeline, "team/clean").code == 4
 
 
+@pytest.mark.places("folder")
 def test_a_command_is_a_run(run: Run, home: Path) -> None:
     """It finds its id, ends as its command does, and passes the exit code on."""
     assert run("init").code == 0

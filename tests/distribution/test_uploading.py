@@ -94,6 +94,7 @@ def test_an_upload_that_is_given_up_leaves_nothing(
     assert [version.number for version in store.versions("p/n")] == [0]
 
 
+@pytest.mark.places("memory")  # its threads are waited for, and S3 keeps some
 def test_what_a_long_upload_had_registered_is_nobodys(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its packs are garbage at once, which the next collection takes away, and not in use for a week."""
     monkeypatch.setattr(push_module, "PENDING_BYTES", 1 << 20)
