@@ -71,7 +71,7 @@ TABLES: Final = (
     LINKS,
 )
 
-LAYOUT: Final = 8
+LAYOUT: Final = 9
 _POSITION: Final = b"position"
 _FACTS: Final = b"facts"
 
