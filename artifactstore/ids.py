@@ -51,13 +51,18 @@ class Reference(NamedTuple):
         return f"{self.artifact}:{self.alias or LATEST}"
 
 
+def _is_name(text: object) -> bool:
+    """Whether this is text, and keeps the naming rules."""
+    return isinstance(text, str) and _NAME.fullmatch(text) is not None and text not in {".", ".."}
+
+
 def check_name(text: str, what: str) -> str:
     """Return `text` if it may name a project, artifact, type or tag.
 
     Raises:
         InvalidName: It breaks the naming rules.
     """
-    if not _NAME.fullmatch(text) or text in {".", ".."}:
+    if not _is_name(text):
         raise InvalidName(f"{what} {text!r} is not a valid name", what=what, name=text)
     return text
 
@@ -68,6 +73,7 @@ def check_alias(text: str) -> str:
     Raises:
         InvalidName: It breaks the naming rules, or looks like `v3`.
     """
+    check_name(text, "alias")
     if re.fullmatch(r"[vV][0-9]+", text, re.ASCII):
         raise InvalidName(
             f"alias {text!r} looks like a version number",
@@ -75,7 +81,7 @@ def check_alias(text: str) -> str:
             what="alias",
             name=text,
         )
-    return check_name(text, "alias")
+    return text
 
 
 def parse_artifact_name(text: str) -> ArtifactName:

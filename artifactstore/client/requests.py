@@ -119,8 +119,10 @@ def checked_description(description: str | None) -> str | None:
     """A description within its bound.
 
     Raises:
-        InvalidMetadata: It is longer.
+        InvalidMetadata: It is longer, or no text.
     """
+    if description is not None and not isinstance(description, str):
+        raise InvalidMetadata(f"a description is text, not {type(description).__name__}")
     if description is not None and not is_unicode(description):
         raise InvalidMetadata("a description holds text that is no Unicode")
     if description is not None and len(description.encode(errors="replace")) > DESCRIPTION_BYTES_MAX:

@@ -224,7 +224,8 @@ class Artifact(Draft):
 
     @ttl.setter
     def ttl(self, ttl: timedelta | None) -> None:
-        if ttl is not None and ttl <= timedelta(0):
+        given: Any = ttl
+        if given is not None and not (isinstance(given, timedelta) and given > timedelta(0)):
             raise UsageError("a time to live is positive", next_step="set a timedelta above 0, or None")
         self._edits.ttl = ttl
 
@@ -404,7 +405,7 @@ class Artifact(Draft):
 
     def save(
         self,
-        store: Keeper | None = None,
+        store: Keeper | str | None = None,
         project: str | None = None,
         *,
         aliases: Iterable[str] = (),
@@ -415,7 +416,7 @@ class Artifact(Draft):
         """Make a version of a draft; of a saved artifact, write what of it was changed.
 
         Args:
-            store: Where to; that of the artifact that it is a draft of when None.
+            store: Where to; that of the artifact that it is a draft of when None. A text is the project, as W&B has it.
             project: The project; that of the artifact that it is a draft of when None.
             aliases: Aliases for the version, besides its own.
             tags: Labels for it, besides its own.
@@ -433,6 +434,8 @@ class Artifact(Draft):
             NoSuchEntry: Something that was to be removed is not there.
             Deleted: The version that it starts from was deleted.
         """
+        if isinstance(store, str):
+            store, project = None, project or store
         with self._saving:
             if self._version is not None:
                 if store is not None or project is not None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -203,6 +204,16 @@ def test_bad_values(store: Store, tree: Path) -> None:
         artifact.ttl = timedelta(0)
     with pytest.raises(UsageError):
         artifact.aliases = "prod"
+    wrong: Any = 5
+    with pytest.raises(UsageError):
+        artifact.ttl = wrong
+    with pytest.raises(InvalidMetadata, match="is text, not int"):
+        artifact.description = wrong
+    for change in ("aliases", "tags"):
+        other = store.artifact("vision/cats")
+        setattr(other, change, [wrong])
+        with pytest.raises(InvalidName):
+            other.save()
     records = len(list(store.log()))
     artifact.metadata["bad"] = {1: 2}
     with pytest.raises(InvalidMetadata):

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -157,13 +158,14 @@ def test_when_it_was_updated(store: Store, tree: Path) -> None:
     assert draft.created_at == draft.updated_at
     seen = [draft.updated_at]
     for change in ("description", "aliases", "tags"):
+        time.sleep(0.002)  # times are kept in milliseconds
         setattr(draft, change, ["new"] if change != "description" else "new")
         draft.save()
         seen.append(draft.updated_at)
-    draft.ttl = None
     assert draft.created_at == seen[0]
     assert sorted(set(seen)) == seen
     assert store.artifact("vision/cats:new").updated_at == seen[-1]
+    time.sleep(0.002)
     store.add_aliases("vision/cats:v0", ["more"])
     assert store.artifact("vision/cats").updated_at > seen[-1]
 
@@ -182,6 +184,16 @@ def test_a_file_alone(store: Store, tree: Path, tmp_path: Path) -> None:
     several.add_file(tree / "big")
     with pytest.raises(UsageError, match="holds 2 files"):
         several.save().file()
+
+
+def test_saving_by_project_alone(store: Store, tree: Path) -> None:
+    """As theirs: where the store is known, the first argument may be the project; else what is missing is the store."""
+    draft = Artifact("cats", "dataset")
+    draft.add_dir(tree)
+    with pytest.raises(NotSaved, match="no store"):
+        draft.save("vision")
+    draft.save(store, "vision")
+    assert draft.new_draft().save("other").qualified_name == "other/cats:v0"
 
 
 def test_links_know_their_source(store: Store, tree: Path) -> None:
