@@ -176,6 +176,10 @@ class Backend(ABC):
         """
         self.delete(name)
 
+    def erase_many(self, names: Sequence[str]) -> Sequence[ArtifactStoreError | None]:
+        """For each name what `erase` returns or raises, asked for together."""
+        return self.together([partial(self.erase, name) for name in names])
+
     def traces(self, name: str) -> bool:
         """Say whether anything is left of an object, in any form that the backend keeps."""
         return self.exists(name)

@@ -5,6 +5,7 @@ of the same rules as everything else. Index packs that name condemned packs are 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from artifactstore.backend.base import Backend
@@ -21,15 +22,14 @@ from artifactstore.content.packs import (
     INDEX_ROWS_MAX,
     index_packs,
     joined_rows,
-    merged_rows,
+    merged_groups,
     pack_up,
     read_segments,
     ref_of,
-    renumbered_rows,
 )
 from artifactstore.errors import Damaged
 from artifactstore.format.pack import PackType
-from artifactstore.format.segment import ROW, Segment
+from artifactstore.format.segment import Segment
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import Environment, ReadTransaction, WriteTransaction
 from artifactstore.index.tables import PackTable, Position, StoredPack, read_position
@@ -108,30 +108,30 @@ def swept_state(
     """
     with environment.read() as txn:
         position = read_position(txn)
-        kept, replaced = _split(backend, keyring, txn, packs, position, sweeping.condemned)
-        segments = _clean(tail_segments(txn, packs, position, reread), sweeping.condemned)
+        current = [_registered(txn, packs, name) for name in position.index_packs]
+        segments = tail_segments(txn, packs, position, reread)
     names = [pack.added.name for pack in added]
     own = Segment(names, b"".join(joined_rows(added))) if any(pack.rows for pack in added) else None
     indexes: list[FinishedPack] = []
-    rewritten = _clean(
-        read_segments(backend, keyring, [ref_of(pack) for pack in replaced]), sweeping.condemned
-    )
-    for group in _groups([*segments, *([own] if own else [])], rewritten):
-        indexes += index_packs(keyring, *merged_rows(group), randomness)
-    current = kept + [pack.added.name for pack in indexes]
+    kept: list[bytes] = []
+    rewritten = _to_rewrite(backend, keyring, current, sweeping.condemned, kept)
+    rest = chain(segments, [own] if own else [], rewritten)
+    for group in merged_groups(rest, sweeping.condemned, INDEX_ROWS_MAX):
+        indexes += index_packs(keyring, *group, randomness)
+    named = kept + [pack.added.name for pack in indexes]
     with environment.read() as txn:
         stale = _stale(txn, packs, set(kept))
     gone = sweeping._replace(condemned=sweeping.condemned | stale)
-    chunks = _parts(environment, packs, keyring, gone, position, current)
+    chunks = _parts(environment, packs, keyring, gone, position, named)
     state, copy = (list(pack_up(keyring, PackType.STATE, chunks, randomness)) for _ in range(2))
-    return SweptState(position.next_slot, state, copy, indexes, current, stale)
+    return SweptState(position.next_slot, state, copy, indexes, named, stale)
 
 
 def _stale(txn: ReadTransaction, packs: PackTable, kept: set[bytes]) -> frozenset[bytes]:
     """Names of all states so far, and of index packs that are current no more."""
     return frozenset(
         pack.added.name
-        for pack in packs.all(txn)
+        for pack in packs.listed(txn)
         if pack.added.type == PackType.STATE
         or (pack.added.type == PackType.INDEX and pack.added.name not in kept)
     )
@@ -176,53 +176,25 @@ def _take_out(
         move_slot(txn, old, new)
 
 
-def _split(
+def _registered(txn: ReadTransaction, packs: PackTable, name: bytes) -> StoredPack:
+    number = packs.number_of(txn, name)
+    stored = None if number is None else packs.get(txn, number)
+    if stored is None:
+        raise Damaged(f"index pack {name.hex()} is not registered", object=name.hex())
+    return stored
+
+
+def _to_rewrite(
     backend: Backend,
     keyring: Keyring,
-    txn: ReadTransaction,
-    packs: PackTable,
-    position: Position,
+    current: Iterable[StoredPack],
     condemned: frozenset[bytes],
-) -> tuple[list[bytes], list[StoredPack]]:
-    """Current index packs: names of those that name no condemned pack, and the others."""
-    kept: list[bytes] = []
-    replaced: list[StoredPack] = []
-    for name in position.index_packs:
-        number = packs.number_of(txn, name)
-        stored = None if number is None else packs.get(txn, number)
-        if stored is None:
-            raise Damaged(f"index pack {name.hex()} is not registered", object=name.hex())
-        named = (
-            pack for segment in read_segments(backend, keyring, [ref_of(stored)]) for pack in segment.packs
-        )
-        if condemned and any(pack in condemned for pack in named):
-            replaced.append(stored)
+    kept: list[bytes],
+) -> Iterator[Segment]:
+    """Yield the segments of index packs that name a condemned pack; the names of the others are added to `kept`."""
+    for pack in current:
+        segments = list(read_segments(backend, keyring, [ref_of(pack)]))
+        if any(not condemned.isdisjoint(segment.packs) for segment in segments):
+            yield from segments
         else:
-            kept.append(name)
-    return kept, replaced
-
-
-def _clean(segments: Iterable[Segment], condemned: frozenset[bytes]) -> Iterator[Segment]:
-    """Segments without condemned packs and their rows: one that named an unknown pack would add nothing."""
-    for segment in segments:
-        if condemned.isdisjoint(segment.packs):
-            yield segment
-            continue
-        names = [name for name in segment.packs if name not in condemned]
-        rows = b"".join(renumbered_rows(segment, {name: at for at, name in enumerate(names)}))
-        if rows:
-            yield Segment(names, rows)
-
-
-def _groups(first: Sequence[Segment], rest: Iterable[Segment]) -> Iterator[list[Segment]]:
-    """Segments together until they fill an index pack."""
-    group = list(first)
-    rows = sum(len(segment.rows) // ROW.size for segment in group)
-    for segment in rest:
-        group.append(segment)
-        rows += len(segment.rows) // ROW.size
-        if rows >= INDEX_ROWS_MAX:
-            yield group
-            group, rows = [], 0
-    if rows:
-        yield group
+            kept.append(pack.added.name)

@@ -146,7 +146,11 @@ def chunks_root(cids: bytes, below: Sequence[tuple[bytes, bytes]] = ()) -> bytes
         cids: Cids of its data chunks in order, concatenated.
         below: Cid and `chunks_root` of each node below it, in order.
     """
-    prefixes = cid_prefixes(cids)
+    return chunks_root_of(cid_prefixes(cids), below)
+
+
+def chunks_root_of(prefixes: list[bytes], below: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """The same from the first 16 bytes of the cids of the data chunks."""
     nodes = [cid[:CID_PREFIX_BYTES] + root for cid, root in below]
     return sha256(_CHUNKS + len(prefixes).to_bytes(4, "big") + b"".join(prefixes + nodes)).digest()
 

@@ -18,10 +18,10 @@ from artifactstore.format.pack import PackType
 from artifactstore.format.page import (
     Content,
     chunks_root,
+    chunks_root_of,
     cid_prefixes,
     decode_list,
     glance_contents,
-    page_chunks,
 )
 from artifactstore.format.receipt import (
     EVIDENCE_CHUNK_BYTES,
@@ -61,7 +61,7 @@ class Counts:
 
     def gone(self, prefixes: Iterable[bytes]) -> None:
         """Chunks that only purged versions needed."""
-        self.of_gone += sum(1 for _ in prefixes)
+        self.of_gone += len(list(prefixes))
 
     def shared(self, count: int) -> None:
         """Chunks that others need too."""
@@ -159,16 +159,16 @@ class DraftWriter:
             except Damaged:
                 return None
             if level:
-                return Opened(
-                    cid_prefixes(plain), [self._page(one.cids, level - 1, one.chunks) for one in nodes]
-                )
+                return Opened(plain, [self._page(one.cids, level - 1, one.chunks) for one in nodes])
             lists = [self._list(one.cids, one.depth, one.sizes[0], one.chunks) for one in nodes]
-            return Opened(cid_prefixes(plain), lists)
+            return Opened(plain, lists)
 
         return Below(cid[:CID_PREFIX_BYTES], chunks, opened)
 
-    def _contents(self, cid: bytes, level: int, chunks: bytes) -> tuple[bytes, list[Content]]:
-        """The data chunks that a page names, and the nodes, held against what its parent says of them.
+    def _contents(self, cid: bytes, level: int, chunks: bytes) -> tuple[list[bytes], list[Content]]:
+        """The data chunks that a page names, by the first 16 bytes of their cids, and the nodes.
+
+        Both are held against what its parent says of them.
 
         No more of it goes into evidence.
         """
@@ -179,9 +179,10 @@ class DraftWriter:
         fits = len(plain) % CID_BYTES == 0 and all(
             (len(one.cids), len(one.chunks), len(one.sizes)) == (CID_BYTES, DIGEST_BYTES, 1) for one in nodes
         )
-        if not fits or page_chunks(contents) != chunks:
+        prefixes = cid_prefixes(plain)
+        if not fits or chunks_root_of(prefixes, [(one.cids, one.chunks) for one in nodes]) != chunks:
             raise Damaged(f"{where} contradicts what stands above it", object=where)
-        return plain, nodes
+        return prefixes, nodes
 
     def _list(self, cid: bytes, level: int, size: int, chunks: bytes) -> Below:
         def opened() -> Opened | None:

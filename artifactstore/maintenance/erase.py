@@ -87,8 +87,9 @@ def erase(backend: Backend, names: Sequence[str], executors: Executors, progress
     left: list[Left] = []
     for start in range(0, len(names), PARALLEL_REQUESTS_MAX):
         lot = names[start : start + PARALLEL_REQUESTS_MAX]
-        # A folder, too, takes its time over each large file, and over the fsync of what it lay in.
-        shares = [lot[at::_SHARES] for at in range(min(_SHARES, len(lot)))]
+        # A folder, too, takes its time over each large file, and over the fsync of what it lay in: neighbours share it.
+        size = -(-len(lot) // _SHARES)
+        shares = [lot[at : at + size] for at in range(0, len(lot), size)]
         under_way = [executors.io.submit(_erase_lot, backend, share) for share in shares]
         for share, erasing in zip(shares, under_way, strict=True):
             left += erasing.result()
@@ -98,7 +99,7 @@ def erase(backend: Backend, names: Sequence[str], executors: Executors, progress
 
 def _erase_lot(backend: Backend, lot: Sequence[str]) -> list[Left]:
     left: list[Left] = []
-    erased = backend.together([partial(backend.erase, name) for name in lot])
+    erased = backend.erase_many(lot)
     traces = backend.together([partial(backend.traces, name) for name in lot])
     for name, deleted, there in zip(lot, erased, traces, strict=True):
         problem = next((one for one in (deleted, there) if isinstance(one, ArtifactStoreError)), None)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from artifactstore.format.operations import Manifest
 from artifactstore.format.page import cid_prefixes
+from artifactstore.maintenance.census import Census
 from artifactstore.manifest.reach import reach_all
 from artifactstore.manifest.read import Getter
 
@@ -19,7 +20,7 @@ class Mark:
         live: Chunks that are needed.
         dead: Chunks that only versions need that may be purged, each with the last of the units of purge that do:
             it goes once all units up to that one are purged.
-        unclean: Numbers of the packs in which something is not needed; None where nobody has looked.
+        census: What each pack held of them when all were marked; None where nobody has looked.
     """
 
     def __init__(self, getter: Getter) -> None:
@@ -28,7 +29,7 @@ class Mark:
         self._seen_dead: set[bytes] = set()
         self.live: set[bytes] = set()
         self.dead: dict[bytes, int] = {}
-        self.unclean: frozenset[int] | None = None
+        self.census: Census | None = None
 
     def keep(self, manifest: Manifest) -> set[bytes]:
         """Mark everything that a version reaches as needed; return what was not so before.

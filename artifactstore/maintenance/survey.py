@@ -5,7 +5,6 @@ backend; no data is read. Age decides politeness and never safety: what is conde
 before it can commit, and stored again.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
@@ -29,19 +28,19 @@ from artifactstore.format.operations import Manifest
 from artifactstore.format.pack import PackType
 from artifactstore.format.record import slot_name
 from artifactstore.format.run_operations import RUNNING
-from artifactstore.format.segment import ROW_TAIL
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import (
     CHUNKS,
+    ListedPack,
     PackTable,
     Position,
-    StoredPack,
     damaged_packs,
     packs_of,
     read_position,
 )
 from artifactstore.log.log import Log
+from artifactstore.maintenance.census import take_census
 from artifactstore.maintenance.mark import Mark
 from artifactstore.maintenance.settings import EXPIRY_MS_DEFAULT
 from artifactstore.maintenance.sweep_plan import PackUse, Purge, Survey, Waiting
@@ -87,7 +86,7 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
         running = list(pending(txn))
         distributed = open_pushes(txn)
         left = dict(condemned(txn))
-        stored = list(parts.packs.all(txn))
+        stored = list(parts.packs.listed(txn))
         damaged = damaged_packs(txn)
     times = _Times(parts.backend)
     due = [one for one in hidden if _is_due(one, now_ms, times)]
@@ -100,15 +99,14 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
     with parts.environment.read() as txn:
         if pinned:
             _keep_pinned(txn, mark, pinned)
-        all_bytes, live, dead = _by_pack(txn, mark)
-    mark.unclean = frozenset(pack for pack, size in all_bytes.items() if live.get(pack) != size)
+        held, mark.census = take_census(txn, mark.live, mark.dead, position.next_slot)
     uses = tuple(
         PackUse(
             pack.added.name,
             pack.added.size,
-            round(all_bytes.get(pack.number, 0.0)),
-            round(live.get(pack.number, 0.0)),
-            tuple(sorted((unit, round(size)) for unit, size in dead.get(pack.number, {}).items())),
+            round(held.every.get(pack.number, 0.0)),
+            round(held.live.get(pack.number, 0.0)),
+            tuple(sorted((unit, round(size)) for unit, size in held.dead.get(pack.number, {}).items())),
             pack.number in pinned,
             pack.added.name in damaged,
         )
@@ -140,7 +138,7 @@ def survey(parts: SurveyParts, now_ms: int, *, expiry_ms: int = EXPIRY_MS_DEFAUL
     return Surveyed(found, mark)
 
 
-def _stale(stored: Iterable[StoredPack], position: Position) -> tuple[tuple[str, int], ...]:
+def _stale(stored: Iterable[ListedPack], position: Position) -> tuple[tuple[str, int], ...]:
     """States and index packs that were replaced."""
     current = set(position.index_packs)
     return tuple(
@@ -284,27 +282,6 @@ def _keep_pinned(txn: ReadTransaction, mark: Mark, pinned: set[int]) -> None:
         if not pinned.isdisjoint(packs_of(value)):
             mark.live.add(prefix)
             mark.dead.pop(prefix, None)
-
-
-def _by_pack(
-    txn: ReadTransaction, mark: Mark
-) -> tuple[dict[int, float], dict[int, float], dict[int, dict[int, float]]]:
-    """By pack number: stored bytes of all chunks, of needed ones, and of those that go with each unit of purge."""
-    every: dict[int, float] = defaultdict(float)
-    live: dict[int, float] = defaultdict(float)
-    dead: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
-    needed, going = mark.live, mark.dead
-    for prefix, value in txn.scan(CHUNKS):
-        # -1: garbage whatever is purged.
-        unit = None if prefix in needed else going.get(prefix, -1)
-        for pack, _, _, length, raw_length, _, _, span in ROW_TAIL.iter_unpack(value):
-            size = length * span / raw_length
-            every[pack] += size
-            if unit is None:
-                live[pack] += size
-            elif unit >= 0:
-                dead[pack][unit] += size
-    return every, live, dead
 
 
 def _ended_runs(

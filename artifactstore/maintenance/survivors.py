@@ -8,7 +8,7 @@ in memory (invariant 18).
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from itertools import islice
 from typing import Final, NamedTuple
@@ -25,6 +25,7 @@ from artifactstore.format.segment import ROW_TAIL
 from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import CHUNKS, PackTable, StoredPack, packs_of
 from artifactstore.keyring.keyring import Keyring
+from artifactstore.maintenance.census import Census
 from artifactstore.maintenance.examination import blobs_of
 from artifactstore.manifest.build import split_cids
 from artifactstore.pack.ranges import coalesce
@@ -118,15 +119,21 @@ class Survivors:
         self._runs: dict[PackType, _Run] = {}
         self._here = InlineExecutor()
 
-    def copy(self, *, all_marked: bool) -> list[StoredPack]:
+    def copy(self, census: Census | None, *, all_marked: bool) -> list[StoredPack]:
         """Hand survivors to the writer; return packs with one that can't be read.
 
         Args:
+            census: What each pack holds of all that is marked; None where that is not known.
             all_marked: Look at every chunk of the index, as most of them are marked; else at the marked ones alone.
         """
         parts = self._parts
         with parts.environment.read() as txn:
-            counts = self._counts(txn, None if all_marked else self._marked)
+            if all_marked and census is not None and census.several is not None:
+                # A chunk that lies elsewhere too by now is stored once more, which does no harm.
+                alone = {pack: count for pack, count in census.alone.items() if pack in self._going}
+                counts = self._counted(txn.get_many(CHUNKS, census.several), alone)
+            else:
+                counts = self._counts(txn, None if all_marked else self._marked)
             found = [parts.packs.get(txn, number) for number in sorted(counts)]
         packs = [pack for pack in found if pack is not None]
         for lot in lots(self._spans(packs), lambda span: span.asked.length, _READ_BYTES_MAX):
@@ -140,11 +147,12 @@ class Survivors:
         self._settle(0)
         return [pack for pack in packs if self._taken.get(pack.number, 0) < counts[pack.number]]
 
-    def _counts(self, txn: ReadTransaction, only: set[bytes] | None) -> Mapping[int, int]:
+    def _counts(self, txn: ReadTransaction, only: set[bytes] | None) -> dict[int, int]:
         """By condemned pack: how many chunks have to be stored anew from it."""
         marked, going, once = self._marked, self._going, ROW_TAIL.size
         rows = txn.scan(CHUNKS) if only is None else txn.get_many(CHUNKS, sorted(only))
         found: dict[bytes, int] = {}
+        several: list[tuple[bytes, bytes]] = []
         for prefix, value in rows:
             if prefix not in marked:
                 continue
@@ -152,11 +160,16 @@ class Survivors:
                 head = value[:4]
                 found[head] = found.get(head, 0) + 1
             else:
-                packs = packs_of(value)
-                self._sources[bytes(prefix)] = packs[0] if going.issuperset(packs) else None
+                several.append((bytes(prefix), bytes(value)))
         counts = {int.from_bytes(head, "big"): count for head, count in found.items()}
-        counts = {pack: count for pack, count in counts.items() if pack in going}
-        for source in self._sources.values():
+        return self._counted(several, {pack: count for pack, count in counts.items() if pack in going})
+
+    def _counted(self, several: Iterable[tuple[bytes, bytes]], counts: dict[int, int]) -> dict[int, int]:
+        """Add chunks that lie in several packs, by their rows, to the counts; each is taken out of one, if all go."""
+        for prefix, value in several:
+            packs = packs_of(value)
+            source = packs[0] if self._going.issuperset(packs) else None
+            self._sources[bytes(prefix)] = source
             if source is not None:
                 counts[source] = counts.get(source, 0) + 1
         return counts

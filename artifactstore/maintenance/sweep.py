@@ -142,7 +142,7 @@ class Sweeper:
         mark.planned()
         self._members = members
         self._trust_clock = trust_clock
-        self._seen = self._surveyed = plan.prefix
+        self._seen = plan.prefix
         self._purge = {(one.artifact, one.number): one for one in plan.purge}
         self._condemned = set(plan.condemn)
         self._orphans = {*plan.orphans, *plan.signs}
@@ -197,6 +197,7 @@ class Sweeper:
     def _keep_postponed(self) -> None:
         """What versions need whose purge waits is needed like any other."""
         if self._postponed:
+            self._mark.census = None  # to which what is marked now was not needed
             with self._parts.environment.read() as txn:
                 versions = list(all_versions(txn))
             for artifact, number, row in versions:
@@ -229,7 +230,7 @@ class Sweeper:
             parts.progress,
         )
         survivors = Survivors(through, self._mark.live if only is None else only, going)
-        for pack in survivors.copy(all_marked=only is None):
+        for pack in survivors.copy(self._mark.census, all_marked=only is None):
             self._condemned.discard(pack.added.name)
             self._kept += 1
         packs = parts.writer.drain()
@@ -244,7 +245,7 @@ class Sweeper:
             versions = list(all_versions(txn))
             running = list(pending(txn))
             distributed = open_pushes(txn)
-            stored = list(parts.packs.all(txn))
+            stored = list(parts.packs.listed(txn))
         fresh: set[bytes] = set()
         for artifact, number, row in versions:
             purge = self._purge.get((str(artifact), number))
@@ -329,14 +330,10 @@ class Sweeper:
     def _stuck(self) -> set[bytes]:
         """Chunks that nobody needs, in packs that stay all the same: no receipt may call them gone (invariant 13)."""
         parts = self._parts
-        live, unclean = self._mark.live, self._mark.unclean
+        live, census = self._mark.live, self._mark.census
         with parts.environment.read() as txn:
             going = self._going(txn)
-            if unclean is not None and not any(
-                pack.number in unclean or pack.slot >= self._surveyed
-                for pack in parts.packs.all(txn)
-                if pack.number not in going
-            ):
+            if census is not None and census.is_clear(parts.packs.listed(txn), going):
                 return set()
             return {
                 prefix

@@ -271,7 +271,9 @@ class BackendConformance(ABC):
             backend.erase("packs/aa/x")
             assert not backend.exists("packs/aa/x")
             assert not backend.traces("packs/aa/x")
-        backend.erase("never/was/there")
+        backend.put("packs/aa/x", b"four")
+        assert list(backend.erase_many(["packs/aa/x", "never/was/there", "packs/aa/none"])) == [None] * 3
+        assert not backend.traces("packs/aa/x")
         assert not backend.traces("never/was/there")
         assert [info.name for info in backend.list("")] == ["packs/aa/xx"]
 

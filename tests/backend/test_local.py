@@ -9,6 +9,7 @@ import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import NoneType
 
 import pytest
 
@@ -445,3 +446,29 @@ def _without_root_change(work: Callable[[], None]) -> None:
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_what_is_erased_together_forces_each_folder_once(
+    monkeypatch: pytest.MonkeyPatch, backend: LocalBackend
+) -> None:
+    """A folder's fsync comes after all of its names are gone; one that fails is the error of each of them."""
+    names = ["packs/aa/1", "packs/aa/2", "packs/bb/1", "packs/bb/2"]
+    for name in names:
+        backend.put(name, b"x")
+    synced: list[tuple[str, list[str]]] = []
+
+    def sync(path: str) -> None:
+        synced.append((path.removeprefix(backend.url), [info.name for info in backend.list("packs/aa")]))
+        if path.endswith("bb"):
+            raise OSError(errno.EIO, "lost")
+
+    monkeypatch.setattr(local, "sync_folder", sync)
+    outcomes = backend.erase_many([*names, "packs/cc/none"])
+    assert [(path.rpartition("/")[2], left) for path, left in synced] == [("aa", []), ("bb", [])]
+    assert [type(outcome) for outcome in outcomes] == [
+        NoneType,
+        NoneType,
+        BackendError,
+        BackendError,
+        NoneType,
+    ]

@@ -10,6 +10,7 @@ from artifactstore.content.packs import (
     fetch_whole,
     index_packs,
     joined_rows,
+    merged_groups,
     merged_rows,
     pack_up,
     read_segments,
@@ -118,3 +119,15 @@ def test_rows_of_several_packs_are_numbered_by_them(store: Store) -> None:
     rows = joined_rows(packs)
     assert rows == sorted(rows)
     assert sorted(int.from_bytes(row[16:20], "big") for row in rows) == [0, 1, 2]
+
+
+def test_rows_of_packs_that_go_are_left_out_and_lists_end_where_they_are_full(store: Store) -> None:
+    """Each row that stays comes once, sorted, under the name of its pack; nothing of the others."""
+    first = decode_segment(encode_segment(PACKS[:1], rows_of(50)), "a")
+    second = decode_segment(encode_segment([PACKS[1]], rows_of(50)[20:]), "b")
+    third = decode_segment(encode_segment([PACKS[0], PACKS[2]], rows_of(60, pack=1)), "c")
+    found = list(merged_groups([first, second, third, first], {PACKS[1]}, 100))
+    assert [names for names, _ in found] == [[PACKS[0], PACKS[2]], [PACKS[0]]]
+    assert [rows for _, rows in found] == [sorted([*rows_of(50), *rows_of(60, pack=1)]), rows_of(50)]
+    assert merged_rows([first, first]) == ([PACKS[0]], rows_of(50))
+    assert list(merged_groups([second], {PACKS[1]}, None)) == []
