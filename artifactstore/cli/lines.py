@@ -156,8 +156,8 @@ def _link_text(version: store.Version) -> str:
     return f"{version.link.version}{state}"
 
 
-def version_lines(version: store.Version, references: tuple[int, int] = (0, 0)) -> Iterator[str]:
-    """Everything about one version but its files; `references` are how many, and how many bytes they name."""
+def version_lines(version: store.Version, references: tuple[int, int] | None = None) -> Iterator[str]:
+    """Everything about one version but its files; of its `references` how many, and how many bytes, where counted."""
     yield version.qualified_name
     yield from fields(
         (
@@ -177,7 +177,7 @@ def version_lines(version: store.Version, references: tuple[int, int] = (0, 0)) 
             (
                 "references",
                 f"{references[0]:,}, {size_text(references[1])} of the size lie elsewhere"
-                if references[0]
+                if references is not None
                 else "",
             ),
             ("new", f"{size_text(version.new_bytes)} when it was pushed"),

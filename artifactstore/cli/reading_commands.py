@@ -85,8 +85,11 @@ def ls(options: CommonOptions, what: str | None, deleted: bool, **conditions: An
 
 @click.command(epilog=example("artifactstore show team/corpus:v0"))
 @click.argument("reference", metavar="REF")
+@click.option(
+    "--references", is_flag=True, help="Count the references among its entries, for which its lists are read."
+)
 @common_options
-def show(options: CommonOptions, reference: str) -> None:
+def show(options: CommonOptions, reference: str, references: bool) -> None:
     """Show a version: its metadata, its digest, and its size when read, when pushed and as stored."""
     from artifactstore.cli.lines import version_lines
     from artifactstore.cli.session import Session
@@ -95,9 +98,10 @@ def show(options: CommonOptions, reference: str) -> None:
     session = Session(options)
     with session.open_store() as store:
         version = store.version(session.qualified(reference))
-        references = version.counted_references()
-        shape = version_shape(version) | {"references": references[0], "reference_bytes": references[1]}
-        session.result({"version": shape}, version_lines(version, references))
+        counted = version.counted_references() if references else None
+        count, size = (None, None) if counted is None else counted
+        shape = version_shape(version) | {"references": count, "reference_bytes": size}
+        session.result({"version": shape}, version_lines(version, counted))
 
 
 @click.command(epilog=example("artifactstore files team/corpus --path 'train/*.csv'"))

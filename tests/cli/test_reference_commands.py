@@ -32,9 +32,10 @@ def test_from_a_push_to_a_pull(run: Run, site: Site, data: Path) -> None:
     ]
     assert listed[0]["reference"]["checksum"] == 'etag:"v1"'
     assert f"in/far.csv -> {url}" in run("files", "p/n").out
-    shown = run("show", "p/n", "--json").document["version"]
+    assert run("show", "p/n", "--json").document["version"]["references"] is None
+    shown = run("show", "p/n", "--references", "--json").document["version"]
     assert (shown["references"], shown["reference_bytes"]) == (3, shown["size_bytes"])
-    assert "references  3, " in run("show", "p/n").out
+    assert "references  3, " in run("show", "p/n", "--references").out
     refused = run("pull", "p/n", "out", "--json")
     assert (refused.code, refused.error["kind"]) == (4, "reference-refused")
     assert "--no-references" in refused.error["next_step"]
