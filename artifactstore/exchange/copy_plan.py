@@ -19,7 +19,8 @@ class CopyStep(msgspec.Struct, frozen=True):
     Attributes:
         version: The version in the source store.
         action: `copy`, `update` (only what stands outside the digest is changed there) or `keep` (nothing is done).
-        target: The number that it has in the destination; None before it is copied.
+        target: The number that it has in the destination; None before it is copied, or the one before it whose content
+            it has.
         aliases: Aliases that the destination's version lacks.
         tags: Labels that it lacks.
         said: Whether its description or metadata are others, and become those of the source.
@@ -80,7 +81,7 @@ def plan_steps(here: Sequence[Version], there: Sequence[Version]) -> list[CopySt
             match = there[-1]
         names = tuple(name for name in version.aliases if name != LATEST)
         if match is None:
-            steps.append(CopyStep(version, "copy", None, names, version.tags))
+            steps.append(_copied(version, names, steps[-1] if steps else None))
             continue
         shared = match not in left
         if not shared:
@@ -93,6 +94,17 @@ def plan_steps(here: Sequence[Version], there: Sequence[Version]) -> list[CopySt
         action: Literal["update", "keep"] = "update" if aliases or tags or said else "keep"
         steps.append(CopyStep(version, action, match.number, aliases, tags, said))
     return steps
+
+
+def _copied(version: Version, names: tuple[str, ...], before: CopyStep | None) -> CopyStep:
+    """What becomes of a version that the destination lacks.
+
+    After one of the same content that is copied it becomes one with that, which says what it is.
+    """
+    if before is None or before.target is not None or before.version.digest != version.digest:
+        return CopyStep(version, "copy", None, names, version.tags)
+    tags = tuple(tag for tag in version.tags if tag not in before.version.tags)
+    return CopyStep(version, "update" if names or tags else "keep", None, names, tags)
 
 
 def _copies(steps: Sequence[CopyStep]) -> bool:

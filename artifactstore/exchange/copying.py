@@ -8,6 +8,8 @@ and one that is repeated, moves only what is missing.
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+import msgspec
+
 from artifactstore.client.requests import push_request
 from artifactstore.drafts.keeper import Edits
 from artifactstore.errors import Denied, NotFoundError, UsageError
@@ -121,7 +123,10 @@ def _act(source: Store, destination: Store, plan: CopyPlan, progress: Progress |
         last = done[-1] if done and done[-1].version.artifact == step.version.artifact else None
         base = None if last is None or last.target is None else last.target
         run = producers.producer_of(step.version) if step.action == "copy" else None
-        done.append(_do(source, destination, step, base, run, progress or source.watcher))
+        # One with the content of the version before it has become one with that.
+        joins = step.action != "copy" and step.target is None
+        planned = msgspec.structs.replace(step, target=base) if joins else step
+        done.append(_do(source, destination, planned, base, run, progress or source.watcher))
     if done:
         producers.finish()
     return CopyPlan(plan.source, plan.destination, tuple(done), plan.deletes)

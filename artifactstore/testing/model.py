@@ -4,7 +4,8 @@ It knows nothing of chunks, packs or records. A version is the mapping of paths 
 have equal digests exactly when their mappings are equal.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from enum import Enum
 from typing import TypeAlias
 
 import msgspec
@@ -80,6 +81,50 @@ class ModelArtifact(msgspec.Struct):
             self.aliases[LATEST] = newest
 
 
+class PushState(Enum):
+    """What has become of a push in parts."""
+
+    OPEN = "open"
+    COMMITTED = "committed"
+    ABANDONED = "abandoned"
+    FORGOTTEN = "forgotten"
+
+
+class ModelPush(msgspec.Struct):
+    """A push in parts.
+
+    Attributes:
+        artifact: What it makes a version of, by the name that it was begun with.
+        shards: How many parts it has.
+        aliases: For its version.
+        parts: Those that are finished, by number.
+        state: What has become of it.
+        made: The version that it made, or found.
+    """
+
+    artifact: str
+    shards: int
+    aliases: list[str]
+    parts: dict[int, dict[str, bytes]] = {}
+    state: PushState = PushState.OPEN
+    made: tuple[str, int] | None = None
+
+    @property
+    def missing(self) -> list[int]:
+        """Numbers of the parts that are not finished."""
+        return [part for part in range(self.shards) if part not in self.parts]
+
+    @property
+    def collides(self) -> bool:
+        """Whether two parts hold one path."""
+        return len(self.contents) < sum(map(len, self.parts.values()))
+
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """What all its parts hold."""
+        return {path: data for part in self.parts.values() for path, data in part.items()}
+
+
 class ModelStore:
     """A store as a user thinks of it.
 
@@ -87,12 +132,14 @@ class ModelStore:
         artifacts: By the `project/name` that each was called first.
         denied: Contents that were taken down.
         names: By each other name that an artifact was given, the first one.
+        pushes: Those in parts, by whatever their maker calls them.
     """
 
     def __init__(self) -> None:
         self.artifacts: dict[str, ModelArtifact] = {}
         self.denied: set[bytes] = set()
         self.names: dict[str, str] = {}
+        self.pushes: dict[str, ModelPush] = {}
 
     def copy(self) -> "ModelStore":
         """A model that goes on by itself from here."""
@@ -114,6 +161,8 @@ class ModelStore:
             aliases = dict(artifact.aliases)
             other.artifacts[name] = ModelArtifact(versions, aliases, artifact.called, artifact.collection)
         other.denied, other.names = set(self.denied), dict(self.names)
+        for token, push in self.pushes.items():
+            other.pushes[token] = msgspec.structs.replace(push, parts=dict(push.parts))
         return other
 
     def push(
@@ -141,6 +190,28 @@ class ModelStore:
         for alias in aliases:
             artifact.aliases[alias] = number
         return number, created
+
+    def begin(self, token: str, artifact: str, shards: int, aliases: Iterable[str] = ()) -> None:
+        """Begin a push in parts."""
+        self.pushes[token] = ModelPush(artifact, shards, list(aliases))
+
+    def finish(self, token: str, part: int, contents: Contents) -> bool:
+        """Finish a part of an open push; return whether it is another than before."""
+        push = self.pushes[token]
+        before = push.parts.get(part)
+        push.parts[part] = dict(contents)
+        return before != contents
+
+    def commit(self, token: str) -> int:
+        """Make the version of an open push all of whose parts are finished; return its number."""
+        push = self.pushes[token]
+        number, _ = self.push(push.artifact, push.contents, aliases=push.aliases)
+        push.state, push.made = PushState.COMMITTED, (self.first(push.artifact), number)
+        return number
+
+    def open_pushes(self) -> set[str]:
+        """Pushes in parts that have come to no end."""
+        return {token for token, push in self.pushes.items() if push.state is PushState.OPEN}
 
     def first(self, name: str) -> str:
         """What the artifact was called first that a name leads to."""
@@ -225,14 +296,26 @@ class ModelStore:
         """Make a deleted version one that can't be brought back."""
         self.artifacts[name].versions[number].purged = True
 
-    def sweep(self) -> list[str]:
-        """Purge what is due; return it as `project/name:vN`."""
+    def due(self) -> set[tuple[str, int]]:
+        """What the next sweep purges."""
+        return {
+            (name, number)
+            for name, artifact in self.artifacts.items()
+            for number, version in enumerate(artifact.versions)
+            if version.deleted and version.due and not version.purged
+        }
+
+    def sweep(self, planned: Collection[tuple[str, int]] | None = None) -> list[str]:
+        """Purge what is due; return it as `project/name:vN`.
+
+        Args:
+            planned: What was due when the sweep was planned; what came to be due since is left to the next one.
+        """
+        due = self.due() if planned is None else self.due() & set(planned)
         purged: list[str] = []
-        for name, artifact in sorted(self.artifacts.items()):
-            for number, version in enumerate(artifact.versions):
-                if version.deleted and version.due and not version.purged:
-                    self.purge(name, number)
-                    purged.append(f"{artifact.called or name}:v{number}")
+        for name, number in sorted(due):
+            self.purge(name, number)
+            purged.append(f"{self.artifacts[name].called or name}:v{number}")
         for name in [name for name, artifact in self.artifacts.items() if artifact.gone]:
             self._free_names(name)
         return purged
@@ -250,8 +333,14 @@ class ModelStore:
         return not self.denied.isdisjoint(contents.values())
 
     def takedown(self, content: bytes, *, rewrite: bool) -> None:
-        """Take a content out of every version, and refuse it; with `rewrite` those that hold more get a successor."""
+        """Take a content out of every version, and refuse it; with `rewrite` those that hold more get a successor.
+
+        A part that holds it is to be made again.
+        """
         self.denied.add(content)
+        for push in self.pushes.values():
+            if push.state is PushState.OPEN:
+                push.parts = {at: held for at, held in push.parts.items() if content not in held.values()}
         for name, artifact in sorted(self.artifacts.items()):
             for number, version in enumerate(list(artifact.versions)):
                 if content not in version.contents.values():

@@ -115,6 +115,20 @@ def test_one_version_before_the_others(here: Store, there: Store) -> None:
     assert {step.action for step in copy_versions(here, there, ["p/n:*"]).steps} == {"keep"}
 
 
+def test_equal_neighbours_become_one(here: Store, there: Store) -> None:
+    """Where what lay between was deleted, two of one content are neighbours: the first says what it is, at once."""
+    here.describe("p/n:v2", metadata={"k": [2]})
+    here.add_tags("p/n:v2", ["t2"])
+    here.delete(["p/n:v1"], force=True)
+    done = copy_versions(here, there, ["p/n:*"])
+    assert [(step.action, step.target) for step in done.steps] == [("copy", 0), ("update", 0)]
+    (made,) = there.versions("p/n")
+    assert (made.metadata, made.description, made.tags) == ({"k": [1]}, "d", ("t1", "t2"))
+    assert [step.action for step in copy_versions(here, there, ["p/n:*"]).steps] == ["keep"] * 2
+    (again,) = there.versions("p/n")
+    assert (again.metadata, again.tags) == (made.metadata, made.tags)
+
+
 def test_a_file_that_is_there_is_not_read(here: Store, there: Store) -> None:
     """Of the second version only the changed file is read and stored."""
     steps = copy_versions(here, there, ["p/n:v0"]).steps

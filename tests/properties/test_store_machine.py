@@ -1,11 +1,8 @@
 """A store behaves like a dictionary of versions, whatever is done to it, by whom, and in which order."""
 
-import hashlib
 import itertools
 import os
 import shutil
-import tempfile
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +10,9 @@ import pytest
 from blake3 import blake3
 from hypothesis import Phase, assume, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from artifactstore import Artifact
-from artifactstore.backend.base import Backend
 from artifactstore.errors import (
     AliasMoved,
     Deleted,
@@ -34,83 +23,31 @@ from artifactstore.errors import (
     NotACollection,
     PreconditionFailed,
 )
-from artifactstore.ids import LATEST
-from artifactstore.store.store import Store
-from artifactstore.testing import invariants
-from artifactstore.testing.model import Contents, ModelStore, shown_by
+from artifactstore.exchange.copy_plan import CopyStep
+from artifactstore.exchange.copying import copy_versions
+from artifactstore.testing.model import ModelVersion
 from artifactstore.testing.simulation import World
-from tests.faults.interrupted import Interrupted
+from tests.properties.changes import Changes, attempt, judge
+from tests.properties.ground import (
+    ALIASES,
+    ARTIFACTS,
+    COLLECTIONS,
+    WEEK_S,
+    Ground,
+    alias_sets,
+    artifact_names,
+    clients,
+    contents,
+    paths,
+    tag_sets,
+)
 from tests.servers import BUCKET
 
-ARTIFACTS = ("p/one", "p/two", "q/one")
-COLLECTIONS = ("c/one", "c/two")
-ALIASES = ("blue", "green")
-TAGS = ("good", "bad", "old")
-CLIENTS = ("first", "second")
 STEPS = 25
 
-artifact_names = st.sampled_from(ARTIFACTS)
-clients = st.sampled_from(CLIENTS)
-alias_sets = st.lists(st.sampled_from(ALIASES), max_size=2, unique=True)
-tag_sets = st.lists(st.sampled_from(TAGS), max_size=2, unique=True)
-paths = st.sampled_from(["a", "b", "folder", "folder/c", "folder/deeper", "folder/deeper/d"])
-contents = st.dictionaries(
-    st.sampled_from(["a", "b", "folder/c", "folder/deeper/d"]),
-    st.one_of(st.sampled_from([b"", b"x", b"y" * 3000]), st.binary(max_size=40)),
-    max_size=4,
-)
 
-
-class StoreMachine(RuleBasedStateMachine):
-    """Two clients that keep their indexes, one that follows every record, and the model."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.patch = pytest.MonkeyPatch()
-        self.folder = Path(tempfile.mkdtemp(prefix="store-machine-"))
-        (self.folder / "world").mkdir()
-        self.world = self.make_world(self.folder / "world")
-        self.model = ModelStore()
-        self.backends: dict[str, Interrupted] = {}
-        self.digests: dict[str, dict[str, bytes]] = {}
-        self.runs: list[str] = []
-        # What came of what: versions and runs by their names.
-        self.edges: set[tuple[str, str]] = set()
-        self.stores: dict[str, Store] = {}
-
-    def make_world(self, folder: Path) -> World:
-        return World(folder)
-
-    @initialize(
-        tail=st.sampled_from([0, 1500, 64 << 10]),
-        tiers=st.integers(2, 8),
-        inline=st.sampled_from([200, 64 << 10]),
-    )
-    def make(self, tail: int, tiers: int, inline: int) -> None:
-        """When states are written, index packs merged, and index rows kept out of records differs from run to run."""
-        self.patch.setattr("artifactstore.catalog.state._TAIL_BYTES_MIN", tail)
-        self.patch.setattr("artifactstore.catalog.state._TIER_WIDTH", tiers)
-        self.patch.setattr("artifactstore.catalog.commit.INLINE_INDEX_BYTES_MAX", inline)
-        self.world.create("steps").close()
-        for client in (*CLIENTS, "steps"):
-            self.open(client)
-
-    def open(self, client: str) -> None:
-        def wrap(inner: Backend) -> Backend:
-            self.backends[client] = Interrupted(inner)
-            return self.backends[client]
-
-        self.stores[client] = self.world.open(client, wrap=wrap)
-
-    def source(self, held: Contents) -> Path:
-        """A folder with these contents, made once, so that pushing it again may find it unchanged."""
-        folder = self.folder / hashlib.sha256(repr(sorted(held.items())).encode()).hexdigest()
-        if not folder.exists():
-            folder.mkdir()
-            for name, data in held.items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(data)
-        return folder
+class StoreMachine(Ground):
+    """Whatever two clients do, one after the other or in the middle of each other's doing."""
 
     @rule(client=clients, artifact=artifact_names, held=contents, aliases=alias_sets, tags=tag_sets)
     def push(
@@ -130,42 +67,106 @@ class StoreMachine(RuleBasedStateMachine):
         assert made.push is not None
         assert (made.number, made.push.created) == expected
 
-    @rule(
-        artifact=artifact_names,
-        mine=contents,
-        theirs=contents,
-        same_artifact=st.booleans(),
-        effect=st.booleans(),
-        alias=st.sampled_from(ALIASES),
-    )
-    def race(
-        self,
-        artifact: str,
-        mine: dict[str, bytes],
-        theirs: dict[str, bytes],
-        same_artifact: bool,
-        effect: bool,
-        alias: str,
-    ) -> None:
-        """A push whose claim another push gets in front of, or whose answer is lost while another one follows."""
-        assume(not self.model.refuses(mine) and not self.model.refuses(theirs))
-        assume(self.model.takes_pushes(artifact) and self.model.takes_pushes("q/raced"))
-        other = artifact if same_artifact else "q/raced"
-        expected: list[tuple[int, bool]] = []
+    @rule(data=st.data(), effect=st.booleans())
+    def race(self, data: st.DataObject, effect: bool) -> None:
+        """A change whose record another one gets in front of, or whose answer is lost while another one follows."""
+        changes = Changes(self, data)
+        sweeps = data.draw(st.integers(0, 5)) == 0
+        mine, theirs = changes.any(), changes.sweep() if sweeps else changes.any()
+        expected: list[object] = []
 
         def during() -> None:
             if effect:
-                expected.append(self.model.push(artifact, mine, aliases=[alias]))
-            self.model.push(other, theirs, aliases=[alias])
-            self.stores["second"].push([self.source(theirs)], other, aliases=[alias])
+                expected.append(mine.expect())
+            judge(attempt(theirs, self.stores["second"]), theirs.expect())
 
         backend = self.backends["first"].arm(during, effect=effect)
-        made = self.stores["first"].push([self.source(mine)], artifact, aliases=[alias])
-        assert not backend.disarm()
-        if not effect:
-            expected.append(self.model.push(artifact, mine, aliases=[alias]))
-        assert made.push is not None
-        assert [(made.number, made.push.created)] == expected
+        found = attempt(mine, self.stores["first"])
+        if sweeps and isinstance(found, mine.after_sweeps):
+            return
+        if backend.disarm() or not effect:
+            expected.append(mine.expect())
+        judge(found, expected[0])
+
+    @rule(client=clients, data=st.data())
+    def change(self, client: str, data: st.DataObject) -> None:
+        """Uploads, links that are taken out, and pushes in parts, by one client at a time."""
+        changes = Changes(self, data)
+        chosen = data.draw(
+            st.sampled_from([changes.upload, changes.any, changes.begin, *[changes.share] * 4])
+        )()
+        judge(attempt(chosen, self.stores[client]), chosen.expect())
+
+    @rule(client=clients, artifact=artifact_names, held=contents)
+    def hang_up(self, client: str, artifact: str, held: dict[str, bytes]) -> None:
+        """Of an upload that is given up nothing is left, however much of it had come."""
+        assume(not self.model.refuses(held))
+        with pytest.raises(ConnectionResetError), self.stores[client].upload(artifact) as upload:
+            for path, data in held.items():
+                upload.write(path, data)
+            raise ConnectionResetError
+
+    @precondition(lambda self: self.numbers())
+    @rule(client=clients, data=st.data(), everything=st.booleans())
+    def copy(self, client: str, data: st.DataObject, everything: bool) -> None:
+        """What is copied to another store is there as it is here; what changes follows, and nothing comes twice."""
+        chosen = self.version(data)
+        versions = self.numbers() if everything else [chosen]
+        refs = ["*"] if everything else [f"{chosen[0]}:v{chosen[1]}"]
+        self.copied(client, refs, versions)
+        self.stores[client].describe(f"{chosen[0]}:v{chosen[1]}", metadata={"copied": len(self.digests)})
+        self.model.describe(*chosen, {"copied": len(self.digests)})
+        self.stores[client].add_tags(f"{chosen[0]}:v{chosen[1]}", ["good"])
+        self.model.add_tags(*chosen, ["good"])
+        assert "copy" not in self.copied(client, refs, versions)
+        assert self.copied(client, refs, versions) <= {"keep"}
+
+    def copied(self, client: str, refs: list[str], versions: list[tuple[str, int]]) -> set[str]:
+        """Copy versions to the other store, hold what came of each against the models; return what was done."""
+        done = copy_versions(self.stores[client], self.away(), refs)
+        targets: dict[tuple[str, int], ModelVersion] = {}
+        made = set()
+        for step in done.steps:
+            known = str(step.version.first_name), step.version.number
+            source = self.model.artifacts[known[0]].versions[known[1]]
+            at = step.version.artifact, step.target
+            assert at[1] is not None
+            if step.action == "copy":
+                self.land(at[0], source, step, {target for name, target in targets if name == at[0]})
+                made.add(at[0])
+            else:
+                # Where content comes back, one stands for two only as long as nothing was copied after it.
+                assert at not in targets or at[0] not in made or targets[at] is self.newest_away(at[0])
+                self.away_model.add_aliases(*at, step.aliases)
+                self.away_model.add_tags(*at, step.tags)
+                if step.said:
+                    self.away_model.artifacts[at[0]].versions[at[1]].metadata = dict(source.metadata)
+            there = self.away_model.artifacts[at[0]].versions[at[1]]
+            assert there.contents == source.contents
+            assert there.tags >= source.tags
+            assert at in targets or there.metadata == source.metadata
+            targets[at] = there
+            versions = [one for one in versions if one != known]
+        assert versions == []
+        return {step.action for step in done.steps}
+
+    def newest_away(self, name: str) -> ModelVersion:
+        """The newest version of an artifact of the other store."""
+        artifact = self.away_model.artifacts[name]
+        newest = artifact.newest()
+        assert newest is not None
+        return artifact.versions[newest]
+
+    def land(self, name: str, source: ModelVersion, step: CopyStep, taken: set[int | None]) -> None:
+        """A version has come to the other store, where none was left that could stand for it."""
+        held = self.away_model.artifacts.get(name)
+        left = set() if held is None else set(held.shown()) - taken
+        assert held is None or all(held.versions[at].contents != source.contents for at in left)
+        metadata = dict(source.metadata) or None
+        landed = self.away_model.push(
+            name, source.contents, aliases=step.aliases, tags=step.tags, metadata=metadata
+        )
+        assert landed == (step.target, True)
 
     @rule(client=clients, artifact=artifact_names, held=contents, data=st.data())
     def run(self, client: str, artifact: str, held: dict[str, bytes], data: st.DataObject) -> None:
@@ -365,21 +366,30 @@ class StoreMachine(RuleBasedStateMachine):
         self.stores[client].undelete([f"{artifact}:v{number}"])
         self.model.undelete(artifact, number)
 
-    @rule(client=clients, race=st.sampled_from([None, False, True]), held=contents)
-    def sweep(self, client: str, race: bool | None, held: dict[str, bytes]) -> None:
-        """What is due is purged for good, and nothing else; also when another client pushes in that very moment."""
-        if race is not None and not self.model.refuses(held):
-            client = "first"
+    @rule(client=clients, data=st.data(), race=st.booleans(), impatient=st.booleans())
+    def sweep(self, client: str, data: st.DataObject, race: bool, impatient: bool) -> None:
+        """What is due is purged for good, and nothing else; also when another client acts in that very moment."""
+        due, running, happened = self.model.due(), self.model.open_pushes(), False
+        if race:
+            client, theirs = "first", Changes(self, data).any()
 
             def during() -> None:
-                self.model.push("q/beside", held)
-                self.stores["second"].push([self.source(held)], "q/beside")
+                nonlocal happened
+                happened = True
+                judge(attempt(theirs, self.stores["second"]), theirs.expect())
 
             self.backends["first"].arm(during, effect=False)
-        prepared = self.stores[client].plan_gc(expiry_s=0)
+        prepared = self.stores[client].plan_gc(expiry_s=0 if impatient else WEEK_S)
         done = self.stores[client].gc(prepared, trust_clock=True)
         self.backends["first"].disarm()
-        assert (sorted(done.purged), done.left_total) == (sorted(self.model.sweep()), 0)
+        purged = self.model.sweep(due)
+        assert len(done.purged) == len(purged)
+        assert happened or sorted(done.purged) == sorted(purged)
+        assert done.left_total == 0
+        if impatient:
+            # One that somebody went on with in that moment is not given up.
+            kept = {one.token for one in self.stores[client].distributed_pushes() if happened}
+            self.give_up(name for name in running & self.model.open_pushes() if self.tokens[name] not in kept)
 
     @precondition(lambda self: self.held())
     @rule(client=clients, data=st.data(), rewrite=st.booleans(), effect=st.sampled_from([None, False, True]))
@@ -422,127 +432,6 @@ class StoreMachine(RuleBasedStateMachine):
     def rebuild(self, client: str) -> None:
         """An index that was rebuilt is the one that was there."""
         self.stores[client].rebuild_index()
-
-    @invariant()
-    def names_and_digests_agree(self) -> None:
-        """Every version has its number, aliases and tags; digests are equal exactly when contents are."""
-        if "steps" not in self.stores:
-            return
-        for name, artifact in self.model.artifacts.items():
-            if artifact.gone:
-                with pytest.raises(Deleted, match="purged"):
-                    self.stores["steps"].versions(name)
-                continue
-            found = self.stores["steps"].versions(name)
-            assert [version.number for version in found] == artifact.shown()
-            for version in found:
-                expected = artifact.versions[version.number]
-                assert self.digests.setdefault(version.digest, expected.contents) == expected.contents
-                assert set(version.tags) == expected.tags
-                assert version.metadata == expected.metadata
-                assert version.artifact == (artifact.called or name)
-                assert (version.link is not None) == (expected.source is not None)
-                assert dict.fromkeys(version.aliases, version.number) == {
-                    alias: at for alias, at in artifact.aliases.items() if at == version.number
-                }
-
-    def succeed(self, before: dict[str, int]) -> None:
-        """Successors, which have come since, came of what those came of in whose place they stand."""
-        for name, count in before.items():
-            versions = self.model.artifacts[name].versions
-            for number in range(count, len(versions)):
-                place = versions[number].place
-                # The one before it in that place: itself a successor, or the first of them.
-                replaced = max(
-                    at for at in range(number) if at == place or versions[at].place == place
-                )  # fmt: skip
-                self.edges |= {
-                    (source, f"{name}:v{number}") for source, to in self.edges if to == f"{name}:v{replaced}"
-                }
-
-    def came_of(self, node: str, origin: str) -> bool:
-        """Whether one node of lineage came of another."""
-        return node == origin or any(
-            self.came_of(source, origin) for source, target in self.edges if target == node
-        )
-
-    def lineage_agrees(self, store: Store) -> None:
-        """Each run has the edges that the model has; purged versions are shown by their numbers alone."""
-
-        def shown(name: str) -> str:
-            artifact, _, number = name.partition(":v")
-            if not number:
-                return name
-            known = self.model.artifacts[artifact]
-            purged = known.versions[int(number)].purged
-            return f":v{number}" if purged else f"{known.called or artifact}:v{number}"
-
-        def hidden(name: str) -> str:
-            return f":v{name.partition(':v')[2]}" if name.startswith("deleted-") else name
-
-        for run in self.runs:
-            expected = sorted(
-                (shown(source), shown(target)) for source, target in self.edges if run in {source, target}
-            )
-            found = store.lineage(run, depth=1).edges
-            assert sorted((hidden(edge.source), hidden(edge.target)) for edge in found) == expected
-
-    def version(self, data: st.DataObject) -> tuple[str, int]:
-        """One that is shown."""
-        return data.draw(st.sampled_from(self.numbers()))
-
-    def numbers(self, *, deleted: bool = False) -> list[tuple[str, int]]:
-        """Versions that are shown, or those that are deleted."""
-        return [
-            (name, number)
-            for name, artifact in sorted(self.model.artifacts.items())
-            for number, version in enumerate(artifact.versions)
-            if version.deleted == deleted and not version.purged
-        ]
-
-    def held(self) -> list[bytes]:
-        """Contents of files that versions hold, deleted ones too."""
-        return sorted(
-            {
-                content
-                for artifact in self.model.artifacts.values()
-                for version in artifact.versions
-                for content in version.contents.values()
-            }
-        )
-
-    def aliases(self) -> list[tuple[str, str]]:
-        """Those that can be removed, each with its artifact."""
-        return [
-            (name, alias)
-            for name, artifact in sorted(self.model.artifacts.items())
-            for alias in sorted(artifact.aliases)
-            if alias != LATEST
-        ]
-
-    def teardown(self) -> None:
-        """At the end everything reads back, and all clients hold one index, however they came to it."""
-        try:
-            if self.stores:
-                self.conclude()
-        finally:
-            for store in self.stores.values():
-                store.close()
-            self.world.end()
-            self.patch.undo()
-            shutil.rmtree(self.folder)
-
-    def conclude(self) -> None:
-        steps = self.stores["steps"]
-        assert shown_by(steps) == self.model.shown()
-        assert len(set(self.digests)) == len({repr(sorted(held.items())) for held in self.digests.values()})
-        self.lineage_agrees(steps)
-        invariants.assert_whole(steps)
-        invariants.assert_packs_precede_records(steps._parts)
-        with closing(self.world.open("new")) as new:
-            for store in (new, *self.stores.values()):
-                store.projects()
-                invariants.assert_same_index(steps._parts, store._parts)
 
 
 def test_a_store_is_a_dictionary_of_versions() -> None:

@@ -65,3 +65,18 @@ def test_taking_down(model: ModelStore) -> None:
     assert model.artifacts["p/n"].newest() == 3
     model.takedown(b"2", rewrite=False)
     assert model.shown() == {}
+
+
+def test_parts_make_one_version(model: ModelStore) -> None:
+    """All of them or none; what was taken down is to be made again, and a copy of the model has its own."""
+    model.begin("token", "p/n", 2, ["whole"])
+    assert model.finish("token", 0, {"a": b"1"})
+    assert not model.finish("token", 0, {"a": b"1"})
+    assert model.finish("token", 1, {"b": b"2"})
+    other = model.copy()
+    model.takedown(b"2", rewrite=False)
+    assert (model.pushes["token"].missing, other.pushes["token"].missing) == ([1], [])
+    assert not other.pushes["token"].collides
+    assert other.commit("token") == 1
+    assert other.artifacts["p/n"].aliases["whole"] == 1
+    assert (model.open_pushes(), other.open_pushes()) == ({"token"}, set())
