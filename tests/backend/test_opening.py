@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fsspec.registry import _registry
 
 import artifactstore
 from artifactstore.backend.local import LocalBackend
@@ -112,9 +113,15 @@ def test_urls_that_nothing_can_open_are_refused(url: str) -> None:
     assert caught.value.next_step
 
 
+def hide(library: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a library were not installed, whoever has loaded it before: fsspec remembers the class of each scheme."""
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.delitem(_registry, scheme, raising=False)
+
+
 def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without fsspec, or without the library for a scheme, the error says what to install."""
-    monkeypatch.setitem(sys.modules, "s3fs", None)
+    hide("s3fs", "s3", monkeypatch)
     with pytest.raises(MissingExtra, match="s3fs") as caught:
         open_backend("s3://bucket/prefix")
     assert caught.value.next_step == "pip install 'artifactstore[s3]'"
@@ -141,7 +148,7 @@ def test_each_scheme_names_its_extra(
     url: str, library: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the library of a scheme, the error says which extra of this project holds it."""
-    monkeypatch.setitem(sys.modules, library, None)
+    hide(library, url.partition(":")[0], monkeypatch)
     with pytest.raises(MissingExtra) as caught:
         open_backend(url)
     assert caught.value.next_step == f"pip install 'artifactstore[{extra}]'"
