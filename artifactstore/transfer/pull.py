@@ -45,8 +45,8 @@ _LISTS_AHEAD_MAX: Final = 64
 # Ranges that are fetched together by one thread for the backend, and bytes of ranges that are on their way or here and
 # not opened: eight threads have a lot each under way, so that answers may take their time.
 _LOT_RANGES_MAX: Final = 16
-_LOT_BYTES_MAX: Final = 12 << 20
-_FETCHED_BYTES_MAX: Final = 96 << 20
+_LOT_BYTES_MAX: Final = 8 << 20
+_FETCHED_BYTES_MAX: Final = 64 << 20
 _WITH_BYTES: Final = frozenset({Kind.FILE, Kind.REFERENCE})
 _COMPARE_BYTES: Final = 1 << 20
 
