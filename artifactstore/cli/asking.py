@@ -1,4 +1,4 @@
-"""Asking on the terminal: for passphrases, which a command line would show to everybody, and whether to go on."""
+"""Asking on the terminal for passphrases, which a command line would show to everybody."""
 
 import sys
 
@@ -30,16 +30,3 @@ def ask_new_passphrase() -> str:
         "New passphrase", hide_input=True, confirmation_prompt="The same again", err=True
     )
     return text
-
-
-def ask_to_go_on(question: str) -> None:
-    """Go on only if a person says yes.
-
-    Raises:
-        UsageError: Nobody is there to ask.
-    """
-    if not sys.stdin.isatty():
-        raise UsageError(
-            "nobody is there to confirm", next_step="pass --yes, or --dry-run to see what would happen"
-        )
-    click.confirm(question, abort=True, err=True)

@@ -3,14 +3,27 @@
 from collections.abc import Iterator
 
 import click
-from click.shell_completion import CompletionItem, shell_complete
+from click.shell_completion import (
+    CompletionItem,
+    ShellComplete,
+    add_completion_class,
+    get_completion_class,
+    shell_complete,
+)
+
+from artifactstore.cli.bash_completion import Bash
 
 # What an argument that takes a reference is called in help.
 _REFERENCES = ("REF", "PROJECT/NAME")
 
 
+def completer_of(shell: str) -> type[ShellComplete] | None:
+    """What makes and answers the script of a shell; None where this release of click knows none for it."""
+    return add_completion_class(Bash) if shell == Bash.name else get_completion_class(shell)
+
+
 def complete(commands: click.Group, program: str, variable: str, instruction: str) -> int:
-    """Answer a shell's completion script.
+    """Answer a shell's completion script; print nothing where anything goes wrong, over what is being typed.
 
     Args:
         commands: The program's commands.
@@ -30,7 +43,11 @@ def complete(commands: click.Group, program: str, variable: str, instruction: st
         return command
 
     setattr(commands, "get_command", with_references)  # noqa: B010 - likewise
-    return shell_complete(commands, {}, program, variable, instruction)
+    completer_of(instruction.partition("_")[0])
+    try:
+        return shell_complete(commands, {}, program, variable, instruction)
+    except Exception:  # noqa: BLE001 - a shell that completes has no place for errors
+        return 1
 
 
 def _leaves(command: click.Command | None) -> Iterator[click.Command]:

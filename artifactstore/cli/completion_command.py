@@ -19,12 +19,11 @@ SHELLS = ("bash", "zsh", "fish")
 @common_options
 def completion(options: CommonOptions, shell: str) -> None:
     """Print the script that completes commands, options and references in SHELL."""
-    from click.shell_completion import get_completion_class
-
+    from artifactstore.cli.completing import completer_of
     from artifactstore.cli.main import COMPLETION_VARIABLE, PROGRAM, commands
     from artifactstore.cli.rendering import json_text
 
-    script_of = get_completion_class(shell)
+    script_of = completer_of(shell)
     if script_of is None:
         raise click.UsageError(f"this release of click has no completion for {shell}")
     script = script_of(commands, {}, PROGRAM, COMPLETION_VARIABLE).source()

@@ -1,6 +1,5 @@
 """Commands on content, whatever it is called: `find`, `takedown`."""
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -77,14 +76,13 @@ def takedown(
     requested_by: str,
     allow: bool,
     show: bool,
-) -> None:
+) -> int:
     """Take a file out of every version for good, and refuse it from now on.
 
     FILE and DIGEST are as for `find`; files with the same content are meant, whatever they are called. Versions that
     hold it are deleted, with their aliases, and purged by the next sweep without a grace period. Who pushes or
     undeletes it later is refused.
     """
-    from artifactstore.cli.asking import ask_to_go_on
     from artifactstore.cli.content_lines import takedown_lines, takedown_plan_lines
     from artifactstore.cli.content_shapes import takedown_plan_shape, takedown_shape
     from artifactstore.cli.run_rendering import downstream_lines, downstream_shape
@@ -92,7 +90,7 @@ def takedown(
 
     if allow or show:
         _deny_list(options, files, show=show)
-        return
+        return 0
     if not files:
         raise click.UsageError("name a file or a digest, or pass --list")
     session = Session(options)
@@ -105,10 +103,10 @@ def takedown(
         said = [*takedown_plan_lines(plan), *downstream_lines(after)]
         if dry_run:
             session.result({**shape, "takedown": None}, said)
-            return
-        if not yes:
-            sys.stderr.writelines(f"{line}\n" for line in said)
-            ask_to_go_on("take it down?")
+            return 0
+        if not yes and not session.agreed("take it down?", said):
+            session.result({**shape, "takedown": None}, ())
+            return 1
         done = store.takedown(
             files,
             within=where,
@@ -118,6 +116,7 @@ def takedown(
             progress=session.progress,
         )
     session.summary({**shape, "takedown": takedown_shape(done)}, takedown_lines(done))
+    return 0
 
 
 def _downstream(store: "Store", versions: list[str]) -> "Lineage | None":

@@ -1,7 +1,5 @@
 """Commands that hand versions to another store: `copy`, `mirror`."""
 
-import sys
-
 import click
 
 from artifactstore.cli.options import CommonOptions, Limits, common_options, example, limit_options
@@ -74,12 +72,11 @@ def mirror(
     delete: bool,
     dry_run: bool,
     yes: bool,
-) -> None:
+) -> int:
     """Copy everything to another store, as `copy` does; repeat it to keep the other store up to date.
 
     Nothing is deleted there unless --delete asks for it.
     """
-    from artifactstore.cli.asking import ask_to_go_on
     from artifactstore.cli.copy_rendering import copy_lines, copy_shape
     from artifactstore.cli.other_store import open_other
     from artifactstore.cli.session import Session
@@ -93,10 +90,13 @@ def mirror(
         plan = plan_mirror(store, destination, delete=delete)
         if dry_run:
             session.result(copy_shape(plan, dry_run=True), copy_lines(plan, dry_run=True))
-            return
+            return 0
         if plan.deletes and not yes:
-            sys.stderr.writelines(f"would delete {ref} in {plan.destination}\n" for ref in plan.deletes)
-            ask_to_go_on("mirror, and delete them there?")
+            said = (f"would delete {ref} in {plan.destination}" for ref in plan.deletes)
+            if not session.agreed("mirror, and delete them there?", said):
+                session.result(copy_shape(plan, dry_run=True), ())
+                return 1
         done = run_plan(store, destination, plan, progress=session.progress)
         session.tell_notices(destination)
     session.summary(copy_shape(done, dry_run=False), copy_lines(done, dry_run=False))
+    return 0

@@ -1,7 +1,5 @@
 """Commands that hide versions and bring them back: `delete`, `undelete`."""
 
-import sys
-
 import click
 
 from artifactstore.cli.options import CommonOptions, common_options, example
@@ -30,7 +28,7 @@ def delete(
     now: bool,
     reason: str,
     requested_by: str,
-) -> None:
+) -> int:
     """Delete versions: they are hidden at once, from everybody, and can be brought back with `undelete`.
 
     After the store's grace period, of 7 days where nobody set another, `gc` takes them away for good.
@@ -38,7 +36,6 @@ def delete(
     REF is PROJECT/NAME:v3 (or :ALIAS, or @DIGEST), PROJECT/NAME:* for all versions of an artifact, or PROJECT/* for
     all of a project; a name alone is refused.
     """
-    from artifactstore.cli.asking import ask_to_go_on
     from artifactstore.cli.lines import deletion_plan_lines
     from artifactstore.cli.session import Session
     from artifactstore.cli.shapes import deletion_plan_shape
@@ -50,12 +47,15 @@ def delete(
         shape = deletion_plan_shape(plan)
         if dry_run:
             session.result({"dry_run": True, **shape}, deletion_plan_lines(plan, "would delete"))
-            return
-        if not yes and (force or not (plan.aliases or plan.links)):
-            sys.stderr.writelines(f"{line}\n" for line in deletion_plan_lines(plan, "about to delete"))
-            ask_to_go_on("delete them?")
+            return 0
+        # What is refused anyway is not asked for.
+        asks = not yes and (force or not (plan.aliases or plan.links))
+        if asks and not session.agreed("delete them?", deletion_plan_lines(plan, "about to delete")):
+            session.result({"dry_run": True, **shape}, ())
+            return 1
         store.delete(wanted, force=force, now=now, reason=reason, requested_by=requested_by)
     session.summary({"dry_run": False, **shape}, deletion_plan_lines(plan, "deleted"))
+    return 0
 
 
 @click.command(epilog=example("artifactstore undelete team/corpus:v3"))

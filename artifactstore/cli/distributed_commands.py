@@ -114,7 +114,7 @@ def distributed_commit(options: CommonOptions, token: str, run: str | None) -> N
 @click.argument("token", metavar="TOKEN")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @common_options
-def distributed_abandon(options: CommonOptions, token: str, *, yes: bool) -> None:
+def distributed_abandon(options: CommonOptions, token: str, *, yes: bool) -> int:
     """Give up a push: no version is made of it, and the next sweep takes away what its parts hold."""
     from artifactstore.cli.distributed_rendering import distributed_lines, distributed_shape
     from artifactstore.cli.session import Session
@@ -126,7 +126,9 @@ def distributed_abandon(options: CommonOptions, token: str, *, yes: bool) -> Non
         finished = len(before.finished)
         question = f"give up the push to {before.artifact}, of which {finished} of {before.shards} parts are finished?"
         if before.state == "open" and not session.confirmed(question, yes=yes):
-            return
+            session.result({"distributed": distributed_shape(before)}, ())
+            return 1
         push.abandon()
         found = push.status()
     session.summary({"distributed": distributed_shape(found)}, distributed_lines(found))
+    return 0

@@ -1,7 +1,5 @@
 """Commands about how long versions are kept: `ttl`, `retention set`, `retention show`, `retention apply`."""
 
-import sys
-
 import click
 
 from artifactstore.cli.options import CommonOptions, common_options, example, parse_age
@@ -140,13 +138,12 @@ def apply(
     dry_run: bool,
     yes: bool,
     force: bool,
-) -> None:
+) -> int:
     """Delete what has expired and what no rule of the policy keeps, of PROJECT/NAME, of PROJECT/*, or of --all.
 
     Shows a plan and asks. Where no version of an artifact would be left it asks twice, and --yes is not enough: it
     takes --force too. What is deleted can be brought back with `undelete` until it is purged.
     """
-    from artifactstore.cli.asking import ask_to_go_on
     from artifactstore.cli.retention_lines import retention_lines, retention_plan_lines
     from artifactstore.cli.retention_shapes import retention_plan_shape
     from artifactstore.cli.session import Session
@@ -159,15 +156,18 @@ def apply(
         shape = {"dry_run": dry_run, "plan": retention_plan_shape(plan)}
         if dry_run or not plan.deletes:
             session.result({**shape, "deleted": []}, retention_plan_lines(plan))
-            return
+            return 0
         if not yes:
-            sys.stderr.writelines(f"{line}\n" for line in retention_plan_lines(plan))
-            ask_to_go_on("delete them?")
+            questions = ["delete them?"]
             if plan.emptied and not force:
-                ask_to_go_on(
-                    f"no version of {' and '.join(plan.emptied)} would be left; delete them all the same?"
-                )
-                force = True
+                emptied = " and ".join(plan.emptied)
+                questions.append(f"no version of {emptied} would be left; delete them all the same?")
+            said = retention_plan_lines(plan)
+            if not all(session.agreed(each, () if at else said) for at, each in enumerate(questions)):
+                session.result({**shape, "deleted": []}, ())
+                return 1
+            force = force or bool(plan.emptied)
         deleted = store.apply_retention(plan, everything=force)
     names = [version.qualified_name for version in deleted]
     session.summary({**shape, "deleted": names}, retention_lines(deleted))
+    return 0

@@ -176,12 +176,11 @@ def run_finish(options: CommonOptions, run_id: str, state: Any) -> None:
 @click.argument("run_id", metavar="ID")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @common_options
-def run_delete(options: CommonOptions, run_id: str, yes: bool) -> None:
+def run_delete(options: CommonOptions, run_id: str, yes: bool) -> int:
     """Forget what the run ID has said of itself: name, labels, configuration, commit, host.
 
     That there was a run, and what it used and produced, stays known.
     """
-    from artifactstore.cli.asking import ask_to_go_on
     from artifactstore.cli.run_rendering import run_lines, run_shape
     from artifactstore.cli.session import Session
 
@@ -190,11 +189,13 @@ def run_delete(options: CommonOptions, run_id: str, yes: bool) -> None:
         found = store.run_info(run_id)
         if not yes:
             around = store.lineage(found.id, depth=1)
-            sys.stderr.writelines(f"{line}\n" for line in run_lines(found, around))
-            ask_to_go_on("forget what it has said?")
+            if not session.agreed("forget what it has said?", run_lines(found, around)):
+                session.result({"run": run_shape(found)}, ())
+                return 1
         store.delete_run(found.id)
         found = store.run_info(found.id)
     session.summary({"run": run_shape(found)}, [f"run {found.id[:8]} says nothing any more"])
+    return 0
 
 
 @click.command(

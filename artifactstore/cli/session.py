@@ -139,6 +139,12 @@ class Session:
             return False
         return click.confirm(question, err=True)
 
+    def agreed(self, question: str, lines: Iterable[str]) -> bool:
+        """Whether the user wants what `lines` say, shown on standard error before the question."""
+        if not self.options.as_json:
+            sys.stderr.writelines(f"{line}\n" for line in lines)
+        return self.confirmed(question, yes=False)
+
     def notice(self, text: str, *, always: bool = False) -> None:
         """Print a sentence on standard error, once; --quiet hides it unless `always`."""
         if text in self._noticed or (self.options.quiet and not always):

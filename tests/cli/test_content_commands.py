@@ -1,5 +1,6 @@
 """`find` says where a file is kept, in a table and in JSON."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,10 @@ def test_takedown_shows_and_does_nothing(run: Run) -> None:
     assert "would delete: 1 version" in shown.out
     assert "deleted already, to be purged by the next sweep: 1 version" in shown.out
     refused = run("takedown", "data/a.txt", stdin=b"y\n")
-    assert (refused.code, "--yes" in refused.err, "would delete" in refused.err) == (2, True, True)
+    assert (refused.code, "--yes" in refused.err, "would delete" in refused.err) == (1, True, True)
+    told = run("takedown", "data/a.txt", "--json")
+    assert (told.code, told.document["takedown"]) == (1, None)
+    assert [set(json.loads(line)) for line in told.err.splitlines()] == [{"notice"}]
     assert run("show", "team/x:v1").code == 0
 
 

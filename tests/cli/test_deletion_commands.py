@@ -1,5 +1,7 @@
 """`delete` shows, asks and hides; `undelete` brings back."""
 
+import json
+
 import pytest
 
 from tests.cli.conftest import Run
@@ -28,10 +30,13 @@ def test_nobody_to_ask(run: Run) -> None:
     """Without a terminal it wants --yes, and tells what it was about to do."""
     refused = run("delete", "team/x:v1", stdin=b"y\n")
     assert (refused.code, "--yes" in refused.err, "about to delete 1 version" in refused.err) == (
-        2,
+        1,
         True,
         True,
     )
+    told = run("delete", "team/x:v1", "--json")
+    assert (told.code, told.document["dry_run"]) == (1, True)
+    assert [set(json.loads(line)) for line in told.err.splitlines()] == [{"notice"}]
     assert run("delete", "team/x:v1", "--yes").out.startswith("deleted 1 version")
     assert run("show", "team/x:v1").code == 3
 

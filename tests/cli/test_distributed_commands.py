@@ -64,7 +64,8 @@ def test_a_run_produces_it(run: Run, token: str) -> None:
 
 def test_abandoning_asks(run: Run, token: str) -> None:
     """Where nobody can be asked, nothing happens without --yes."""
-    assert "--yes" in run("distributed", "abandon", token).err
+    refused = run("distributed", "abandon", token)
+    assert (refused.code, "--yes" in refused.err) == (1, True)
     assert token in run("distributed", "list").out
     assert "abandoned" in run("distributed", "abandon", token, "--yes").out
     assert run("distributed", "abandon", token).code == 0

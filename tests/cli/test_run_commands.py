@@ -118,7 +118,7 @@ def test_what_is_found_or_taken_down_says_what_came_of_it(run: Run, pipeline: st
 
 def test_a_run_is_forgotten_when_asked(run: Run, pipeline: str) -> None:
     """Not without being asked or told."""
-    assert run("run", "delete", pipeline).code != 0
+    assert run("run", "delete", pipeline).code == 1
     assert run("run", "show", pipeline, "--json").document["run"]["name"] == "clean"
     assert run("run", "delete", pipeline, "--yes").code == 0
     shown = run("run", "show", pipeline, "--json").document
