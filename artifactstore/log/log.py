@@ -7,6 +7,7 @@ is refused.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
@@ -24,6 +25,7 @@ from artifactstore.errors import (
     StorageFull,
     StoreExists,
 )
+from artifactstore.forks import renewed_in_children
 from artifactstore.format.record import Clear, slot_name
 from artifactstore.index.tables import Position
 from artifactstore.keyring.keyring import Keyring
@@ -84,7 +86,7 @@ class Log:
         clock: Waits between tries.
         begun: What was read of the log before it could be unlocked, by a client with an empty index.
 
-    Thread-safe: it keeps nothing but that, which is used once.
+    Thread-safe: it keeps nothing but that, which is used once, by the thread that starts.
     """
 
     def __init__(
@@ -97,6 +99,12 @@ class Log:
         self._tiles = Tiles(backend, signers)
         self._begun = begun
         self.signers = signers
+        self.renew()
+        renewed_in_children(self)
+
+    def renew(self) -> None:
+        """In a child of a fork: what another thread of the parent held is free here."""
+        self._starting = threading.Lock()
 
     def follow(
         self,
@@ -122,8 +130,12 @@ class Log:
         position = applier.position()
         start: Start | None = None
         if position.next_slot == 0 and not from_start:
-            start = self._start(applier)
-            position = applier.position()
+            # One thread at a time: what the first learns of the keys while it starts would make the others' slots void.
+            with self._starting:
+                position = applier.position()
+                if position.next_slot == 0:
+                    start = self._start(applier)
+                    position = applier.position()
         tail = self._tail(position, start, beside)
         may_jump = start is None and not from_start
         while batch := self._read_batch(position, tail):

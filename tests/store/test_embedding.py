@@ -5,6 +5,7 @@ import gc
 import os
 import random
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 
 from artifactstore import Store, Version, Workers
 from artifactstore.errors import NoSuchEntry, StoreClosed
+from artifactstore.log.log import Applier, Log
+from artifactstore.log.start import Start
 from artifactstore.testing import MeteredBackend
 from tests.stores import make_store, noise, reopened
 
@@ -195,6 +198,32 @@ def test_threads_that_meet_a_sweep_renew_once(tmp_path: Path) -> None:
             assert len(set(found)) == 1
             made.append(server.parts.environment)
         assert len(set(map(id, made))) == 3
+
+
+def test_one_thread_starts_from_a_state_and_the_others_go_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first learns of the keys meanwhile would make the records void that the others look at."""
+    inside, most, starts = 0, 0, 0
+    start = Log._start
+
+    def counted(self: Log, applier: Applier) -> Start:
+        nonlocal inside, most, starts
+        inside, starts = inside + 1, starts + 1
+        most = max(most, inside)
+        time.sleep(0.05)
+        try:
+            return start(self, applier)
+        finally:
+            inside -= 1
+
+    with make_store(tmp_path, tmp_path / "store") as sweeper:
+        sweeper.push_stream(DATA, "p/n", path="file")
+        sweeper.gc(sweeper.plan_gc())
+        monkeypatch.setattr(Log, "_start", counted)
+        with reopened(tmp_path, sweeper, cache="empty") as server, ThreadPoolExecutor(8) as pool:
+            assert len(set(pool.map(lambda _: server.refresh().next_slot, range(8)))) == 1
+    assert (most, starts) == (1, 1)
 
 
 def test_a_closed_store_says_so(tmp_path: Path) -> None:
