@@ -45,6 +45,7 @@ def _step_shape(step: CopyStep) -> Shape:
         "aliases": list(step.aliases),
         "tags": list(step.tags),
         "said": step.said,
+        "expires": step.expires,
         "file_count": version.file_count,
         "size_bytes": version.size_bytes,
         "stored_bytes": step.stored_bytes,
@@ -59,6 +60,8 @@ def _step_lines(step: CopyStep) -> Iterator[str]:
     names = [*(f"alias {name}" for name in step.aliases), *(f"label {name}" for name in step.tags)]
     if step.said:
         names.append("description and metadata")
+    if step.expires:
+        names.append("time of expiry")
     words = f", {', '.join(names)}" if names else ""
     what = size_text(version.size_bytes) if step.action == "copy" else "is there"
     yield f"  {version.qualified_name}{target}: {what}{words}"

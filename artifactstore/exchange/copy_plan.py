@@ -24,6 +24,7 @@ class CopyStep(msgspec.Struct, frozen=True):
         aliases: Aliases that the destination's version lacks.
         tags: Labels that it lacks.
         said: Whether its description or metadata are others, and become those of the source.
+        expires: Whether it expires at another time there, or never, and gets the time of the source.
         stored_bytes: Bytes of the packs that copying it added; None before.
     """
 
@@ -34,6 +35,7 @@ class CopyStep(msgspec.Struct, frozen=True):
     tags: tuple[str, ...]
     said: bool = False
     stored_bytes: int | None = None
+    expires: bool = False
 
 
 class CopyPlan(msgspec.Struct, frozen=True):
@@ -44,12 +46,14 @@ class CopyPlan(msgspec.Struct, frozen=True):
         destination: Where the other store lies.
         steps: What becomes of each version, in the order of the work.
         deletes: `project/name:vN` of versions in the destination that a mirror deletes.
+        everything: Whether it is a mirror's, which takes runs over that produced nothing, too.
     """
 
     source: str
     destination: str
     steps: tuple[CopyStep, ...]
     deletes: tuple[str, ...] = ()
+    everything: bool = False
 
     @property
     def copied(self) -> tuple[CopyStep, ...]:
@@ -91,8 +95,9 @@ def plan_steps(here: Sequence[Version], there: Sequence[Version]) -> list[CopySt
         tags = tuple(tag for tag in version.tags if tag not in match.tags)
         # Of two that became one there, the first says what it is.
         said = not shared and (version.description, version.metadata) != (match.description, match.metadata)
-        action: Literal["update", "keep"] = "update" if aliases or tags or said else "keep"
-        steps.append(CopyStep(version, action, match.number, aliases, tags, said))
+        expires = not shared and version.expires_ns not in {None, match.expires_ns}
+        action: Literal["update", "keep"] = "update" if aliases or tags or said or expires else "keep"
+        steps.append(CopyStep(version, action, match.number, aliases, tags, said, expires=expires))
     return steps
 
 
@@ -102,7 +107,8 @@ def _copied(version: Version, names: tuple[str, ...], before: CopyStep | None) -
     After one of the same content that is copied it becomes one with that, which says what it is.
     """
     if before is None or before.target is not None or before.version.digest != version.digest:
-        return CopyStep(version, "copy", None, names, version.tags)
+        expires = version.expires_ns is not None
+        return CopyStep(version, "copy", None, names, version.tags, expires=expires)
     tags = tuple(tag for tag in version.tags if tag not in before.version.tags)
     return CopyStep(version, "update" if names or tags else "keep", None, names, tags)
 

@@ -7,6 +7,7 @@ and one that is repeated, moves only what is missing.
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from typing import Final
 
 import msgspec
 
@@ -17,6 +18,7 @@ from artifactstore.exchange.copy_plan import CopyPlan, CopyStep, only_there, pla
 from artifactstore.exchange.lineage_copy import Producers
 from artifactstore.exchange.selecting import EVERYTHING, selected_versions, versions_there
 from artifactstore.executors import Executors
+from artifactstore.format.operations import Expire
 from artifactstore.format.page import Content, Kind, path_order
 from artifactstore.ids import parse_artifact_name
 from artifactstore.index.environment import Environment
@@ -27,6 +29,8 @@ from artifactstore.progress import Progress
 from artifactstore.store import Store, Version
 from artifactstore.transfer.scan import Found, Given, Program, Sources
 from artifactstore.transfer.streams import ReadAhead
+
+_NS_PER_MS: Final = 1_000_000
 
 
 def plan_copy(source: Store, destination: Store, refs: Iterable[str]) -> CopyPlan:
@@ -50,9 +54,9 @@ def copy_versions(
     """Copy versions to another store: files, type, aliases, labels, description and metadata; the same digests there.
 
     Versions of an artifact are made there in the order of their numbers here. What the destination has already, by its
-    digest, is not copied; it gets the aliases, labels, description and metadata of the source. The run that produced a
-    version goes over with what it used. What belongs to a store itself stays: members and keys, retention and expiry,
-    what is denied, receipts.
+    digest, is not copied; it gets the aliases, labels, description, metadata and time of expiry of the source. The runs
+    that produced a version go over with what they used. What belongs to a store itself stays: members and keys,
+    retention policies, what is denied, receipts.
 
     Args:
         source: The store to read.
@@ -69,7 +73,8 @@ def copy_versions(
         Denied: The destination takes one of the files no more. What was copied before stays.
         Damaged: A chunk of the source can't be read back whole; the version is not made.
     """
-    return _act(source, destination, plan_copy(source, destination, refs), progress)
+    plan = plan_copy(source, destination, refs)
+    return _act(source, destination, plan, progress, Producers(source, destination))
 
 
 def plan_mirror(source: Store, destination: Store, *, delete: bool = False) -> CopyPlan:
@@ -79,19 +84,19 @@ def plan_mirror(source: Store, destination: Store, *, delete: bool = False) -> C
         UsageError: Both are one store.
     """
     _refuse_one(source, destination)
-    plan = plan_copy(source, destination, [EVERYTHING])
+    plan = msgspec.structs.replace(plan_copy(source, destination, [EVERYTHING]), everything=True)
     if not delete:
         return plan
     extra: list[str] = []
     for name, there in selected_versions(destination, [EVERYTHING]).items():
         extra += [version.qualified_name for version in only_there(versions_there(source, name), there)]
-    return CopyPlan(plan.source, plan.destination, plan.steps, tuple(extra))
+    return msgspec.structs.replace(plan, deletes=tuple(extra))
 
 
 def mirror(
     source: Store, destination: Store, *, delete: bool = False, progress: Progress | None = None
 ) -> CopyPlan:
-    """Copy everything that a store shows, as `copy_versions` does; repeat it to follow the store.
+    """Copy everything that a store shows, as `copy_versions` does, and all its runs; repeat it to follow the store.
 
     Args:
         source: The store to read.
@@ -109,27 +114,36 @@ def run_plan(
     source: Store, destination: Store, plan: CopyPlan, *, progress: Progress | None = None
 ) -> CopyPlan:
     """Do what a plan of `plan_copy` or `plan_mirror` says; return it with the numbers that versions have there."""
-    done = _act(source, destination, plan, progress)
+    producers = Producers(source, destination)
+    if plan.everything:
+        producers.begin_all()
+    done = _act(source, destination, plan, progress, producers)
     if plan.deletes:
         destination.delete(plan.deletes, force=True, reason="mirrored: not in the source")
     return done
 
 
-def _act(source: Store, destination: Store, plan: CopyPlan, progress: Progress | None) -> CopyPlan:
+def _act(
+    source: Store, destination: Store, plan: CopyPlan, progress: Progress | None, producers: Producers
+) -> CopyPlan:
     done: list[CopyStep] = []
-    producers = Producers(source, destination)
-    for step in plan.steps:
+    for at, step in enumerate(plan.steps):
         # The version before it in the plan is what its files are looked for in.
         last = done[-1] if done and done[-1].version.artifact == step.version.artifact else None
         base = None if last is None or last.target is None else last.target
-        run = producers.producer_of(step.version) if step.action == "copy" else None
         # One with the content of the version before it has become one with that.
         joins = step.action != "copy" and step.target is None
         planned = msgspec.structs.replace(step, target=base) if joins else step
+        artifact = step.version.artifact
+        is_last = at + 1 == len(plan.steps) or plan.steps[at + 1].version.artifact != artifact
+        # Only of what is, or becomes, the newest there can a run be told that produced it too.
+        runs = producers.producers_of(step.version) if is_last or joins or step.action == "copy" else []
+        run = bytes.fromhex(runs[0]) if runs and step.action == "copy" else None
         done.append(_do(source, destination, planned, base, run, progress or source.watcher))
-    if done:
+        producers.note(runs, f"{artifact}:v{done[-1].target}")
+    if done or plan.everything:
         producers.finish()
-    return CopyPlan(plan.source, plan.destination, tuple(done), plan.deletes)
+    return msgspec.structs.replace(plan, steps=tuple(done))
 
 
 def _do(
@@ -145,15 +159,28 @@ def _do(
         made = _copy(source, destination, version, base, run, progress)
         push = made.push
         assert push is not None
-        return CopyStep(version, "copy", made.number, step.aliases, step.tags, step.said, push.stored_bytes)
+        step = msgspec.structs.replace(step, target=made.number, stored_bytes=push.stored_bytes)
     there = f"{version.artifact}:v{step.target}"
-    if step.aliases:
-        destination.add_aliases(there, step.aliases)
-    if step.tags:
-        destination.add_tags(there, step.tags)
-    if step.said:
-        _describe(destination, there, version)
+    if step.action != "copy":
+        if step.aliases:
+            destination.add_aliases(there, step.aliases)
+        if step.tags:
+            destination.add_tags(there, step.tags)
+        if step.said:
+            _describe(destination, there, version)
+    if step.expires:
+        _let_expire(destination, there, version)
     return step
+
+
+def _let_expire(destination: Store, ref: str, version: Version) -> None:
+    """Let a version there expire when it does here: at a time, whenever it was made."""
+    there = destination.version(ref)
+    name = parse_artifact_name(there.artifact)
+    assert version.expires_ns is not None
+    expire = Expire(name.project, name.name, there.number, version.expires_ns // _NS_PER_MS)
+    destination.before_writing()
+    destination.across(lambda: destination.parts.committer.commit([expire]))
 
 
 def _describe(destination: Store, ref: str, version: Version) -> None:

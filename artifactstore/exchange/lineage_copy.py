@@ -7,7 +7,7 @@ copy that was cut goes on with it. What a run used is told where the other store
 from contextlib import suppress
 from typing import Final
 
-from artifactstore.errors import LineageCircle, NoSuchRun, NotFoundError
+from artifactstore.errors import LineageCircle, NoSuchRun, NotFoundError, PreconditionFailed
 from artifactstore.exchange.copy_plan import plan_steps
 from artifactstore.exchange.selecting import versions_there
 from artifactstore.format.run_operations import RunStarted
@@ -16,6 +16,7 @@ from artifactstore.store import RunInfo, Store, Version
 
 _USED: Final = "used"
 _RUNNING: Final = "running"
+_DELETED: Final = "deleted"
 
 
 class Producers:
@@ -31,22 +32,33 @@ class Producers:
         self._destination = destination
         self._numbers: dict[ArtifactName, dict[str, str]] = {}
 
-    def producer_of(self, version: Version) -> bytes | None:
-        """The id of the run that made a version, begun at the other end where it was not; None where there is none.
+    def producers_of(self, version: Version) -> list[str]:
+        """Ids of the runs that produced a version, the first that did first, each begun at the other end.
 
-        A run that has ended there is left as it is.
+        A run that has ended there is left as it is, and one that was deleted here is not told.
         """
-        run = self._source.logged_by(version.qualified_name)
-        if run is None or run.state == "deleted":
-            return None
-        try:
-            there = self._destination.run_info(run.id)
-        except NoSuchRun:
-            self._begin(run)
-        else:
-            if there.state != _RUNNING:
-                return None
-        return bytes.fromhex(run.id)
+        runs = self._source.runs(produced=version.qualified_name)
+        first = self._source.logged_by(version.qualified_name) if runs else None
+        if first is not None:
+            # Then those that found later that they had produced it too, in the order of their beginning.
+            runs = [first, *(run for run in reversed(runs) if run.id != first.id)]
+        return [run.id for run in runs if self._is_open_there(run)]
+
+    def note(self, runs: list[str], there: str) -> None:
+        """Say of the newest version of an artifact at the other end that these runs produced it too."""
+        known = {run.id for run in self._destination.runs(produced=there)} if runs else set()
+        for run in runs:
+            if run not in known:
+                # Another's version is the newest meanwhile: then that is no fact of the version before it.
+                with suppress(LineageCircle, PreconditionFailed):
+                    self._destination.log_in_run(run, there)
+
+    def begin_all(self) -> None:
+        """Begin every run of the source at the other end, also one that produced nothing."""
+        known = {run.id for run in self._destination.runs()}
+        for run in reversed(self._source.runs()):
+            if run.id not in known and run.state != _DELETED:
+                self._begin(run)
 
     def finish(self) -> None:
         """Say of each run that is still open there what it used, and how it ended, if it has ended here."""
@@ -55,13 +67,24 @@ class Producers:
                 run = self._source.run_info(there.id)
             except NoSuchRun:
                 continue
+            known = {edge.source for edge in self._destination.lineage(run.id, "up", depth=1).edges}
             for edge in self._source.lineage(run.id, "up", depth=1).edges:
                 ref = self._there(edge.source) if edge.kind == _USED else None
-                if ref is not None:
+                if ref is not None and ref not in known:
                     with suppress(LineageCircle):
                         self._destination.use_in_run(run.id, ref, edge.role)
             if run.state in {"finished", "failed", "killed"}:
                 self._destination.finish_run(run.id, run.state)  # type: ignore[arg-type]
+
+    def _is_open_there(self, run: RunInfo) -> bool:
+        """Whether versions can be told as produced by a run, which is begun at the other end where it was not."""
+        if run.state == _DELETED:
+            return False
+        try:
+            return self._destination.run_info(run.id).state == _RUNNING
+        except NoSuchRun:
+            self._begin(run)
+            return True
 
     def _begin(self, run: RunInfo) -> None:
         started = RunStarted(

@@ -23,7 +23,7 @@ from artifactstore.catalog.edges import (
 from artifactstore.catalog.generation import purged_prefix, purged_version
 from artifactstore.catalog.lineage import walk
 from artifactstore.catalog.names import first_name
-from artifactstore.catalog.rows import get_version, live_version
+from artifactstore.catalog.rows import get_version, live_version, newest_live
 from artifactstore.catalog.runs import RunRow, find_run, get_run, open_run, runs
 from artifactstore.catalog.signs import needs_signs, signs_of_life, state_of
 from artifactstore.client import listing
@@ -39,7 +39,9 @@ from artifactstore.errors import (
     PreconditionFailed,
     UsageError,
 )
+from artifactstore.format.commitment import SALT_BYTES
 from artifactstore.format.limits import RUN_TAGS_MAX, RUN_TEXT_CHARACTERS_MAX
+from artifactstore.format.operations import Push
 from artifactstore.format.run_operations import (
     FAILED,
     FINISHED,
@@ -297,6 +299,59 @@ class Running(Naming):
             if closes_circle(txn, version_node(first_name(txn, name), version.number), run_node(found)):
                 raise LineageCircle(
                     f"{version.qualified_name} came of run {found.hex()}, which can't use it then",
+                    version=version.qualified_name,
+                    run=found.hex(),
+                )
+
+        self._commit([operation], demand)
+        return version
+
+    def log_in_run(self, run: str, ref: str) -> Version:
+        """Note that a run produced a version that is there already, and return it.
+
+        As pushing its content again in the run would, so only of the newest version of its artifact.
+
+        Args:
+            run: Its id, or the first 8 digits or more.
+            ref: The version.
+
+        Raises:
+            NoSuchRun, RunEnded: There is no such run, or it has ended.
+            NoSuchProject, NoSuchArtifact, NoSuchVersion, Deleted: There is no such version.
+            PreconditionFailed: It is not the newest of its artifact, or a link in a collection.
+            LineageCircle: The run came of the version.
+        """
+        found = self._found_open_run(run)
+        version = self.version(ref)
+        name = parse_artifact_name(version.artifact)
+        operation = Push(
+            project=name.project,
+            name=name.name,
+            type=version.type,
+            manifest=version.manifest,
+            description=None,
+            metadata=None,
+            aliases=[],
+            tags=[],
+            new_bytes=0,
+            stored_bytes=0,
+            packs=[],
+            salt=self._randomness.token(SALT_BYTES),
+            run=found,
+        )
+
+        def demand(txn: ReadTransaction) -> None:
+            open_run(txn, found)
+            newest = newest_live(txn, name)
+            if version.link is not None or newest is None or newest[0] != version.number:
+                raise PreconditionFailed(
+                    f"{version.qualified_name} is not the newest version of {version.artifact},"
+                    " of which alone it can be said that a run produced it too",
+                    version=version.qualified_name,
+                )
+            if closes_circle(txn, run_node(found), version_node(first_name(txn, name), version.number)):
+                raise LineageCircle(
+                    f"run {found.hex()} came of {version.qualified_name}, which it can't have produced then",
                     version=version.qualified_name,
                     run=found.hex(),
                 )

@@ -303,3 +303,68 @@ def test_a_run_that_goes_on(here: Store, there: Store, tmp_path: Path) -> None:
     copy_versions(here, there, ["p/model"])
     assert there.run_info(run.id).state == "failed"
     assert {edge.kind for edge in there.lineage("p/model").edges} == {"produced"}
+
+
+def produced_by(store: Store, ref: str) -> list[str]:
+    """The runs that produced a version, the newest first."""
+    return [run.id for run in store.runs(produced=ref)]
+
+
+def test_every_producer_goes_over(here: Store, there: Store, tmp_path: Path) -> None:
+    """Runs that made the same content are all told, the first that did first; one that comes later, later."""
+    (tmp_path / "weights").write_bytes(b"weights")
+    runs = []
+    for name in ("one", "two", "three"):
+        with here.run("p", name=name) as run:
+            run.log_artifact(tmp_path / "weights", "p/model")
+            runs.append(run.id)
+    copy_versions(here, there, ["p/model"])
+    assert produced_by(there, "p/model:v0") == produced_by(here, "p/model:v0") == runs[::-1]
+    first = there.logged_by("p/model:v0")
+    assert first is not None
+    assert (first.id, first.state) == (runs[0], "finished")
+    with here.run("p", name="four") as run:
+        run.log_artifact(tmp_path / "weights", "p/model")
+    copy_versions(here, there, ["p/model"])
+    assert produced_by(there, "p/model:v0") == [run.id, *runs[::-1]]
+    assert len(there.versions("p/model")) == 1
+    before = objects_of(there).keys()
+    copy_versions(here, there, ["p/model"])
+    assert objects_of(there).keys() == before
+
+
+def test_a_mirror_takes_all_runs(here: Store, there: Store) -> None:
+    """Also those that only used something, and that a copy of versions leaves; an open one is not told twice."""
+    with here.run("p", name="evaluation", config={"k": 5}) as run:
+        run.use("p/n:v1", role="tested")
+    waiting = here.run("p", name="waiting")
+    waiting.use("p/other")
+    copy_versions(here, there, ["*"])
+    assert there.runs() == []
+    mirror(here, there)
+    assert [(one.name, one.state) for one in there.runs()] == [
+        ("waiting", "running"),
+        ("evaluation", "finished"),
+    ]
+    (edge,) = there.lineage(run.id).edges
+    assert (edge.source, edge.kind, edge.role) == ("p/n:v1", "used", "tested")
+    before = objects_of(there).keys()
+    mirror(here, there)
+    assert objects_of(there).keys() == before
+    waiting.finish()
+
+
+def test_expiry_goes_over(here: Store, there: Store) -> None:
+    """A time, not a duration; changed here, it is changed there; what only the other store says stays."""
+    here.set_ttl("p/n:v0", 1000)
+    there_first = copy_versions(here, there, ["p/n:v0", "p/n:v1"])
+    assert [step.expires for step in there_first.steps] == [True, False]
+    assert there.version("p/n:v0").expires_ns == here.version("p/n:v0").expires_ns
+    there.set_ttl("p/n:v1", 5)
+    kept = there.version("p/n:v1").expires_ns
+    assert {step.action for step in copy_versions(here, there, ["p/n:v0", "p/n:v1"]).steps} == {"keep"}
+    here.set_ttl("p/n:v0", 2000)
+    assert [step.expires for step in plan_copy(here, there, ["p/n:v0"]).steps] == [True]
+    copy_versions(here, there, ["p/n:v0", "p/n:v1"])
+    assert there.version("p/n:v0").expires_ns == here.version("p/n:v0").expires_ns
+    assert there.version("p/n:v1").expires_ns == kept

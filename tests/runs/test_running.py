@@ -18,6 +18,7 @@ from artifactstore.errors import (
     LineageCircle,
     NoSuchRun,
     NoSuchVersion,
+    PreconditionFailed,
     RunEnded,
     UsageError,
 )
@@ -117,6 +118,30 @@ def test_whoever_logs_the_same_again_is_a_producer_too(store: Store, file: Path)
     assert version.push is not None
     assert not version.push.created
     assert [one.id for one in store.runs(produced="p/data.txt")] == ids[::-1]
+
+
+def test_a_version_that_is_there_is_told_to_be_of_a_run_too(store: Store, file: Path) -> None:
+    """Without its content: of the newest version alone, of an open run, in no circle; no version is made."""
+    store.push([file], "p/data")
+    with store.run("p", git=False) as run:
+        assert store.log_in_run(run.id[:8], "p/data").qualified_name == "p/data:v0"
+        assert [one.id for one in store.runs(produced="p/data:v0")] == [run.id]
+        with store.run("p", git=False) as user:
+            user.use("p/data")
+            with pytest.raises(LineageCircle):
+                store.log_in_run(user.id, "p/data")
+        file.write_text("two")
+        store.push([file], "p/data")
+        head = store.info().records
+        with pytest.raises(PreconditionFailed, match="not the newest"):
+            store.log_in_run(run.id, "p/data:v0")
+        store.link("p/data", "registry/data")
+        with pytest.raises(PreconditionFailed):
+            store.log_in_run(run.id, "registry/data")
+    with pytest.raises(RunEnded):
+        store.log_in_run(run.id, "p/data:v1")
+    assert store.info().records == head + 2  # the link, and the end of the run
+    assert [version.number for version in store.versions("p/data")] == [0, 1]
 
 
 def test_a_circle_is_an_error_of_its_own(store: Store, file: Path) -> None:
