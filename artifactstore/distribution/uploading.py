@@ -140,6 +140,7 @@ class Upload:
             except asyncio.CancelledError as cancelled:
                 self.abort(cancelled)
                 raise
+        self._thread.join()  # it has said that it is over, and has only to end
         self._result(error)
 
     # --- inside -----------------------------------------------------------------------------------------------

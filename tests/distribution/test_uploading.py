@@ -260,6 +260,28 @@ def test_an_event_loop_uploads(store: Store) -> None:
     assert store.check(read_data=True).ok
 
 
+def test_a_task_that_left_its_upload_has_no_thread_of_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even one that has said it is over and takes its time to end."""
+
+    class Slow(threading.Thread):
+        def run(self) -> None:
+            super().run()
+            time.sleep(0.05)
+
+    async def one() -> None:
+        async with store.upload("p/n") as upload:
+            await upload.write_async("a", few())
+        assert not [thread for thread in threading.enumerate() if isinstance(thread, Slow)]
+
+    async def few() -> AsyncIterator[bytes]:
+        yield b"1"
+
+    monkeypatch.setattr("artifactstore.distribution.uploading.threading.Thread", Slow)
+    asyncio.run(one())
+
+
 def test_a_task_that_is_cancelled_leaves_nothing(store: Store) -> None:
     """As when a server's client hangs up."""
 
