@@ -38,6 +38,7 @@ from artifactstore.catalog.rows import (
     newest_live,
     put_alias,
     put_artifact,
+    put_changed,
     put_slot,
     put_version,
     versions,
@@ -231,10 +232,9 @@ def _edit(
     txn: WriteTransaction, name: ArtifactName, number: int, row: VersionRow, push: Push, cause: Cause
 ) -> None:
     """A push of equal content is an edit of what stands outside the digest."""
-    put_version(txn, name, number, _edited(row, push, cause))
     artifact = get_artifact(txn, name)
     assert artifact is not None
-    put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))
+    put_changed(txn, name, artifact, number, _edited(row, push), cause.time_ms)
     for alias in push.aliases:
         put_alias(txn, name, alias, number)
     note_producer(txn, push.run, name, number, cause)
@@ -292,13 +292,12 @@ def _new_version(push: Push, name: ArtifactName, cause: Cause) -> VersionRow:
     )
 
 
-def _edited(row: VersionRow, push: Push, cause: Cause) -> VersionRow:
+def _edited(row: VersionRow, push: Push) -> VersionRow:
     return msgspec.structs.replace(
         row,
         description=row.description if push.description is None else push.description,
         metadata=row.metadata if push.metadata is None else push.metadata,
         tags=sorted({*row.tags, *push.tags}),
-        updated_ms=cause.time_ms,
     )
 
 
@@ -319,8 +318,9 @@ def _alias(txn: WriteTransaction, operation: Alias, cause: Cause) -> Outcome:
         else:
             put_alias(txn, name, alias, number)
     if row is not None and number is not None:
-        put_version(txn, name, number, msgspec.structs.replace(row, updated_ms=cause.time_ms))
-    put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))
+        put_changed(txn, name, artifact, number, row, cause.time_ms)
+    else:
+        put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))
     return Outcome(number)
 
 
@@ -331,10 +331,8 @@ def _tag(txn: WriteTransaction, operation: Tag, cause: Cause) -> Outcome:
     if artifact is None or row is None:
         return Outcome(operation.number, skipped=_NO_VERSION)
     tags = (set(row.tags) | set(operation.add)) - set(operation.remove)
-    put_version(
-        txn, name, operation.number, msgspec.structs.replace(row, tags=sorted(tags), updated_ms=cause.time_ms)
-    )
-    put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))
+    changed = msgspec.structs.replace(row, tags=sorted(tags))
+    put_changed(txn, name, artifact, operation.number, changed, cause.time_ms)
     return Outcome(operation.number)
 
 

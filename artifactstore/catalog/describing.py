@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from artifactstore.catalog.outcome import Cause, Outcome
-from artifactstore.catalog.rows import VersionRow, get_artifact, live_version, put_artifact, put_version
+from artifactstore.catalog.rows import VersionRow, get_artifact, live_version, put_changed
 from artifactstore.format.coding import encode
 from artifactstore.format.limits import METADATA_PACKED_BYTES_MAX
 from artifactstore.format.operations import Describe
@@ -26,11 +26,8 @@ def apply_describe(txn: WriteTransaction, operation: Describe, cause: Cause) -> 
     if len(encode(metadata)) > METADATA_PACKED_BYTES_MAX:
         return Outcome(operation.number, skipped=_TOO_LARGE)
     description = row.description if operation.description is None else operation.description
-    changed = msgspec.structs.replace(
-        row, description=description, metadata=metadata, updated_ms=cause.time_ms
-    )
-    put_version(txn, name, operation.number, changed)
-    put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))
+    changed = msgspec.structs.replace(row, description=description, metadata=metadata)
+    put_changed(txn, name, artifact, operation.number, changed, cause.time_ms)
     return Outcome(operation.number)
 
 

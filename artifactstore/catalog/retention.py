@@ -19,7 +19,7 @@ from artifactstore.catalog.rows import (
     get_artifact,
     live_version,
     put_artifact,
-    put_version,
+    put_changed,
     versions,
 )
 from artifactstore.format.limits import TIME_MS_MAX
@@ -45,9 +45,8 @@ def apply_keeping(txn: WriteTransaction, operation: Expire | Retain, cause: Caus
     row = live_version(txn, name, operation.number)
     if artifact is None or row is None:
         return Outcome(operation.number, skipped=_NO_VERSION)
-    changed_row = msgspec.structs.replace(row, expires_ms=operation.expires_ms, updated_ms=cause.time_ms)
-    put_version(txn, name, operation.number, changed_row)
-    put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=cause.time_ms))
+    expiring = msgspec.structs.replace(row, expires_ms=operation.expires_ms)
+    put_changed(txn, name, artifact, operation.number, expiring, cause.time_ms)
     return Outcome(operation.number)
 
 

@@ -144,6 +144,19 @@ def get_artifact(txn: ReadTransaction, name: ArtifactName) -> ArtifactRow | None
     return None if data is None else _decode_artifact(data, "index")
 
 
+def put_changed(
+    txn: WriteTransaction,
+    name: ArtifactName,
+    artifact: ArtifactRow,
+    number: int,
+    row: VersionRow,
+    time_ms: int,
+) -> None:
+    """Write a version of which something outside its digest was changed: it says when, and so does its artifact."""
+    put_version(txn, name, number, msgspec.structs.replace(row, updated_ms=time_ms))
+    put_artifact(txn, name, msgspec.structs.replace(artifact, updated_ms=time_ms))
+
+
 def put_artifact(txn: WriteTransaction, name: ArtifactName, row: ArtifactRow) -> None:
     """Write one artifact."""
     txn.put(ARTIFACTS, artifact_key(txn, name), encode(row))

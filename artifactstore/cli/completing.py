@@ -17,9 +17,12 @@ from artifactstore.cli.bash_completion import Bash
 _REFERENCES = ("REF", "PROJECT/NAME")
 
 
+add_completion_class(Bash)  # in the place of click's own
+
+
 def completer_of(shell: str) -> type[ShellComplete] | None:
     """What makes and answers the script of a shell; None where this release of click knows none for it."""
-    return add_completion_class(Bash) if shell == Bash.name else get_completion_class(shell)
+    return get_completion_class(shell)
 
 
 def complete(commands: click.Group, program: str, variable: str, instruction: str) -> int:
@@ -43,7 +46,6 @@ def complete(commands: click.Group, program: str, variable: str, instruction: st
         return command
 
     setattr(commands, "get_command", with_references)  # noqa: B010 - likewise
-    completer_of(instruction.partition("_")[0])
     try:
         return shell_complete(commands, {}, program, variable, instruction)
     except Exception:  # noqa: BLE001 - a shell that completes has no place for errors

@@ -15,15 +15,15 @@ from artifactstore.client.requests import push_request
 from artifactstore.drafts.keeper import Edits
 from artifactstore.errors import Denied, NotFoundError, UsageError
 from artifactstore.exchange.copy_plan import CopyPlan, CopyStep, only_there, plan_steps
-from artifactstore.exchange.lineage_copy import Producers
+from artifactstore.exchange.lineage_copy import Producers, record
 from artifactstore.exchange.selecting import EVERYTHING, selected_versions, versions_there
 from artifactstore.executors import Executors
+from artifactstore.format.cids import split_cids
 from artifactstore.format.operations import Expire
 from artifactstore.format.page import Content, Kind, path_order
 from artifactstore.ids import parse_artifact_name
 from artifactstore.index.environment import Environment
 from artifactstore.index.tables import known_chunks
-from artifactstore.manifest.build import split_cids
 from artifactstore.manifest.read import Getter, StoredEntry, entries, spans
 from artifactstore.progress import Progress
 from artifactstore.store import Store, Version
@@ -178,9 +178,7 @@ def _let_expire(destination: Store, ref: str, version: Version) -> None:
     there = destination.version(ref)
     name = parse_artifact_name(there.artifact)
     assert version.expires_ns is not None
-    expire = Expire(name.project, name.name, there.number, version.expires_ns // _NS_PER_MS)
-    destination.before_writing()
-    destination.across(lambda: destination.parts.committer.commit([expire]))
+    record(destination, Expire(name.project, name.name, there.number, version.expires_ns // _NS_PER_MS))
 
 
 def _describe(destination: Store, ref: str, version: Version) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 from artifactstore.errors import LineageCircle, NoSuchRun, NotFoundError, PreconditionFailed
 from artifactstore.exchange.copy_plan import plan_steps
 from artifactstore.exchange.selecting import versions_there
+from artifactstore.format.operations import Operation
 from artifactstore.format.run_operations import RunStarted
 from artifactstore.ids import ArtifactName, parse_artifact_name
 from artifactstore.store import RunInfo, Store, Version
@@ -17,6 +18,12 @@ from artifactstore.store import RunInfo, Store, Version
 _USED: Final = "used"
 _RUNNING: Final = "running"
 _DELETED: Final = "deleted"
+
+
+def record(store: Store, operation: Operation) -> None:
+    """Put a fact of another store into a record of its own."""
+    store.before_writing()
+    store.across(lambda: store.parts.committer.commit([operation]))
 
 
 class Producers:
@@ -99,9 +106,7 @@ class Producers:
             run.host,
             beats=False,
         )
-        destination = self._destination
-        destination.before_writing()
-        destination.across(lambda: destination.parts.committer.commit([started]))
+        record(self._destination, started)
 
     def _there(self, ref: str) -> str | None:
         """What a version of the source is called in the destination; None where it is not there."""

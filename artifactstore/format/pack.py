@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from artifactstore.errors import Damaged, NewerStore
+from artifactstore.format.cids import cid_prefixes, split_cids
 from artifactstore.format.coding import decoder_of, encode
 from artifactstore.format.limits import (
     BLOB_RAW_BYTES_MAX,
@@ -108,12 +109,7 @@ def encode_trailer(cids: Sequence[bytes], footer_length: int) -> bytes:
 
 def sorted_prefixes(cids: bytes) -> bytes:
     """What a trailer says of chunks whose cids these are, one after another."""
-    return b"".join(sorted(prefixes_of(cids)))
-
-
-def prefixes_of(cids: bytes) -> list[bytes]:
-    """The first 16 bytes of each of some cids that stand one after another."""
-    return [cids[at : at + CID_PREFIX_BYTES] for at in range(0, len(cids), CID_BYTES)]
+    return b"".join(sorted(cid_prefixes(cids)))
 
 
 class Trailer(NamedTuple):
@@ -198,8 +194,7 @@ class PackedBlob(NamedTuple):
     def chunks(self) -> Iterator[PackedChunk]:
         """Its chunks, in order."""
         start = 0
-        for at, length in enumerate(self.lengths):
-            cid = self.cids[at * CID_BYTES : (at + 1) * CID_BYTES]
+        for cid, length in zip(split_cids(self.cids), self.lengths, strict=True):
             yield PackedChunk(cid, self.ordinal, self.place, start, length)
             start += length
 

@@ -9,8 +9,6 @@ the store, and nothing of how files were cut, goes into it.
 from collections.abc import Sequence
 from enum import IntEnum
 from hashlib import sha256
-from itertools import chain
-from struct import Struct
 from typing import Annotated, Final
 
 import msgspec
@@ -18,6 +16,7 @@ from blake3 import blake3
 from msgspec import Meta
 
 from artifactstore.errors import Damaged
+from artifactstore.format.cids import cid_prefixes
 from artifactstore.format.coding import Bytes32, Size, SmallInt, decoder_of, encode
 from artifactstore.format.limits import (
     BLOB_RAW_BYTES_MAX,
@@ -113,7 +112,6 @@ _KINDS: Final = frozenset(Kind)
 _DIGEST_OF_NOTHING: Final = blake3(b"").digest()
 
 _CHUNKS: Final = b"artifactstore chunks v1\0"
-_PREFIXES: Final = Struct(f"{CID_PREFIX_BYTES}s{CID_BYTES - CID_PREFIX_BYTES}x" * 64)
 
 
 class _Contents(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -153,15 +151,6 @@ def chunks_root_of(prefixes: list[bytes], below: Sequence[tuple[bytes, bytes]]) 
     """The same from the first 16 bytes of the cids of the data chunks."""
     nodes = [cid[:CID_PREFIX_BYTES] + root for cid, root in below]
     return sha256(_CHUNKS + len(prefixes).to_bytes(4, "big") + b"".join(prefixes + nodes)).digest()
-
-
-def cid_prefixes(joined: bytes) -> list[bytes]:
-    """The first 16 bytes of each of some concatenated cids."""
-    # 64 at a time: a third of the time of slices.
-    whole = len(joined) - len(joined) % _PREFIXES.size
-    found = list(chain.from_iterable(_PREFIXES.iter_unpack(joined[:whole])))
-    found += [joined[at : at + CID_PREFIX_BYTES] for at in range(whole, len(joined), CID_BYTES)]
-    return found
 
 
 def page_chunks(contents: Sequence[Content]) -> bytes:

@@ -234,9 +234,13 @@ class PackTable:
     def listed(self, txn: ReadTransaction) -> Iterator[ListedPack]:
         """Every pack, by number, as far as is said without its key: a third of the time of `all`."""
         for key, data in txn.scan(PACKS):
-            row = _decode_pack(data, "index")
-            added = PackAdded(row.sha256, row.type, row.size, row.count, row.trailer)
-            yield ListedPack(int.from_bytes(key, "big"), added, row.slot)
+            yield _listed(key, data)
+
+    def named(self, txn: ReadTransaction, name: bytes) -> ListedPack | None:
+        """The pack with that SHA-256, as far as is said without its key."""
+        key = txn.get(PACK_NAMES, name)
+        data = None if key is None else txn.get(PACKS, key)
+        return None if key is None or data is None else _listed(key, data)
 
     def _opened(self, number: int, data: bytes) -> StoredPack:
         row = _decode_pack(data, "index")
@@ -244,6 +248,12 @@ class PackTable:
         return StoredPack(
             number, PackAdded(row.sha256, row.type, row.size, row.count, row.trailer), row.slot, key
         )
+
+
+def _listed(key: bytes, data: bytes) -> ListedPack:
+    row = _decode_pack(data, "index")
+    added = PackAdded(row.sha256, row.type, row.size, row.count, row.trailer)
+    return ListedPack(int.from_bytes(key, "big"), added, row.slot)
 
 
 def add_locations(txn: WriteTransaction, rows: bytes, numbers: Sequence[int]) -> int:

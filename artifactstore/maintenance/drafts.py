@@ -12,17 +12,11 @@ from artifactstore.catalog.rows import VersionRow
 from artifactstore.clock import Randomness
 from artifactstore.content.packs import pack_up
 from artifactstore.errors import Damaged
+from artifactstore.format.cids import cid_prefixes, split_cids
 from artifactstore.format.commitment import SALT_BYTES, commitment_of
 from artifactstore.format.limits import CID_BYTES, CID_PREFIX_BYTES, DIGEST_BYTES
 from artifactstore.format.pack import PackType
-from artifactstore.format.page import (
-    Content,
-    chunks_root,
-    chunks_root_of,
-    cid_prefixes,
-    decode_list,
-    glance_contents,
-)
+from artifactstore.format.page import Content, chunks_root, chunks_root_of, decode_list, glance_contents
 from artifactstore.format.receipt import (
     EVIDENCE_CHUNK_BYTES,
     RECEIPT_ID_BYTES,
@@ -35,7 +29,6 @@ from artifactstore.format.receipt import (
 )
 from artifactstore.ids import ArtifactName
 from artifactstore.keyring.keyring import Keyring
-from artifactstore.manifest.build import split_cids
 from artifactstore.manifest.read import Getter, root_node
 from artifactstore.pack.writer import FinishedPack
 

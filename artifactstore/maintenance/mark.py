@@ -5,8 +5,8 @@ Pages and lists are read, data never. Each page and list is read once, however m
 
 from collections.abc import Iterable, Iterator
 
+from artifactstore.format.cids import cid_prefixes
 from artifactstore.format.operations import Manifest
-from artifactstore.format.page import cid_prefixes
 from artifactstore.maintenance.census import Census
 from artifactstore.manifest.reach import reach_all
 from artifactstore.manifest.read import Getter

@@ -13,7 +13,7 @@ from artifactstore.format.alive import run_of_name
 from artifactstore.format.record import slot_name
 from artifactstore.format.tile import DATA_TILE_WIDTH, TILE_WIDTH, data_tile_name, tile_name
 from artifactstore.index.environment import Environment
-from artifactstore.index.tables import PackTable, Position, StoredPack
+from artifactstore.index.tables import PackTable, Position
 from artifactstore.maintenance.findings import Objects, Pile
 from artifactstore.pack.names import pack_name
 
@@ -50,7 +50,8 @@ def listed_objects(
             name = info.name
             pack = _PACK.fullmatch(name)
             if pack is not None and pack_name(bytes.fromhex(pack[1])) == name:
-                registered = _registered(environment, packs, bytes.fromhex(pack[1]))
+                with environment.read() as txn:
+                    registered = packs.named(txn, bytes.fromhex(pack[1]))
                 if registered is None:
                     orphans.add(name, info.size_bytes)
                 elif registered.added.size != info.size_bytes:
@@ -65,12 +66,6 @@ def listed_objects(
 def _is_expected(name: str) -> bool:
     """Whether an object may lie there without being named: what is left over, and signs of life of runs."""
     return name.startswith(_PASSED_OVER) or run_of_name(name) is not None
-
-
-def _registered(environment: Environment, packs: PackTable, sha256: bytes) -> StoredPack | None:
-    with environment.read() as txn:
-        number = packs.number_of(txn, sha256)
-        return None if number is None else packs.get(txn, number)
 
 
 def _is_of_log(name: str, slots: int) -> bool:

@@ -19,15 +19,14 @@ from artifactstore.content.put import Chunk, ChunkWriter
 from artifactstore.crypto.hashing import keyed_blake3
 from artifactstore.errors import ArtifactStoreError, Damaged
 from artifactstore.executors import Executors, InlineExecutor
+from artifactstore.format.cids import cid_prefixes, split_cids
 from artifactstore.format.limits import BLOB_RAW_BYTES_TARGET, CID_PREFIX_BYTES
-from artifactstore.format.pack import PackedBlob, PackedChunk, PackType, prefixes_of
-from artifactstore.format.segment import ROW_TAIL
+from artifactstore.format.pack import PackedBlob, PackedChunk, PackType
 from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.tables import CHUNKS, PackTable, StoredPack, packs_of
 from artifactstore.keyring.keyring import Keyring
 from artifactstore.maintenance.census import Census
 from artifactstore.maintenance.examination import blobs_of
-from artifactstore.manifest.build import split_cids
 from artifactstore.pack.ranges import coalesce
 from artifactstore.pack.reader import BlobOpener, PackRef, arrived, open_blobs, tail_range
 from artifactstore.progress import Progress
@@ -149,27 +148,16 @@ class Survivors:
 
     def _counts(self, txn: ReadTransaction, only: set[bytes] | None) -> dict[int, int]:
         """By condemned pack: how many chunks have to be stored anew from it."""
-        marked, going, once = self._marked, self._going, ROW_TAIL.size
         rows = txn.scan(CHUNKS) if only is None else txn.get_many(CHUNKS, sorted(only))
-        found: dict[bytes, int] = {}
-        several: list[tuple[bytes, bytes]] = []
-        for prefix, value in rows:
-            if prefix not in marked:
-                continue
-            if len(value) == once:
-                head = value[:4]
-                found[head] = found.get(head, 0) + 1
-            else:
-                several.append((bytes(prefix), bytes(value)))
-        counts = {int.from_bytes(head, "big"): count for head, count in found.items()}
-        return self._counted(several, {pack: count for pack, count in counts.items() if pack in going})
+        return self._counted((row for row in rows if row[0] in self._marked), {})
 
-    def _counted(self, several: Iterable[tuple[bytes, bytes]], counts: dict[int, int]) -> dict[int, int]:
-        """Add chunks that lie in several packs, by their rows, to the counts; each is taken out of one, if all go."""
-        for prefix, value in several:
+    def _counted(self, rows: Iterable[tuple[bytes, bytes]], counts: dict[int, int]) -> dict[int, int]:
+        """Add needed chunks, by their rows, to the counts; each is taken out of one pack, if all that it lies in go."""
+        for prefix, value in rows:
             packs = packs_of(value)
             source = packs[0] if self._going.issuperset(packs) else None
-            self._sources[bytes(prefix)] = source
+            if len(packs) > 1:
+                self._sources[bytes(prefix)] = source
             if source is not None:
                 counts[source] = counts.get(source, 0) + 1
         return counts
@@ -197,7 +185,7 @@ class Survivors:
         blobs: list[_Blob] = []
         taken: set[bytes] = set()
         for blob in packed:
-            prefixes = prefixes_of(blob.cids)
+            prefixes = cid_prefixes(blob.cids)
             wanted = self._wanted(source.number, prefixes) - taken
             if not wanted:
                 continue

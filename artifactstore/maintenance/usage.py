@@ -13,8 +13,8 @@ import msgspec
 
 from artifactstore.catalog.begun import open_pushes
 from artifactstore.catalog.rows import all_versions
+from artifactstore.format.cids import cid_prefixes
 from artifactstore.format.operations import Manifest
-from artifactstore.format.page import cid_prefixes
 from artifactstore.format.segment import ROW_TAIL
 from artifactstore.index.environment import Environment
 from artifactstore.index.tables import CHUNKS, PackTable

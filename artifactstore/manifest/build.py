@@ -12,7 +12,6 @@ from blake3 import blake3
 from artifactstore.errors import InvalidSource
 from artifactstore.format.coding import encode
 from artifactstore.format.limits import (
-    CID_BYTES,
     FILE_BYTES_MAX,
     INLINE_CHUNKS_MAX,
     LIST_CUT_MASK,
@@ -334,8 +333,3 @@ class ListBuilder:
         node = encode(ListNode(level + 1, joined, sizes))
         chunks = chunks_root(b"", list(zip(cids, below, strict=True))) if level else chunks_root(joined)
         self._add(level + 1, self._putter.put_one(PackType.LIST, node), sum(sizes), chunks)
-
-
-def split_cids(joined: bytes) -> list[bytes]:
-    """Cut concatenated cids apart."""
-    return [joined[at : at + CID_BYTES] for at in range(0, len(joined), CID_BYTES)]

@@ -9,10 +9,10 @@ a share of the chunks is looked at, always the same for the same chunks.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from artifactstore.format.cids import split_cids
 from artifactstore.format.limits import LIST_DEPTH_MAX
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import Content, decode_list
-from artifactstore.manifest.build import split_cids
 from artifactstore.manifest.read import Getter
 
 _TOGETHER_MAX: Final = 64

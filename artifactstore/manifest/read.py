@@ -25,7 +25,6 @@ from artifactstore.format.page import (
     path_order,
 )
 from artifactstore.format.reference import Reference, parse_reference
-from artifactstore.manifest.build import split_cids
 from artifactstore.manifest.paths import OpenFolders, path_problem
 
 # Bounds the memory of a walk; names further apart in one folder are not compared. Hashes are salted by the process.
@@ -353,4 +352,4 @@ def kind_name(kind: int) -> str:
     return Kind(kind).name.lower()
 
 
-__all__ = ["Getter", "Span", "StoredEntry", "entries", "find_entry", "kind_name", "spans", "split_cids"]
+__all__ = ["Getter", "Span", "StoredEntry", "entries", "find_entry", "kind_name", "spans"]

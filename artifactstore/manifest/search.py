@@ -11,11 +11,11 @@ from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 
 from artifactstore.errors import Damaged
+from artifactstore.format.cids import split_cids
 from artifactstore.format.limits import CID_BYTES
 from artifactstore.format.operations import Manifest
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import Content, Identity, Kind, glance_list, glance_page
-from artifactstore.manifest.build import split_cids
 from artifactstore.manifest.read import Getter
 
 T = TypeVar("T")

@@ -13,13 +13,14 @@ from artifactstore.catalog.denied import DenyList, deny_list
 from artifactstore.catalog.links import refuse_collection
 from artifactstore.catalog.runs import refuse_producer
 from artifactstore.errors import Damaged, PartLost, PartsMissing, PreconditionFailed
+from artifactstore.format.cids import split_cids
 from artifactstore.format.commitment import SALT_BYTES
 from artifactstore.format.operations import Ended, Manifest, Operation, PendingDone, Push
 from artifactstore.format.page import Kind
 from artifactstore.ids import ArtifactName
 from artifactstore.index.environment import ReadTransaction
 from artifactstore.index.tables import damaged_packs, known_chunks
-from artifactstore.manifest.build import ManifestBuilder, split_cids
+from artifactstore.manifest.build import ManifestBuilder
 from artifactstore.manifest.merge import PartDamaged, merged
 from artifactstore.manifest.reach import reach
 from artifactstore.pack.writer import FinishedPack

@@ -31,6 +31,7 @@ from artifactstore.errors import (
     RunEnded,
 )
 from artifactstore.executors import Executors
+from artifactstore.format.cids import split_cids
 from artifactstore.format.commitment import SALT_BYTES
 from artifactstore.format.limits import CID_BYTES
 from artifactstore.format.operations import Manifest, Operation, Part, Pending, PendingDone, Push
@@ -42,7 +43,7 @@ from artifactstore.index.environment import Environment, ReadTransaction
 from artifactstore.index.statcache import StatCache, is_empty, remember
 from artifactstore.index.tables import damaged_packs, known_chunks
 from artifactstore.log.log import GenerationPassed
-from artifactstore.manifest.build import ManifestBuilder, split_cids
+from artifactstore.manifest.build import ManifestBuilder
 from artifactstore.manifest.read import Getter
 from artifactstore.manifest.splice import Spliced
 from artifactstore.pack.writer import FinishedPack

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifactstore.errors import Damaged
+from artifactstore.format.cids import cid_prefixes
 from artifactstore.format.operations import Manifest
-from artifactstore.format.page import cid_prefixes, path_order
+from artifactstore.format.page import path_order
 from artifactstore.manifest.build import ListBuilder, ManifestBuilder
 from artifactstore.manifest.reach import reach, reach_all
 from tests.manifest.pages import file_identity

@@ -7,11 +7,11 @@ import pytest
 from artifactstore import Store
 from artifactstore.catalog import commit
 from artifactstore.errors import NoSuchProject
+from artifactstore.format.cids import split_cids
 from artifactstore.format.commitment import commitment_of
 from artifactstore.format.pack import PackType
 from artifactstore.format.page import chunks_root, decode_list, decode_page
 from artifactstore.format.record import decode_frame, slot_name
-from artifactstore.manifest.build import split_cids
 from tests.stores import make_store, noise, reopened, write_tree
 
 pytestmark = pytest.mark.places("memory", "s3")
