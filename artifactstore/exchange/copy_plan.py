@@ -5,6 +5,7 @@ affair. Each version there stands for one here at most, so that a content that c
 """
 
 from collections.abc import Sequence
+from operator import lt
 from typing import Literal
 
 import msgspec
@@ -67,54 +68,94 @@ class CopyPlan(msgspec.Struct, frozen=True):
 
 
 def plan_steps(here: Sequence[Version], there: Sequence[Version]) -> list[CopyStep]:
-    """Decide what becomes of each version of one artifact.
+    """Decide what becomes of each version of one artifact; after it was done, nothing is copied a second time.
 
     Args:
         here: Those to copy, oldest first.
         there: Those that the destination has, oldest first.
     """
+    matches = _matches(here, there)
+    steps: list[CopyStep] = []
+    newest: CopyStep | None = None
+    for version, match, joined in zip(here, matches, _joined(here, there, matches), strict=True):
+        if match is None and joined is None:
+            steps.append(_copied(version, newest))
+            if steps[-1].action == "copy":
+                newest = steps[-1]
+        else:
+            steps.append(_kept(version, match, joined))
+    return steps
+
+
+def _matches(here: Sequence[Version], there: Sequence[Version]) -> list[Version | None]:
+    """The version of the destination that stands for each one here; each of them for one at most."""
     left = list(there)
     after = -1
-    steps: list[CopyStep] = []
+    matches: list[Version | None] = []
     for version in here:
         same = [one for one in left if one.digest == version.digest]
         # The next one in order, so that order is kept; else one that was copied on its own before.
         match = next((one for one in same if one.number > after), same[0] if same else None)
-        if match is None and there and there[-1].digest == version.digest and not _copies(steps):
-            # The newest there has the same content, and pushing that again makes no version.
-            match = there[-1]
-        names = tuple(name for name in version.aliases if name != LATEST)
-        if match is None:
-            steps.append(_copied(version, names, steps[-1] if steps else None))
-            continue
-        shared = match not in left
-        if not shared:
+        matches.append(match)
+        if match is not None:
             left.remove(match)
-        after = max(after, match.number)
-        aliases = tuple(name for name in names if name not in match.aliases)
-        tags = tuple(tag for tag in version.tags if tag not in match.tags)
-        # Of two that became one there, the first says what it is.
-        said = not shared and (version.description, version.metadata) != (match.description, match.metadata)
-        expires = not shared and version.expires_ns not in {None, match.expires_ns}
-        action: Literal["update", "keep"] = "update" if aliases or tags or said or expires else "keep"
-        steps.append(CopyStep(version, action, match.number, aliases, tags, said, expires=expires))
-    return steps
+            after = max(after, match.number)
+    return matches
 
 
-def _copied(version: Version, names: tuple[str, ...], before: CopyStep | None) -> CopyStep:
+def _joined(
+    here: Sequence[Version], there: Sequence[Version], matches: Sequence[Version | None]
+) -> list[Version | None]:
+    """The version that one here shares with another, of the same content, that it stands for.
+
+    Pushing the content of the newest version again makes none, so that two become one there. Where versions came in
+    another order than here, one of a content stands for all that have it.
+    """
+    numbers = [match.number for match in matches if match is not None]
+    in_order = all(map(lt, numbers, numbers[1:]))
+    joined: list[Version | None] = []
+    last: Version | None = None
+    for version, match in zip(here, matches, strict=True):
+        candidates = ([] if last is None else [last]) if in_order else there
+        same = (one for one in candidates if one.digest == version.digest)
+        joined.append(next(same, None) if match is None else None)
+        if match is not None:
+            last = match
+        elif joined[-1] is None:
+            last = None  # it is copied, and is the newest then
+    return joined
+
+
+def _kept(version: Version, match: Version | None, joined: Version | None) -> CopyStep:
+    """What becomes of a version that the destination has. Of two that became one there, the first says what it is."""
+    there = match or joined
+    assert there is not None
+    aliases = tuple(name for name in _own(version) if name not in there.aliases)
+    tags = tuple(tag for tag in version.tags if tag not in there.tags)
+    said = match is not None and (version.description, version.metadata) != (
+        there.description,
+        there.metadata,
+    )
+    expires = match is not None and version.expires_ns not in {None, there.expires_ns}
+    action: Literal["update", "keep"] = "update" if aliases or tags or said or expires else "keep"
+    return CopyStep(version, action, there.number, aliases, tags, said, expires=expires)
+
+
+def _copied(version: Version, newest: CopyStep | None) -> CopyStep:
     """What becomes of a version that the destination lacks.
 
-    After one of the same content that is copied it becomes one with that, which says what it is.
+    Where the last one copied has its content, it becomes one with that, which says what it is.
     """
-    if before is None or before.target is not None or before.version.digest != version.digest:
+    if newest is None or newest.version.digest != version.digest:
         expires = version.expires_ns is not None
-        return CopyStep(version, "copy", None, names, version.tags, expires=expires)
-    tags = tuple(tag for tag in version.tags if tag not in before.version.tags)
-    return CopyStep(version, "update" if names or tags else "keep", None, names, tags)
+        return CopyStep(version, "copy", None, _own(version), version.tags, expires=expires)
+    tags = tuple(tag for tag in version.tags if tag not in newest.version.tags)
+    return CopyStep(version, "update" if _own(version) or tags else "keep", None, _own(version), tags)
 
 
-def _copies(steps: Sequence[CopyStep]) -> bool:
-    return any(step.action == "copy" for step in steps)
+def _own(version: Version) -> tuple[str, ...]:
+    """The aliases that somebody gave it."""
+    return tuple(name for name in version.aliases if name != LATEST)
 
 
 def only_there(here: Sequence[Version], there: Sequence[Version]) -> list[Version]:

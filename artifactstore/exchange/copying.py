@@ -127,19 +127,22 @@ def _act(
     source: Store, destination: Store, plan: CopyPlan, progress: Progress | None, producers: Producers
 ) -> CopyPlan:
     done: list[CopyStep] = []
+    newest: CopyStep | None = None
     for at, step in enumerate(plan.steps):
-        # The version before it in the plan is what its files are looked for in.
-        last = done[-1] if done and done[-1].version.artifact == step.version.artifact else None
-        base = None if last is None or last.target is None else last.target
-        # One with the content of the version before it has become one with that.
-        joins = step.action != "copy" and step.target is None
-        planned = msgspec.structs.replace(step, target=base) if joins else step
         artifact = step.version.artifact
+        # The version before it in the plan is what its files are looked for in.
+        last = done[-1] if done and done[-1].version.artifact == artifact else None
+        newest = None if last is None else newest
+        # One with the content of the last one that was copied has become one with that.
+        joins = step.action != "copy" and step.target is None
+        planned = msgspec.structs.replace(step, target=newest.target) if joins and newest else step
         is_last = at + 1 == len(plan.steps) or plan.steps[at + 1].version.artifact != artifact
         # Only of what is, or becomes, the newest there can a run be told that produced it too.
         runs = producers.producers_of(step.version) if is_last or joins or step.action == "copy" else []
         run = bytes.fromhex(runs[0]) if runs and step.action == "copy" else None
+        base = None if last is None else last.target
         done.append(_do(source, destination, planned, base, run, progress or source.watcher))
+        newest = done[-1] if step.action == "copy" else newest
         producers.note(runs, f"{artifact}:v{done[-1].target}")
     if done or plan.everything:
         producers.finish()

@@ -218,8 +218,10 @@ def test_one_thread_starts_from_a_state_and_the_others_go_on_from_there(
             inside -= 1
 
     with make_store(tmp_path, tmp_path / "store") as sweeper:
-        sweeper.push_stream(DATA, "p/n", path="file")
-        sweeper.gc(sweeper.plan_gc())
+        for part in DATA, DATA[:100]:
+            sweeper.push_stream(part, "p/n", path="file")
+        sweeper.delete(["p/n:v0"], now=True)
+        assert sweeper.gc(sweeper.plan_gc()).slot is not None
         monkeypatch.setattr(Log, "_start", counted)
         with reopened(tmp_path, sweeper, cache="empty") as server, ThreadPoolExecutor(8) as pool:
             assert len(set(pool.map(lambda _: server.refresh().next_slot, range(8)))) == 1
