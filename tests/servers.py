@@ -9,6 +9,7 @@ Invariants:
 Run as a program, this is the keeper: it starts a server, says where it is, and waits for that moment.
 """
 
+import base64
 import contextlib
 import ctypes
 import datetime as dt
@@ -39,6 +40,38 @@ _IDENTITIES = (
     (READER, ["Read", "List"]),
     (BLIND, ["Read", "Write"]),
 )
+# What the owner may assume for a while, and what the tokens of that while are signed with.
+ROLE = "arn:aws:iam::role/pusher"
+TOKEN_KEY = b"the server's key for its tokens."
+_ROLES = {
+    "sts": {
+        "tokenDuration": "1h",
+        "maxSessionLength": "12h",
+        "issuer": "tests",
+        "signingKey": base64.b64encode(TOKEN_KEY).decode(),
+    },
+    "policy": {"defaultEffect": "Deny", "storeType": "memory"},
+    "policies": [
+        {
+            "name": "everything",
+            "document": {
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Allow", "Action": ["s3:*"], "Resource": ["*"]}],
+            },
+        }
+    ],
+    "roles": [
+        {
+            "roleName": ROLE.rpartition("/")[2],
+            "roleArn": ROLE,
+            "attachedPolicies": ["everything"],
+            "trustPolicy": {
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": ["sts:AssumeRole"]}],
+            },
+        }
+    ],
+}
 _READY_S = 60.0
 _PAUSE_S = 0.05
 # SeaweedFS listens for gRPC at each port + 10000 where it is not told another one.
@@ -250,6 +283,7 @@ def _weed(folder: Path, data: Path, ports: list[int], certificate: Path | None) 
         for (key, secret), actions in _IDENTITIES
     ]
     (folder / "identities.json").write_text(json.dumps({"identities": identities}))
+    (folder / "roles.json").write_text(json.dumps(_ROLES))
     named = ("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc")
     named += ("filer.port", "filer.port.grpc", "admin.port", "admin.port.grpc", "s3.port.https")
     tls = (f"-s3.cert.file={certificate}", f"-s3.key.file={folder / 'key.pem'}") if certificate else ()
@@ -264,6 +298,7 @@ def _weed(folder: Path, data: Path, ports: list[int], certificate: Path | None) 
         ),
         *("-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false"),
         f"-s3.config={folder / 'identities.json'}",
+        f"-s3.iam.config={folder / 'roles.json'}",
         *(f"-{name}={port}" for name, port in zip(named, ports, strict=False)),
         *tls,
     ]
