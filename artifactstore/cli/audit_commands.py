@@ -56,10 +56,11 @@ def audit(
 
     if url is not None and options.store is not None:
         raise click.UsageError("the store is named twice, as URL and with --store")
-    session = Session(options)
+    # As --store: what a file says of how its own store's server is reached is not for this one.
+    session = Session(options._replace(store=url or options.store))
     try:
         report = run_audit(
-            url or session.settings.store,
+            session.settings.store,
             store_id=options.store_id,
             checkpoint=None if checkpoint is None else checkpoint.read_text(encoding="utf-8"),
             receipt=None if receipt is None else read_receipt(receipt),

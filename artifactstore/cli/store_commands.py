@@ -23,8 +23,9 @@ def init(options: CommonOptions, url: str | None) -> None:
         raise click.UsageError("the store is named twice, as URL and with --store")
     if options.store_id is not None:
         raise click.UsageError("a new store gets a new id, so --store-id makes no sense here")
-    session = Session(options)
-    store, made = session.create_store(url or session.settings.store)
+    # As --store: what a file says of how its own store's server is reached is not for this one.
+    session = Session(options._replace(store=url or options.store))
+    store, made = session.create_store(session.settings.store)
     with store:
         session.tell_notices(store)
     session.summary({"store": created_shape(made)}, [f"the store {made.url} is ready"])

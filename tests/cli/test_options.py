@@ -1,6 +1,7 @@
 """Sizes and ranges on the command line are parsed strictly."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 import pytest
@@ -8,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifactstore.cli.options import parse_range, parse_size
+from artifactstore.config import PROJECT_FILE
+from artifactstore.errors import NoSuchStore
 from tests.cli.conftest import Run
 
 
@@ -70,6 +73,26 @@ def test_storage_options_reach_the_store(run: Run, fake: Any) -> None:
         "anon": True,
         "config_kwargs": {"read_timeout": 5},
     }
+
+
+@pytest.mark.parametrize("words", [["init"], ["audit"], ["ls", "--store"]], ids=" ".join)
+def test_a_server_that_a_file_names_is_that_of_its_store(
+    words: list[str], run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another store, however it is named, is not looked for there."""
+    (home / PROJECT_FILE).write_text('store = "s3://ours/x"\n[storage]\nendpoint = "https://ours"\n')
+    asked: list[dict[str, Any]] = []
+
+    def refuse(url: Any, *_: Any, storage_options: dict[str, Any], **__: Any) -> NoReturn:
+        asked.append(storage_options)
+        raise NoSuchStore("none")
+
+    for name in ("create", "open"):
+        monkeypatch.setattr(f"artifactstore.Store.{name}", refuse)
+    monkeypatch.setattr("artifactstore.store.audit", refuse)
+    for url in ("s3://ours/x", "s3://theirs/x"):
+        assert run(*words, url).code == 3
+    assert asked == [{"endpoint": "https://ours"}, {}]
 
 
 @pytest.mark.parametrize("text", ["endpoint", "=x", "secret=abc", "token=abc", "client_kwargs={"])

@@ -1,4 +1,4 @@
-"""A store on a real S3 server: from the command line, over TLS, with few permissions, on odd buckets."""
+"""A store on a real S3 server: over TLS, with few permissions, on odd buckets."""
 
 import json
 import os
@@ -14,7 +14,6 @@ import s3fs
 from artifactstore import AuditReport, Store, audit
 from artifactstore.backend.remote import FsspecBackend
 from artifactstore.cli.main import main
-from artifactstore.config import PROJECT_FILE
 from artifactstore.errors import NoSuchStore, ObjectLocked, PermissionRefused, UntrustedServer
 from artifactstore.testing.proxy import Fault, FaultProxy, Rule
 from tests.servers import BLIND, BUCKET, OWNER, READER, Server
@@ -57,46 +56,6 @@ def owner(s3_server: Server) -> s3fs.S3FileSystem:
     return s3fs.S3FileSystem(
         key=OWNER[0], secret=OWNER[1], endpoint_url=s3_server.endpoint, skip_instance_cache=True
     )
-
-
-def test_the_command_line_does_everything_on_s3(
-    s3_url: str, s3_server: Server, source: Path, home: Path, monkeypatch: Any, capfd: Any
-) -> None:
-    """Credentials from the environment, endpoint and addressing from the project file; every command by itself."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", OWNER[0])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", OWNER[1])
-    (home / PROJECT_FILE).write_text(
-        f'store = "{s3_url}"\n[storage]\nendpoint = "{s3_server.endpoint}"\naddressing = "path"\n'
-    )
-    for line in (
-        ["init"],
-        ["push", str(source), "p/n", "--alias", "best"],
-        ["ls", "p/n"],
-        ["show", "p/n:best"],
-        ["files", "p/n"],
-        ["cat", "p/n", "sub/b.txt"],
-        ["tag", "p/n:v0", "good"],
-        ["alias", "p/n:v0", "prod"],
-        ["edit", "p/n:v0", "--description", "what it is"],
-        ["ttl", "p/n:v0", "never"],
-        ["link", "p/n:v0", "p/shown"],
-        ["unlink", "p/shown:v0"],
-        ["rename", "p/n", "p/m"],
-        ["rename", "p/m", "p/n"],
-        ["diff", "p/n", str(source)],
-        ["lineage", "p/n"],
-        ["du"],
-        ["key", "list"],
-        ["key", "rotate"],
-        ["doctor"],
-        ["log"],
-        ["check", "--read-data"],
-        ["info"],
-        ["index", "rebuild"],
-        ["pull", "p/n", "out"],
-    ):
-        assert main(line) == 0, (line, capfd.readouterr().err)
-    assert read_tree(home / "out") == TREE
 
 
 # --- TLS ---
