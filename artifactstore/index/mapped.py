@@ -301,7 +301,9 @@ class MappedIndex:
                 return self._lmdb.begin(write=write, buffers=buffers)
             except lmdb.MapResizedError:
                 self._adopt_map()
-                return self._lmdb.begin(write=write, buffers=buffers)
+            except lmdb.PanicError:
+                self._reopen()
+            return self._lmdb.begin(write=write, buffers=buffers)
         except BaseException as error:
             self.ended(owner)
             if isinstance(error, lmdb.Error):
@@ -311,11 +313,20 @@ class MappedIndex:
     def _adopt_map(self) -> None:
         """Map as much as another process has; no other transaction of this one may run meanwhile."""
         with self.lock:
-            if not self._idle.wait_for(lambda: len(self.live) == 1, DRAIN_WAIT_S):
-                raise BackendError(
-                    f"the index in {self.path} has grown while it was in use", path=str(self.path)
-                )
+            self._await_others("has grown")
             self._set_map_size(0)
+
+    def _reopen(self) -> None:
+        """Open the file anew after a commit that could not be written: it is whole, but LMDB gives itself up."""
+        with self.lock:
+            self._await_others("could not be written")
+            self._close()
+            self._open()
+
+    def _await_others(self, what: str) -> None:
+        """Wait until the transaction that begins is the only one of this process."""
+        if not self._idle.wait_for(lambda: len(self.live) == 1, DRAIN_WAIT_S):
+            raise BackendError(f"the index in {self.path} {what} while it was in use", path=str(self.path))
 
     def _grow(self) -> None:
         """Double a map that is half full: only a process whose address space is limited has a small one."""

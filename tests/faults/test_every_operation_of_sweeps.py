@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from artifactstore.errors import Deleted
+from artifactstore.errors import ConnectionLost, Deleted, WrongKey
+from artifactstore.format.keys import ARGON_MEMORY_KIB_MIN
 from artifactstore.format.pack import decode_trailer, trailer_length
+from artifactstore.keyring.keyfile import create_key_file
+from artifactstore.keyring.request import KeyRequest, request_line
 from artifactstore.store.store import Store
 from artifactstore.testing import invariants
 from artifactstore.testing.model import ModelStore, Shown, shown_by
-from artifactstore.testing.simulation import World
+from artifactstore.testing.simulation import SeededRandomness, SteppedClock, World
 from tests.faults.enumeration import ARTIFACT, CONTENTS, FAULTS, Fault, Prepared, Scenario, named, survive_all
 
 LATER = "project/later"
@@ -73,6 +76,46 @@ class RotateKeys(Scenario):
         assert store.members.generation >= 1
 
 
+class RemoveMember(Scenario):
+    """Takes a colleague's slot away; whose removal took effect unheard is not there to be removed again."""
+
+    def prepare(self, world: World) -> None:
+        self.pair = create_key_file(
+            world.folder / "colleague", randomness=SeededRandomness(7), clock=SteppedClock()
+        )
+        with world.client() as store:
+            store.members.add(request_line(KeyRequest("ana", self.pair.public)))
+
+    def act(self, store: Store, folder: Path) -> None:
+        if any(slot.name == "ana" for slot in store.members.slots()):
+            store.members.remove(self.pair.slot_id.hex())
+
+    def verify(self, world: World, store: Store) -> None:
+        assert [slot.name for slot in store.members.slots()] == [""]
+        shutil.copy(world.folder / "colleague", world.folder / "key")
+        with pytest.raises(WrongKey):
+            world.open("ana")
+
+
+class ChangePassphrase(Scenario):
+    """Replaces a passphrase by another; the first opens nothing any more, whether the answer was heard or not."""
+
+    def prepare(self, world: World) -> None:
+        with world.client() as store:
+            store.members.add_passphrase("the first words", "cyd", memory_kib=ARGON_MEMORY_KIB_MIN)
+
+    def act(self, store: Store, folder: Path) -> None:
+        store.members.change_passphrase("other words", memory_kib=ARGON_MEMORY_KIB_MIN)
+
+    def verify(self, world: World, store: Store) -> None:
+        assert [slot.kind for slot in store.members.slots()] == ["key-file", "passphrase"]
+        given = {"url": store._access.url, "cache_dir": world.folder / "typed"}
+        with Store.open(passphrase="other words", **given) as opened:
+            assert shown_by(opened) == shown_by(store)
+        with pytest.raises(WrongKey):
+            Store.open(passphrase="the first words", **given)
+
+
 class Across(Scenario):
     """Something that meets a sweep which another client made meanwhile."""
 
@@ -108,9 +151,30 @@ class PullAcross(Across):
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=named)
-@pytest.mark.parametrize("kind", [Sweep, RotateKeys, PushAcross, PullAcross], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Sweep,
+        RotateKeys,
+        pytest.param(RemoveMember, marks=pytest.mark.deep),
+        PushAcross,
+        PullAcross,
+    ],
+    ids=lambda kind: kind.__name__,
+)
 def test_no_failure_around_a_sweep_loses_anything(
     deleted: Prepared, kind: type[Scenario], fault: Fault, sources: Path, tmp_path: Path
 ) -> None:
     """Whichever operation fails: what is live reads back, a repetition succeeds, what was purged is gone."""
     survive_all(deleted, kind(sources), fault, tmp_path)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(
+    "fault", [Fault("after", False, ConnectionLost), Fault("before", True, ConnectionLost)], ids=named
+)
+def test_no_failure_leaves_two_passphrases_or_none(
+    prepared: Prepared, fault: Fault, sources: Path, tmp_path: Path
+) -> None:
+    """Whichever operation fails: one passphrase opens the store in the end, and it is the new one."""
+    survive_all(prepared, ChangePassphrase(sources), fault, tmp_path)

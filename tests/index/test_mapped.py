@@ -1,7 +1,9 @@
-"""How much address space indexes take: as many as a server wants are open at once."""
+"""How much address space indexes take, and one that LMDB gave up: it is opened again."""
 
 import resource
 from pathlib import Path
+
+import lmdb
 
 from artifactstore.index import mapped
 from artifactstore.index.environment import Environment
@@ -26,3 +28,24 @@ def test_hundreds_of_indexes_are_open_at_once(tmp_path: Path) -> None:
             environment.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert len(mapped._largest) <= before
+
+
+def test_one_that_gave_itself_up_is_opened_again(tmp_path: Path) -> None:
+    """LMDB refuses everything after a commit whose last write failed; what it holds is whole."""
+    with Environment.open(tmp_path / "index", tables=("a",)) as environment:
+        with environment.write() as txn:
+            txn.put("a", b"key", b"value")
+        given_up = environment._shared._lmdb
+
+        class GivenUp:
+            def begin(self, **_: object) -> None:
+                raise lmdb.PanicError("update of meta page failed")
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(given_up, name)
+
+        for write in (False, True):
+            environment._shared._lmdb = GivenUp()
+            with environment.write() if write else environment.read() as txn:
+                assert txn.get("a", b"key") == b"value"
+            given_up = environment._shared._lmdb
