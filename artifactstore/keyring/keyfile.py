@@ -251,6 +251,8 @@ def _publish(path: Path, data: bytes, randomness: Randomness) -> None:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
         _sync_folder(path.parent)
+    # Whoever made the folders may have been killed before they were durable too.
+    _settle(path.parent)
 
 
 def _write_new(path: Path, data: bytes) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifactstore.clock import SystemRandomness
+from artifactstore.clock import SystemClock, SystemRandomness
 from artifactstore.crypto.hpke import public_of
 from artifactstore.errors import (
     BackendError,
@@ -291,3 +291,15 @@ def test_private_key_is_not_shown(tmp_path: Path) -> None:
     """The representation of a pair names the slot and hides the key."""
     pair = make(tmp_path / "key")
     assert repr(pair) == f"KeyPair(slot_id={pair.slot_id.hex()})"
+
+
+def test_folders_that_were_there_are_made_durable_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever made them may have been killed before their names were: a key that is acknowledged would go with them."""
+    synced: list[Path] = []
+    monkeypatch.setattr(keyfile, "_sync_folder", synced.append)
+    (tmp_path / "config" / "artifactstore").mkdir(parents=True)
+    path = tmp_path / "config" / "artifactstore" / "key"
+    create_key_file(path, randomness=SystemRandomness(), clock=SystemClock())
+    assert {path.parent, path.parent.parent, tmp_path} <= set(synced)
