@@ -328,6 +328,8 @@ def refuse_occupied(backend: Backend) -> None:
     """
     for info in backend.list(""):
         if info.name == slot_name(0):
+            # Reading makes durable what its writer may have been killed before: what is told to be there stays.
+            outcome_of(partial(Slots(backend).read, 0))
             raise StoreExists(f"there is a store at {backend.url} already", url=backend.url)
         # keys/ and probe/ may be left of an init that was cut; log/ sorts between them.
         if not info.name.startswith((PROBE_PREFIX, "keys/")):
