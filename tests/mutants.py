@@ -16,9 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 LIST = Path(__file__).with_name("mutants.md")
 COPIED = ("artifactstore", "tests", "docs", "benchmarks", "pyproject.toml", "README.md")
 TESTS_FAILED = 1
+CAUGHT, ESCAPED, NOT_RUN = "caught", "ESCAPED", "NOT RUN"
 
 _SECTION = re.compile(r"^## (?P<name>[a-z-]+)$(?P<body>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _EDIT = re.compile(r"^```diff\n--- (?P<path>\S+)\n(?P<lines>.*?)^```$", re.MULTILINE | re.DOTALL)
+_OUT_OF_TIME = re.compile(r"Failed: Timeout|\+ Timeout \+")
 _CAUGHT = re.compile(r"^Caught by (?P<tests>.+)$", re.MULTILINE)
 
 
@@ -96,29 +98,38 @@ def run_tests(root: Path, tests: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def is_caught(mutant: Mutant) -> tuple[bool, str]:
-    """Whether the mutant's tests fail on it, and what they printed."""
+def verdict(code: int, output: str) -> str:
+    """What a run of a mutant's tests says: caught, escaped, or that it says nothing."""
+    if code == 0:
+        return ESCAPED
+    if code == TESTS_FAILED and " failed" in output and not _OUT_OF_TIME.search(output):
+        return CAUGHT
+    # Killed, out of time, nothing collected, or only a fixture broke: no test has judged the mutant.
+    return NOT_RUN
+
+
+def attempt(mutant: Mutant) -> tuple[str, str]:
+    """The verdict on a mutant, and what its tests printed."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         root = Path(folder)
         copy_tree(root)
         apply(mutant, root)
         done = run_tests(root, mutant.tests)
-    # Any other code means that no test ran.
-    return done.returncode == TESTS_FAILED and " failed" in done.stdout, done.stdout + done.stderr
+    return verdict(done.returncode, done.stdout), f"{done.stdout}{done.stderr}exit code {done.returncode}"
 
 
 def main(names: list[str]) -> int:
-    """Try the named mutants, all without names; return how many got through."""
+    """Try the named mutants, all without names; return how many were not caught."""
     chosen = [mutant for mutant in mutants() if not names or mutant.name in names]
-    escaped = 0
+    missed = 0
     for mutant in chosen:
-        caught, output = is_caught(mutant)
-        escaped += not caught
-        print(f"{'caught' if caught else 'ESCAPED'}  {mutant.name}", flush=True)
-        if not caught:
+        found, output = attempt(mutant)
+        missed += found != CAUGHT
+        print(f"{found}  {mutant.name}", flush=True)
+        if found != CAUGHT:
             print(output[-2000:], flush=True)
-    print(f"{len(chosen) - escaped} of {len(chosen)} caught")
-    return escaped
+    print(f"{len(chosen) - missed} of {len(chosen)} caught")
+    return missed
 
 
 if __name__ == "__main__":

@@ -4,7 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants import ROOT, Mutant, apply, copy_tree, is_caught, mutants, run_tests
+from tests.mutants import (
+    CAUGHT,
+    ESCAPED,
+    NOT_RUN,
+    ROOT,
+    Mutant,
+    apply,
+    attempt,
+    copy_tree,
+    mutants,
+    run_tests,
+    verdict,
+)
 
 ALL = mutants()
 # What must be on the list whatever else is.
@@ -48,6 +60,26 @@ def test_every_edit_fits_the_source(tmp_path: Path) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize(
+    ("code", "output", "expected"),
+    [
+        (0, "3 passed in 1.00s", ESCAPED),
+        (1, "E   assert 1 == 2\n1 failed, 2 passed in 1.00s", CAUGHT),
+        (1, "E   Failed: Timeout (>60.0s) from pytest-timeout.\n1 failed in 60.00s", NOT_RUN),
+        (1, "+++++ Timeout +++++", NOT_RUN),
+        (1, "1 error in 1.00s", NOT_RUN),
+        (2, "Interrupted: 1 error during collection", NOT_RUN),
+        (4, "ERROR: not found", NOT_RUN),
+        (5, "no tests ran in 0.01s", NOT_RUN),
+        (-9, "...", NOT_RUN),
+        (137, "1 failed", NOT_RUN),
+    ],
+)
+def test_only_a_failed_test_catches(code: int, output: str, expected: str) -> None:
+    """A run that was killed, out of time or not collected says nothing about the mutant."""
+    assert verdict(code, output) == expected
+
+
 @pytest.mark.deep
 def test_the_tests_pass_on_what_is_not_mutated(tmp_path: Path) -> None:
     """A test that fails anyway catches nothing."""
@@ -60,5 +92,5 @@ def test_the_tests_pass_on_what_is_not_mutated(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
 def test_every_mutant_is_caught(mutant: Mutant) -> None:
     """The tests named beside a mutant fail on it."""
-    caught, output = is_caught(mutant)
-    assert caught, output
+    found, output = attempt(mutant)
+    assert found == CAUGHT, f"{found}: {output}"
