@@ -21,7 +21,6 @@ from artifactstore.clock import Randomness
 from artifactstore.content.packs import (
     INDEX_ROWS_MAX,
     index_packs,
-    joined_rows,
     merged_groups,
     pack_up,
     read_segments,
@@ -110,14 +109,13 @@ def swept_state(
         position = read_position(txn)
         current = [_registered(txn, packs, name) for name in position.index_packs]
         segments = tail_segments(txn, packs, position, reread)
-    names = [pack.added.name for pack in added]
-    own = Segment(names, b"".join(joined_rows(added))) if any(pack.rows for pack in added) else None
+    own = [Segment([pack.added.name], pack.rows) for pack in added if pack.rows]
     indexes: list[FinishedPack] = []
-    kept: list[bytes] = []
-    rewritten = _to_rewrite(backend, keyring, current, sweeping.condemned, kept)
-    rest = chain(segments, [own] if own else [], rewritten)
+    before = _Indexes(backend, keyring, current, sweeping.condemned)
+    rest = chain(segments, own, before.rewritten())
     for group in merged_groups(rest, sweeping.condemned, INDEX_ROWS_MAX):
         indexes += index_packs(keyring, *group, randomness)
+    kept = before.kept
     named = kept + [pack.added.name for pack in indexes]
     with environment.read() as txn:
         stale = _stale(txn, packs, set(kept))
@@ -184,17 +182,27 @@ def _registered(txn: ReadTransaction, packs: PackTable, name: bytes) -> StoredPa
     return stored
 
 
-def _to_rewrite(
-    backend: Backend,
-    keyring: Keyring,
-    current: Iterable[StoredPack],
-    condemned: frozenset[bytes],
-    kept: list[bytes],
-) -> Iterator[Segment]:
-    """Yield the segments of index packs that name a condemned pack; the names of the others are added to `kept`."""
-    for pack in current:
-        segments = list(read_segments(backend, keyring, [ref_of(pack)]))
-        if any(not condemned.isdisjoint(segment.packs) for segment in segments):
-            yield from segments
-        else:
-            kept.append(pack.added.name)
+class _Indexes:
+    """The index packs before a sweep.
+
+    Attributes:
+        kept: Names of those that name no condemned pack, once the segments of the others were taken.
+    """
+
+    def __init__(
+        self, backend: Backend, keyring: Keyring, packs: Iterable[StoredPack], condemned: frozenset[bytes]
+    ) -> None:
+        self._backend = backend
+        self._keyring = keyring
+        self._packs = packs
+        self._condemned = condemned
+        self.kept: list[bytes] = []
+
+    def rewritten(self) -> Iterator[Segment]:
+        """The segments of those that name a condemned pack, as far as they name others too."""
+        for pack in self._packs:
+            segments = list(read_segments(self._backend, self._keyring, [ref_of(pack)], self._condemned))
+            if all(self._condemned.isdisjoint(segment.packs) for segment in segments):
+                self.kept.append(pack.added.name)
+            else:
+                yield from (one for one in segments if not self._condemned.issuperset(one.packs))

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from artifactstore.backend.base import PARALLEL_REQUESTS_MAX, Backend
 from artifactstore.clock import Randomness
-from artifactstore.compression import compress
+from artifactstore.compression import RAW, compress
 from artifactstore.content.put import CidKeys
 from artifactstore.crypto.hashing import keyed_blake3
 from artifactstore.errors import Damaged
@@ -46,21 +46,34 @@ _FIRST: Final = bytes(4)
 
 
 def pack_up(
-    keys: CidKeys, kind: PackType, chunks: Iterable[bytes], randomness: Randomness
+    keys: CidKeys,
+    kind: PackType,
+    chunks: Iterable[bytes],
+    randomness: Randomness,
+    *,
+    level: int | None = _LEVEL,
 ) -> Iterator[FinishedPack]:
-    """Yield packs that hold `chunks` in order, one blob each; the caller stores them."""
+    """Yield packs that hold `chunks` in order, one blob each; the caller stores them.
+
+    Args:
+        keys: Gives store id and cid keys.
+        kind: What the chunks are.
+        chunks: The chunks.
+        randomness: Makes pack keys.
+        level: zstd's; None for chunks that nothing compresses.
+    """
     cid_key = keys.cid_key(kind.name.lower())
     pack: OpenPack | None = None
     for chunk in chunks:
-        codec, payload = compress(chunk, _LEVEL)
-        described = [(keyed_blake3(cid_key, chunk), len(chunk))]
+        codec, payload = (RAW, chunk) if level is None else compress(chunk, level)
+        described = keyed_blake3(cid_key, chunk), [len(chunk)]
         length = len(payload) + TAG_BYTES
-        at = None if pack is None else pack.reserve(length, len(chunk), codec, described)
+        at = None if pack is None else pack.reserve(length, len(chunk), codec, *described)
         if pack is None or at is None:
             if pack is not None:
                 yield pack.close()
             pack = OpenPack(keys.store_id, kind, randomness.token(KEY_BYTES), PACK_BYTES_TARGET)
-            at = pack.reserve(length, len(chunk), codec, described)
+            at = pack.reserve(length, len(chunk), codec, *described)
             assert at is not None
         pack.seal(at, payload, codec, len(chunk))
     if pack is not None:
@@ -115,7 +128,8 @@ def merged_groups(
         for name in segment.packs:
             if name not in numbers and name not in without:
                 numbers[name] = len(numbers)
-        rows += renumbered_rows(segment, numbers)
+        if not numbers.keys().isdisjoint(segment.packs):
+            rows += renumbered_rows(segment, numbers)
         if rows_max is not None and len(rows) >= rows_max:
             yield list(numbers), _distinct(rows)
             numbers, rows = {}, []
@@ -232,8 +246,13 @@ def lots(items: Iterable[T], size_of: Callable[[T], int], bytes_max: int) -> Ite
         yield lot
 
 
-def segments_of(chunks: Iterable[bytes], where: str) -> Iterator[Segment]:
+def segments_of(chunks: Iterable[bytes], where: str, without: Container[bytes] = ()) -> Iterator[Segment]:
     """The segments among an index pack's chunks; the last chunk is their fan-out.
+
+    Args:
+        chunks: The chunks.
+        where: The pack's name, for errors.
+        without: As of `decode_segment`.
 
     Raises:
         Damaged: One is malformed, or the fan-out does not fit them.
@@ -242,7 +261,7 @@ def segments_of(chunks: Iterable[bytes], where: str) -> Iterator[Segment]:
     last: bytes | None = None
     for chunk in chunks:
         if last is not None:
-            segment = decode_segment(last, where)
+            segment = decode_segment(last, where, without)
             firsts.append(segment.rows[:CID_PREFIX_BYTES])
             yield segment
         last = chunk
@@ -250,11 +269,19 @@ def segments_of(chunks: Iterable[bytes], where: str) -> Iterator[Segment]:
         raise Damaged(f"{where}: the fan-out does not fit the segments", object=where)
 
 
-def read_segments(backend: Backend, keys: CidKeys, packs: Sequence[PackRef]) -> Iterator[Segment]:
+def read_segments(
+    backend: Backend, keys: CidKeys, packs: Sequence[PackRef], without: Container[bytes] = ()
+) -> Iterator[Segment]:
     """The segments of index packs, pack by pack.
+
+    Args:
+        backend: Where the packs lie.
+        keys: Gives store id and cid keys.
+        packs: The index packs.
+        without: As of `decode_segment`.
 
     Raises:
         Damaged: A pack is missing, was altered, or its fan-out does not fit its segments.
     """
     for pack, chunks in fetch_whole(backend, keys, packs):
-        yield from segments_of(chunks, pack.name)
+        yield from segments_of(chunks, pack.name, without)

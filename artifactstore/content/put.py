@@ -160,7 +160,13 @@ class ChunkWriter:
         return total
 
     def put_blob(
-        self, kind: PackType, payload: Buffer, raw_bytes: int, codec: int, chunks: Sequence[tuple[bytes, int]]
+        self,
+        kind: PackType,
+        payload: Buffer,
+        raw_bytes: int,
+        codec: int,
+        cids: bytes,
+        lengths: Sequence[int],
     ) -> None:
         """Put a whole blob that is compressed already, whether its chunks are known or not.
 
@@ -169,9 +175,10 @@ class ChunkWriter:
             payload: The blob, compressed.
             raw_bytes: Its length before.
             codec: How it was compressed.
-            chunks: Cid and length of each chunk in it, in order.
+            cids: Those of its chunks, one after another.
+            lengths: Their bytes.
         """
-        self._sinks[kind].add(payload, raw_bytes, codec, chunks)
+        self._sinks[kind].add(payload, raw_bytes, codec, cids, lengths)
 
     def note_used(self, cids: Iterable[bytes]) -> None:
         """Remember the packs that hold these pages or lists, as far as they are known already."""
@@ -234,7 +241,8 @@ class ChunkWriter:
     def registered(self, packs: Sequence[FinishedPack]) -> None:
         """Forget the claims on the chunks of these packs: they are in the index now."""
         with self._lock:
-            for pack in packs:
+            # A sweep has claimed none of its million chunks.
+            for pack in packs if self._claimed else []:
                 rows = pack.rows
                 self._claimed.difference_update(
                     rows[at : at + CID_PREFIX_BYTES] for at in range(0, len(rows), ROW.size)
@@ -258,7 +266,8 @@ class ChunkWriter:
     def _seal(self, sink: PackSink, run: Sequence[Chunk], raw_bytes: int) -> None:
         data = run[0].data if len(run) == 1 else b"".join(chunk.data for chunk in run)
         codec, payload = compress(data, self._level)
-        sink.add(payload, raw_bytes, codec, [(chunk.cid, len(chunk.data)) for chunk in run])
+        cids = b"".join([chunk.cid for chunk in run])
+        sink.add(payload, raw_bytes, codec, cids, [len(chunk.data) for chunk in run])
 
     def _upload(self, pack: FinishedPack) -> None:
         sink = self._sinks[PackType(pack.added.type)]

@@ -102,9 +102,12 @@ def blob_aad(store_id: bytes, pack_type: PackType, ordinal: int, codec: int, raw
     return _AAD.pack(SUITE, store_id, pack_type, ordinal, codec, raw_length)
 
 
-def encode_trailer(cids: Sequence[bytes], footer_length: int) -> bytes:
-    """Return the clear trailer: sorted cid prefixes, their count and the sealed footer's length."""
-    return sorted_prefixes(b"".join(cids)) + END.pack(len(cids), footer_length, END_MAGIC)
+def encode_trailer(cids: bytes, footer_length: int) -> bytes:
+    """Return the clear trailer of a pack with these cids, one after another.
+
+    It is the sorted prefixes of the cids, their count and the sealed footer's length.
+    """
+    return sorted_prefixes(cids) + END.pack(len(cids) // CID_BYTES, footer_length, END_MAGIC)
 
 
 def sorted_prefixes(cids: bytes) -> bytes:
@@ -166,11 +169,9 @@ def trailer_fits(data: bytes | memoryview, cids: bytes, where: str) -> bool:
     return total == len(data) and data[: -END.size] == sorted_prefixes(cids)
 
 
-def encode_footer(
-    blobs: Sequence[tuple[int, int, int, int]], cids: Sequence[bytes], lengths: Sequence[int]
-) -> bytes:
-    """Return the plaintext of a footer."""
-    return encode(Footer(list(blobs), b"".join(cids), list(lengths)))
+def encode_footer(blobs: Sequence[tuple[int, int, int, int]], cids: bytes, lengths: Sequence[int]) -> bytes:
+    """Return the plaintext of a footer; the cids stand one after another."""
+    return encode(Footer(list(blobs), cids, list(lengths)))
 
 
 class PackedChunk(NamedTuple):

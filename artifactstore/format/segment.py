@@ -6,7 +6,8 @@ table of pack names. `ROW_TAIL` is the location alone, as the client index keeps
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from operator import eq
 from typing import Final, NamedTuple
 
 import msgspec
@@ -76,8 +77,13 @@ def encode_segment(packs: Sequence[bytes], rows: Sequence[bytes]) -> bytes:
     return encode(Segment(list(packs), b"".join(rows)))
 
 
-def decode_segment(data: bytes | memoryview, where: str) -> Segment:
+def decode_segment(data: bytes | memoryview, where: str, without: Container[bytes] = ()) -> Segment:
     """Parse a segment and check every row of it.
+
+    Args:
+        data: The segment.
+        where: What it is, for errors.
+        without: Names of packs whose rows nobody will take: where all are among them, no row is looked at.
 
     Raises:
         Damaged: It is malformed, or a row is out of order, names a pack that is not in the segment's table, or points
@@ -87,6 +93,8 @@ def decode_segment(data: bytes | memoryview, where: str) -> Segment:
     count, rest = divmod(len(segment.rows), ROW.size)
     if rest or not 1 <= count <= SEGMENT_ROWS_MAX:
         raise Damaged(f"{where}: an index segment is malformed", object=where)
+    if without and all(name in without for name in segment.packs):
+        return segment
     last, packs = b"", len(segment.packs)
     # Unrolled, since every location of a store passes here when an index is built.
     for prefix, pack, ordinal, offset, length, raw_length, _, start, span in ROW.iter_unpack(segment.rows):
@@ -114,9 +122,8 @@ def split_rows(packs: Sequence[bytes], rows: Sequence[bytes]) -> list[tuple[byte
         used = sorted({row[16:20] for row in part})
         numbers = {old: new.to_bytes(4, "big") for new, old in enumerate(used)}
         names = [packs[int.from_bytes(old, "big")] for old in used]
-        segments.append(
-            (part[0][:CID_PREFIX_BYTES], encode_segment(names, renumbered(b"".join(part), numbers)))
-        )
+        own = part if all(map(eq, numbers, numbers.values())) else renumbered(b"".join(part), numbers)
+        segments.append((part[0][:CID_PREFIX_BYTES], encode_segment(names, own)))
     return segments
 
 

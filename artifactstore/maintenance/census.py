@@ -6,13 +6,15 @@ needed then is needed still, and rows are taken out by sweeps alone. What came l
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from struct import Struct
 from typing import Final, NamedTuple
 
-from artifactstore.format.segment import ROW_TAIL
 from artifactstore.index.environment import ReadTransaction
 from artifactstore.index.tables import CHUNKS, ListedPack
 
 _SEVERAL_MAX: Final = 100_000
+# Of a `ROW_TAIL` only what is asked here: pack, the blob's bytes sealed and opened, the chunk's bytes.
+_STORED: Final = Struct(">I8xII5xI")
 
 
 class Census(NamedTuple):
@@ -59,20 +61,24 @@ def take_census(
     others: defaultdict[tuple[int, int], float] = defaultdict(float)
     alone: defaultdict[int, int] = defaultdict(int)
     several: list[bytes] = []
-    size_of_one, unpack = ROW_TAIL.size, ROW_TAIL.unpack
+    size_of_one, unpack = _STORED.size, _STORED.unpack
     for key, value in txn.scan(CHUNKS):
-        is_single = len(value) == size_of_one
-        for pack, _, _, length, raw_length, _, _, span in (
-            (unpack(value),) if is_single else ROW_TAIL.iter_unpack(value)
-        ):
-            if key in live:
+        is_needed = key in live
+        if len(value) == size_of_one:
+            pack, length, raw_length, span = unpack(value)
+            if is_needed:
                 needed[pack] += length * span / raw_length
-                if is_single:
-                    alone[pack] += 1
+                alone[pack] += 1
             else:
                 others[pack, dead.get(key, -1)] += length * span / raw_length
-        if not is_single and len(several) <= _SEVERAL_MAX and key in live:
+            continue
+        if is_needed and len(several) <= _SEVERAL_MAX:
             several.append(bytes(key))
+        for pack, length, raw_length, span in _STORED.iter_unpack(value):
+            if is_needed:
+                needed[pack] += length * span / raw_length
+            else:
+                others[pack, dead.get(key, -1)] += length * span / raw_length
     every = defaultdict(float, needed)
     by_unit: defaultdict[int, dict[int, float]] = defaultdict(dict)
     for (pack, unit), size in others.items():

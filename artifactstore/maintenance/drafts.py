@@ -3,8 +3,9 @@
 Only pages and chunk lists are read, and of those only what is gone: memory is that of one pack and a few pages.
 """
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from hashlib import sha256
+from types import MappingProxyType
 from typing import NamedTuple
 
 from artifactstore.catalog.receipts import DraftPlace, FinishedDraft
@@ -12,7 +13,7 @@ from artifactstore.catalog.rows import VersionRow
 from artifactstore.clock import Randomness
 from artifactstore.content.packs import pack_up
 from artifactstore.errors import Damaged
-from artifactstore.format.cids import cid_prefixes, split_cids
+from artifactstore.format.cids import cid_prefixes, prefixes_in, split_cids
 from artifactstore.format.commitment import SALT_BYTES, commitment_of
 from artifactstore.format.limits import CID_BYTES, CID_PREFIX_BYTES, DIGEST_BYTES
 from artifactstore.format.pack import PackType
@@ -78,25 +79,34 @@ class DraftWriter:
         keyring: Gives store id and keys.
         kept: Chunks that are not gone with the versions, by the first 16 bytes of their cids.
         randomness: Makes ids, salts and pack keys.
+        pages: What pages name that were read already, as of a `Mark`.
 
     Attributes:
         drafts: Of each version, in order, once all packs were taken.
     """
 
     def __init__(
-        self, getter: Getter, keyring: Keyring, kept: Container[bytes], randomness: Randomness
+        self,
+        getter: Getter,
+        keyring: Keyring,
+        kept: Container[bytes],
+        randomness: Randomness,
+        pages: Mapping[bytes, bytes] = MappingProxyType({}),
     ) -> None:
         self._getter = getter
         self._keyring = keyring
         self._kept = kept
         self._randomness = randomness
+        self._pages = pages
         self._begun: list[tuple[FinishedDraft, int, int]] = []
         self.drafts: list[FinishedDraft] = []
 
     def packs(self, purged: Iterable[PurgedVersion]) -> Iterator[FinishedPack]:
         """Yield packs that hold the drafts; the sweep stores and registers them."""
         places: list[tuple[bytes, int]] = []
-        for pack in pack_up(self._keyring, PackType.RECEIPT, self._chunks(purged), self._randomness):
+        for pack in pack_up(
+            self._keyring, PackType.RECEIPT, self._chunks(purged), self._randomness, level=None
+        ):
             places.append((pack.added.name, pack.added.count))
             yield pack
         self.drafts = [
@@ -166,6 +176,12 @@ class DraftWriter:
         No more of it goes into evidence.
         """
         where = f"page {cid.hex()[:16]}…"
+        known = self._pages.get(cid)
+        if known is not None and not level:
+            prefixes = prefixes_in(known)
+            if chunks_root_of(prefixes, []) != chunks:
+                raise Damaged(f"{where} contradicts what stands above it", object=where)
+            return prefixes, []
         contents = glance_contents(self._getter.read(PackType.PAGE, cid), level, where)
         plain = b"".join([one.cids for one in contents if not one.chunks])
         nodes = [one for one in contents if one.chunks]

@@ -3,13 +3,18 @@
 Pages and lists are read, data never. Each page and list is read once, however many versions share it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from typing import Final
 
 from artifactstore.format.cids import cid_prefixes
+from artifactstore.format.limits import CID_PREFIX_BYTES
 from artifactstore.format.operations import Manifest
 from artifactstore.maintenance.census import Census
 from artifactstore.manifest.reach import reach_all
 from artifactstore.manifest.read import Getter
+
+# Of pages that are remembered: two million chunks.
+_PAGES_BYTES_MAX: Final = 32 << 20
 
 
 class Mark:
@@ -21,6 +26,8 @@ class Mark:
         dead: Chunks that only versions need that may be purged, each with the last of the units of purge that do:
             it goes once all units up to that one are purged.
         census: What each pack held of them when all were marked; None where nobody has looked.
+        pages: Of pages that only versions need that may be purged, and that name data chunks alone: the first 16 bytes
+            of the cids of those, one after another, by the page's cid. Not of all, where there are many.
     """
 
     def __init__(self, getter: Getter) -> None:
@@ -30,6 +37,8 @@ class Mark:
         self.live: set[bytes] = set()
         self.dead: dict[bytes, int] = {}
         self.census: Census | None = None
+        self.pages: dict[bytes, bytes] = {}
+        self._pages_room = _PAGES_BYTES_MAX
 
     def keep(self, manifest: Manifest) -> set[bytes]:
         """Mark everything that a version reaches as needed; return what was not so before.
@@ -46,8 +55,8 @@ class Mark:
             Damaged: One of them can't be read whole. What was marked then is not all that any of them needs.
         """
         fresh: set[bytes] = set()
-        for reached in _prefixes(self.getter, manifests, self._seen):
-            new = reached - self.live
+        for _, cids, _ in reach_all(self.getter, manifests, self._seen):
+            new = set(cid_prefixes(cids)) - self.live
             self.live |= new
             fresh |= new
             if self.dead:
@@ -71,16 +80,16 @@ class Mark:
         """
         if not self._seen_dead:
             self._seen_dead = set(self._seen)
-        for prefixes in _prefixes(self.getter, manifests, self._seen_dead):
-            for prefix in prefixes - self.live:
+        for _, cids, page in reach_all(self.getter, manifests, self._seen_dead):
+            prefixes = cid_prefixes(cids)
+            for prefix in set(prefixes) - self.live:
                 self.dead.setdefault(prefix, unit)
+            size = len(prefixes) * CID_PREFIX_BYTES
+            if page and size <= self._pages_room:
+                self.pages[page] = b"".join(prefixes)
+                self._pages_room -= size
 
     def planned(self) -> None:
         """Forget what only a plan is made from; what is needed stays known."""
         self.dead.clear()
         self._seen_dead.clear()
-
-
-def _prefixes(getter: Getter, manifests: Iterable[Manifest], seen: set[bytes]) -> Iterator[set[bytes]]:
-    for _, cids in reach_all(getter, manifests, seen):
-        yield set(cid_prefixes(cids))

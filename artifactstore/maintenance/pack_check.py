@@ -309,6 +309,6 @@ def _compare_record(pack: StoredPack, ref: PackRef, chunks: list[PackedChunk]) -
     last = chunks[-1].blob if chunks else None
     blobs_end = HEADER.size if last is None else last.offset + last.length
     trailer_bytes = len(chunks) * CID_PREFIX_BYTES + END.size
-    trailer = encode_trailer([chunk.cid for chunk in chunks], ref.size - blobs_end - trailer_bytes)
+    trailer = encode_trailer(b"".join([chunk.cid for chunk in chunks]), ref.size - blobs_end - trailer_bytes)
     if len(chunks) != pack.added.count or sha256(trailer) != pack.added.trailer:
         raise Damaged(f"{ref.name}: its trailer is not the one that its record promised", object=ref.name)

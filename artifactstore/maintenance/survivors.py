@@ -9,7 +9,7 @@ in memory (invariant 18).
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -18,8 +18,8 @@ from artifactstore.content.packs import lots, ref_of
 from artifactstore.content.put import Chunk, ChunkWriter
 from artifactstore.crypto.hashing import keyed_blake3
 from artifactstore.errors import ArtifactStoreError, Damaged
-from artifactstore.executors import Executors, InlineExecutor
-from artifactstore.format.cids import cid_prefixes, split_cids
+from artifactstore.executors import Executors
+from artifactstore.format.cids import cid_prefixes
 from artifactstore.format.limits import BLOB_RAW_BYTES_TARGET, CID_PREFIX_BYTES
 from artifactstore.format.pack import PackedBlob, PackedChunk, PackType
 from artifactstore.index.environment import Environment, ReadTransaction
@@ -37,7 +37,9 @@ _READS_MAX: Final = 2
 _RANGE_BYTES_MAX: Final = 1 << 20
 # Smaller blobs are joined with their neighbours, which takes fewer bytes; larger ones go over as they are.
 _WHOLE_RAW_BYTES_MIN: Final = BLOB_RAW_BYTES_TARGET // 4
-_TASKS_PER_THREAD: Final = 2
+# As many ranges as a pack has: while the next one's are picked, threads work on these.
+_RANGES_PER_THREAD: Final = 12
+_PUTS_PER_THREAD: Final = 2
 # Every call gives the interpreter's lock up: two threads that open blobs of 2 KiB take twice the time of one.
 _HANDED_OVER_BYTES_MIN: Final = 16 << 10
 
@@ -114,9 +116,9 @@ class Survivors:
         self._reads: deque[tuple[list[_Span], Future[Sequence[bytes | ArtifactStoreError]]]] = deque()
         self._opening: deque[Future[_Opened]] = deque()
         self._putting: deque[Future[int]] = deque()
-        self._tasks_max = _TASKS_PER_THREAD * parts.executors.width
+        self._ranges_max = _RANGES_PER_THREAD * parts.executors.width
+        self._puts_max = _PUTS_PER_THREAD * parts.executors.width
         self._runs: dict[PackType, _Run] = {}
-        self._here = InlineExecutor()
 
     def copy(self, census: Census | None, *, all_marked: bool) -> list[StoredPack]:
         """Hand survivors to the writer; return packs with one that can't be read.
@@ -142,7 +144,7 @@ class Survivors:
         self._open_until(0)
         self._settle(0)
         for kind, run in self._runs.items():
-            self._put(kind, run, self._here)
+            self._put(kind, run)
         self._settle(0)
         return [pack for pack in packs if self._taken.get(pack.number, 0) < counts[pack.number]]
 
@@ -219,7 +221,7 @@ class Survivors:
         for blob in blobs_of(parts.backend, parts.keyring, parts.environment, pack):
             wanted = self._wanted(pack.number, [cid[:CID_PREFIX_BYTES] for cid, _ in blob.chunks])
             loose = [Chunk(cid, bytes(data)) for cid, data in blob.chunks if cid[:CID_PREFIX_BYTES] in wanted]
-            self._take(_Opened(pack.number, PackType(pack.added.type), 0, 0, loose), self._here)
+            self._take(_Opened(pack.number, PackType(pack.added.type), 0, 0, loose))
 
     # --- opening and storing ------------------------------------------------------------------------------------------
 
@@ -229,9 +231,9 @@ class Survivors:
             spans, read = self._reads.popleft()
             for span, fetched in zip(spans, read.result(), strict=True):
                 if span.asked.length < _HANDED_OVER_BYTES_MIN * len(span.blobs):
-                    self._take(self._open(span, fetched), self._here)
+                    self._take(self._open(span, fetched))
                     continue
-                self._settle(self._tasks_max - 1)
+                self._settle(self._ranges_max - 1)
                 self._opening.append(self._parts.executors.cpu.submit(self._open, span, fetched))
 
     def _open(self, span: _Span, fetched: bytes | ArtifactStoreError) -> _Opened:
@@ -251,9 +253,9 @@ class Survivors:
             try:
                 if blob.chunks is None:
                     payload = source.opener.unseal(sealed, ordinal, at.codec, at.raw_length)
-                    described = list(zip(split_cids(blob.packed.cids), blob.packed.lengths, strict=True))
-                    self._parts.writer.put_blob(kind, payload, at.raw_length, at.codec, described)
-                    whole += len(described)
+                    cids, lengths = blob.packed.cids, blob.packed.lengths
+                    self._parts.writer.put_blob(kind, payload, at.raw_length, at.codec, cids, lengths)
+                    whole += len(lengths)
                     whole_bytes += at.raw_length
                 else:
                     raw = source.opener.open(sealed, ordinal, at.codec, at.raw_length)
@@ -262,7 +264,7 @@ class Survivors:
                 continue
         return _Opened(source.number, kind, whole, whole_bytes, loose)
 
-    def _take(self, opened: _Opened, executor: Executor) -> None:
+    def _take(self, opened: _Opened) -> None:
         """Count what was got, and have chunks that lay in a blob with garbage put, neighbours in one blob."""
         self._taken[opened.pack] = self._taken.get(opened.pack, 0) + opened.whole + len(opened.loose)
         total = opened.whole_bytes
@@ -270,21 +272,21 @@ class Survivors:
         for chunk in opened.loose:
             size = len(chunk.data)
             if run.chunks and run.size + size > BLOB_RAW_BYTES_TARGET:
-                self._put(opened.kind, run, executor)
+                self._put(opened.kind, run)
                 run = self._runs[opened.kind] = _Run()
             run.chunks.append(chunk)
             run.size += size
             total += size
         self._parts.progress.advance(bytes=total, new_bytes=total)
 
-    def _put(self, kind: PackType, run: _Run, executor: Executor) -> None:
-        self._wait_for_puts(self._tasks_max - 1)
-        self._putting.append(executor.submit(self._parts.writer.put, kind, run.chunks))
+    def _put(self, kind: PackType, run: _Run) -> None:
+        self._wait_for_puts(self._puts_max - 1)
+        self._putting.append(self._parts.executors.cpu.submit(self._parts.writer.put, kind, run.chunks))
 
     def _settle(self, allowed: int) -> None:
         """Wait until at most so many ranges are being opened, and as many runs being put."""
         while len(self._opening) > allowed:
-            self._take(self._opening.popleft().result(), self._parts.executors.cpu)
+            self._take(self._opening.popleft().result())
         self._wait_for_puts(allowed)
 
     def _wait_for_puts(self, allowed: int) -> None:

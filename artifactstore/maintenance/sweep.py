@@ -354,7 +354,7 @@ class Sweeper:
             ]
         live, stuck = self._mark.live, self._stuck()
         kept = _Either(live, stuck) if stuck else live
-        writer = DraftWriter(self._mark.getter, parts.keyring, kept, parts.randomness)
+        writer = DraftWriter(self._mark.getter, parts.keyring, kept, parts.randomness, self._mark.pages)
         packs: list[FinishedPack] = []
         for pack in writer.packs(rows):
             self._store([pack])

@@ -137,7 +137,7 @@ def _users(
 def _reached(parts: UsageParts, manifests: Iterable[Manifest]) -> Iterator[bytes]:
     """Everything that some versions reach, by the first 16 bytes of each cid; a data chunk may come several times."""
     seen: set[bytes] = set()
-    for _, cids in reach_all(parts.getter, _told(parts, manifests), seen):
+    for _, cids, _ in reach_all(parts.getter, _told(parts, manifests), seen):
         yield from cid_prefixes(cids)
 
 

@@ -25,10 +25,17 @@ class _Node(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """Chunks of one type that something reaches: their cids, one after another."""
+    """Chunks of one type that something reaches.
+
+    Attributes:
+        kind: Their type.
+        cids: Their cids, one after another.
+        page: The cid of the page that names these and nothing else; empty where there is none.
+    """
 
     kind: PackType
     cids: bytes
+    page: bytes = b""
 
 
 def reach(getter: Getter, manifest: Manifest, seen: set[bytes]) -> Iterator[Reached]:
@@ -100,7 +107,11 @@ def _below(node: _Node, data: bytes) -> Iterator[_Node | Reached]:
         for content in contents:
             yield _Node(PackType.PAGE, content.cids, node.level - 1, 0)
         return
-    yield from _named(0, b"".join([content.cids for content in contents if not content.depth]), [])
+    plain = b"".join([content.cids for content in contents if not content.depth])
+    if all(not content.depth for content in contents):
+        yield Reached(PackType.DATA, plain, node.cid)
+        return
+    yield from _named(0, plain, [])
     for content in contents:
         if content.depth:
             yield from _named(content.depth, content.cids, content.sizes)

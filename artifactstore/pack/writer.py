@@ -11,12 +11,14 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+from struct import Struct
 from typing import NamedTuple
 
 from artifactstore.crypto.aead import Aead, counter_nonce
 from artifactstore.crypto.hashing import sha256
 from artifactstore.errors import Damaged
-from artifactstore.format.limits import CID_PREFIX_BYTES, PACK_BYTES_MAX, PACK_CHUNKS_TARGET, TAG_BYTES
+from artifactstore.format.cids import cid_prefixes
+from artifactstore.format.limits import PACK_BYTES_MAX, PACK_CHUNKS_TARGET, TAG_BYTES
 from artifactstore.format.pack import (
     END,
     FOOTER_NONCE,
@@ -31,7 +33,6 @@ from artifactstore.format.pack import (
     trailer_fits,
 )
 from artifactstore.format.record import PackAdded
-from artifactstore.format.segment import ROW
 from artifactstore.pack.names import pack_name
 
 # Footer, trailer and one last blob may stand beyond the target; the buffer has room for them.
@@ -39,6 +40,9 @@ _FOOTER_BYTES_PER_CHUNK = 64
 _FOOTER_BYTES_PER_BLOB = 32
 # The end of a push waits for the hash of its last pack, so what is sealed is hashed while the rest comes.
 _HASHED_AHEAD_BYTES = 2 << 20
+# A row of the index in three: a prefix, what it says of the blob, and where in it the chunk lies.
+_ROW_BLOB = Struct(">IIIIIB")
+_START_SPAN = Struct(">II")
 _PRIVATE = MAP_PRIVATE | MAP_ANONYMOUS
 _HUGE: int | None = getattr(mmap_module, "MADV_HUGEPAGE", None)
 
@@ -103,7 +107,6 @@ class OpenPack:
         self._blobs: list[tuple[int, int, int, int]] = []
         self._cids: list[bytes] = []
         self._lengths: list[int] = []
-        self._rows: list[bytes] = []
         self._hash = hashlib.sha256()
         self._hashed = 0
         self._hashing = threading.Lock()
@@ -112,30 +115,30 @@ class OpenPack:
         self.full = False
 
     def reserve(
-        self, length: int, raw_length: int, codec: int, chunks: Sequence[tuple[bytes, int]]
+        self, length: int, raw_length: int, codec: int, cids: bytes, lengths: Sequence[int]
     ) -> _Reserved | None:
         """Give out the next ordinal and room for `length` sealed bytes, or None when the pack is full.
+
+        Args:
+            length: Bytes of the sealed blob.
+            raw_length: Bytes of the opened one.
+            codec: How it is compressed.
+            cids: Those of its chunks, one after another.
+            lengths: Their bytes.
 
         Raises:
             RuntimeError: The pack is the parent's, which gives the same ordinals to other bytes (invariant 14).
         """
         _refuse_child(self._process)
-        overhead = _FOOTER_BYTES_PER_CHUNK * (len(self._cids) + len(chunks))
+        count = len(self._lengths) + len(lengths)
+        overhead = _FOOTER_BYTES_PER_CHUNK * count
         overhead += _FOOTER_BYTES_PER_BLOB * (len(self._blobs) + 1) + END.size + TAG_BYTES
-        if self._blobs and (
-            self._end + length + overhead > self._target or len(self._cids) + len(chunks) > PACK_CHUNKS_TARGET
-        ):
+        if self._blobs and (self._end + length + overhead > self._target or count > PACK_CHUNKS_TARGET):
             return None
         ordinal, offset = len(self._blobs), self._end
-        self._blobs.append((length, raw_length, codec, len(chunks)))
-        start = 0
-        for cid, span in chunks:
-            self._cids.append(cid)
-            self._lengths.append(span)
-            self._rows.append(
-                ROW.pack(cid[:CID_PREFIX_BYTES], 0, ordinal, offset, length, raw_length, codec, start, span)
-            )
-            start += span
+        self._blobs.append((length, raw_length, codec, len(lengths)))
+        self._cids.append(cids)
+        self._lengths += lengths
         self._end += length
         return _Reserved(ordinal, offset)
 
@@ -170,11 +173,12 @@ class OpenPack:
             RuntimeError: The pack is the parent's, which seals another footer under the same nonce (invariant 14).
         """
         _refuse_child(self._process)
-        plain = encode_footer(self._blobs, self._cids, self._lengths)
+        cids = b"".join(self._cids)
+        plain = encode_footer(self._blobs, cids, self._lengths)
         footer = self._aead.seal(
             FOOTER_NONCE, plain, blob_aad(self._store_id, self._type, FOOTER_ORDINAL, 0, len(plain))
         )
-        trailer = encode_trailer(self._cids, len(footer))
+        trailer = encode_trailer(cids, len(footer))
         blobs_end, size = self._end, self._end + len(footer) + len(trailer)
         if size > len(self._view):
             raise Damaged(f"a pack of {size} bytes outgrew its buffer of {len(self._view)}")
@@ -183,9 +187,24 @@ class OpenPack:
         self._read_back(blobs_end, footer, trailer, len(plain))
         self._hash.update(self._view[self._hashed : size])
         name = self._hash.digest()
-        added = PackAdded(name, self._type, size, len(self._cids), sha256(trailer))
-        self._rows.sort()
-        return FinishedPack(added, self._key, self._view[:size], b"".join(self._rows))
+        added = PackAdded(name, self._type, size, len(self._lengths), sha256(trailer))
+        return FinishedPack(added, self._key, self._view[:size], self._rows())
+
+    def _rows(self) -> bytes:
+        """The pack's index rows, sorted."""
+        rows: list[bytes] = []
+        offset, rest, pair = HEADER.size, iter(self._lengths), _START_SPAN.pack
+        for ordinal, ((length, raw_length, codec, _), cids) in enumerate(
+            zip(self._blobs, self._cids, strict=True)
+        ):
+            blob = _ROW_BLOB.pack(0, ordinal, offset, length, raw_length, codec)
+            start = 0
+            for prefix, span in zip(cid_prefixes(cids), rest, strict=False):
+                rows.append(prefix + blob + pair(start, span))
+                start += span
+            offset += length
+        rows.sort()
+        return b"".join(rows)
 
     def _read_back(self, blobs_end: int, footer: bytes, trailer: bytes, plain_length: int) -> None:
         """Decode what was just encoded before it leaves memory (invariant 10)."""
@@ -251,14 +270,15 @@ class PackSink:
         payload: bytes | bytearray | memoryview,
         raw_length: int,
         codec: int,
-        chunks: Sequence[tuple[bytes, int]],
+        cids: bytes,
+        lengths: Sequence[int],
     ) -> None:
         """Seal one blob into the open pack; closes the pack when this was the last thread in a full one.
 
         Raises:
             RuntimeError: The sink is the parent's.
         """
-        pack, at = self._place(len(payload) + TAG_BYTES, raw_length, codec, chunks)
+        pack, at = self._place(len(payload) + TAG_BYTES, raw_length, codec, cids, lengths)
         pack.seal(at, payload, codec, raw_length)
         with self._room:
             pack.sealing -= 1
@@ -281,13 +301,13 @@ class PackSink:
             self._room.notify_all()
 
     def _place(
-        self, length: int, raw_length: int, codec: int, chunks: Sequence[tuple[bytes, int]]
+        self, length: int, raw_length: int, codec: int, cids: bytes, lengths: Sequence[int]
     ) -> tuple[OpenPack, _Reserved]:
         """A place in the open pack, or in the next one when that is full."""
         while True:
             with self._room:
                 pack = self._open or self._fresh()
-                at = pack.reserve(length, raw_length, codec, chunks)
+                at = pack.reserve(length, raw_length, codec, cids, lengths)
                 if at is not None:
                     pack.sealing += 1
                     return pack, at

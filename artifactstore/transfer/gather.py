@@ -119,7 +119,7 @@ class Gatherer:
             try:
                 there = all(
                     all(known_chunks(self._through.environment, split_cids(cids)))
-                    for _, cids in reach(self._through.reader, row.manifest, seen)
+                    for _, cids, _ in reach(self._through.reader, row.manifest, seen)
                 )
             except Damaged:
                 there = False

@@ -265,7 +265,7 @@ class Pusher:
         from artifactstore.manifest.reach import reach  # noqa: PLC0415 - only for a push that a sweep overtook
 
         try:
-            for _, cids in reach(getter, manifest, set()):
+            for _, cids, _ in reach(getter, manifest, set()):
                 if not all(known_chunks(self._parts.environment, split_cids(cids))):
                     return False
         except Damaged:

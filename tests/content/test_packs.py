@@ -131,3 +131,4 @@ def test_rows_of_packs_that_go_are_left_out_and_lists_end_where_they_are_full(st
     assert [rows for _, rows in found] == [sorted([*rows_of(50), *rows_of(60, pack=1)]), rows_of(50)]
     assert merged_rows([first, first]) == ([PACKS[0]], rows_of(50))
     assert list(merged_groups([second], {PACKS[1]}, None)) == []
+    assert list(merged_groups([second, first], {PACKS[1]}, None)) == [([PACKS[0]], rows_of(50))]

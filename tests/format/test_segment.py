@@ -142,3 +142,13 @@ def test_fan_out_bounds(prefixes: object) -> None:
     """Prefixes of another length, or out of order, are refused."""
     with pytest.raises(Damaged):
         decode_fan_out(encode(prefixes), "here")
+
+
+def test_rows_that_nobody_takes_are_not_looked_at() -> None:
+    """Those of a segment all of whose packs are left out, and of no other."""
+    packs = [bytes(32), bytes([1]) * 32]
+    bad = encode_segment(packs, [ROW.pack(bytes(16), *GOOD[:-1], 0)])
+    assert decode_segment(bad, "here", set(packs)).packs == packs
+    for without in (), set(packs[:1]):
+        with pytest.raises(Damaged):
+            decode_segment(bad, "here", without)

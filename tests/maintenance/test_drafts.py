@@ -19,6 +19,7 @@ from artifactstore.index.environment import Environment
 from artifactstore.index.tables import TABLES
 from artifactstore.maintenance import drafts as drafts_module
 from artifactstore.maintenance.drafts import DraftWriter, PurgedVersion
+from artifactstore.maintenance.mark import Mark
 from artifactstore.manifest.read import entries, spans
 from artifactstore.pack.reader import PackRef
 from artifactstore.pack.writer import FinishedPack
@@ -123,6 +124,44 @@ def test_all_that_a_version_held_is_listed(store: Store, monkeypatch: pytest.Mon
         assert finished.commitment == purge_of(draft, commitment, sha256(evidence).digest())
         assert len(finished.places) == 1
         assert finished.places[0].count > 2
+
+
+def test_pages_that_a_mark_has_read_are_not_read_again(store: Store) -> None:
+    """The evidence is the same, and one that is not what stands above it says is refused as before."""
+    (version,) = purged(store, 0)
+    mark = Mark(store._parts.reader)
+    mark.give_up(version.row.manifest, 0)
+    read: list[bytes] = []
+
+    class Reading:
+        def read(self, kind: PackType, cid: bytes) -> bytes:
+            read.append(cid)
+            return store._parts.reader.read(kind, cid)
+
+    def evidence_with(pages: dict[bytes, bytes]) -> bytes:
+        writer = DraftWriter(Reading(), store._parts.keyring, NOTHING, SystemRandomness(), pages)
+        packs = list(writer.packs([version]))
+        return draft_of(store, packs, writer.drafts[0])[1]
+
+    without = evidence_with({})
+    assert len(mark.pages) > 2
+    assert mark.pages.keys() < set(read)
+    read.clear()
+    assert evidence_with(mark.pages) == without
+    assert mark.pages.keys().isdisjoint(read)
+    altered = {page: named[:-1] + b"?" for page, named in mark.pages.items()}
+    found = Gathered()
+    read_evidence(evidence_with(altered), found)
+    assert found.of_unread == len(mark.pages)
+
+
+def test_only_so_many_pages_are_remembered(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what a mark reads it keeps a bounded part."""
+    (version,) = purged(store, 0)
+    monkeypatch.setattr("artifactstore.maintenance.mark._PAGES_BYTES_MAX", 10_000)
+    mark = Mark(store._parts.reader)
+    mark.give_up(version.row.manifest, 0)
+    assert 0 < sum(map(len, mark.pages.values())) <= 10_000
 
 
 def test_what_others_need_is_shared_and_not_looked_into(store: Store) -> None:

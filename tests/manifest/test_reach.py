@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from artifactstore.errors import Damaged
 from artifactstore.format.cids import cid_prefixes
 from artifactstore.format.operations import Manifest
-from artifactstore.format.page import path_order
+from artifactstore.format.pack import PackType
+from artifactstore.format.page import decode_page, path_order
 from artifactstore.manifest.build import ListBuilder, ManifestBuilder
 from artifactstore.manifest.reach import reach, reach_all
 from tests.manifest.pages import file_identity
@@ -34,7 +35,7 @@ def manifest_of(shelf: Counting, tree: dict[str, tuple[int, int]]) -> Manifest:
 
 
 def named(found) -> set[tuple[int, bytes]]:
-    return {(kind, prefix) for kind, cids in found for prefix in cid_prefixes(cids)}
+    return {(kind, prefix) for kind, cids, _ in found for prefix in cid_prefixes(cids)}
 
 
 @given(st.lists(trees, max_size=8), trees)
@@ -52,6 +53,20 @@ def test_versions_reach_together_what_they_reach_by_themselves(versions, known) 
     assert before | found == set().union(*alone)
     assert together == seen
     assert sorted(shelf.cids) == by_themselves
+
+
+@given(trees)
+def test_what_a_page_names_is_told_with_it_where_it_is_data_alone(tree) -> None:
+    """In order, and whole; of pages that name lists or other pages nothing is said."""
+    shelf = Counting()
+    reached = list(reach(shelf, manifest_of(shelf, tree), set()))
+    expected = {}
+    for kind, cid, _ in reached:
+        if kind is PackType.PAGE:
+            page = decode_page(shelf.read(PackType.PAGE, cid), "page")
+            if not page.level and not any(content.depth for content in page.contents):
+                expected[cid] = b"".join(content.cids for content in page.contents)
+    assert {page: cids for _, cids, page in reached if page} == expected
 
 
 def test_many_versions_take_few_round_trips() -> None:

@@ -32,9 +32,8 @@ def packed(blobs: list[list[bytes]], kind: PackType = PackType.DATA) -> Finished
     pack = OpenPack(STORE_ID, kind, KEY, 1 << 20)
     for chunks in blobs:
         payload = b"".join(chunks)
-        at = pack.reserve(
-            len(payload) + 16, len(payload), 0, [(cid_of(chunk), len(chunk)) for chunk in chunks]
-        )
+        cids = b"".join(map(cid_of, chunks))
+        at = pack.reserve(len(payload) + 16, len(payload), 0, cids, list(map(len, chunks)))
         assert at is not None
         pack.seal(at, payload, 0, len(payload))
     return pack.close()
@@ -84,7 +83,7 @@ def test_a_full_pack_gives_out_no_more_room() -> None:
     """A pack ends at its target size."""
     pack = OpenPack(STORE_ID, PackType.DATA, KEY, 4096)
     given = 0
-    while pack.reserve(500, 484, 0, [(bytes(32), 484)]) is not None:
+    while pack.reserve(500, 484, 0, bytes(32), [484]) is not None:
         given += 1
     assert 4 <= given <= 7
 
@@ -92,7 +91,7 @@ def test_a_full_pack_gives_out_no_more_room() -> None:
 def test_a_first_blob_always_fits() -> None:
     """A blob larger than the target gets a pack of its own."""
     pack = OpenPack(STORE_ID, PackType.DATA, KEY, 4096)
-    assert pack.reserve(1 << 20, (1 << 20) - 16, 0, [(bytes(32), 1)]) is not None
+    assert pack.reserve(1 << 20, (1 << 20) - 16, 0, bytes(32), [1]) is not None
 
 
 def test_what_does_not_read_back_is_never_finished(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +120,7 @@ def test_threads_fill_packs_together_and_lose_nothing() -> None:
     )
     chunks = [noise(1500, seed) for seed in range(400)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda chunk: sink.add(chunk, len(chunk), 0, [(cid_of(chunk), len(chunk))]), chunks))
+        list(pool.map(lambda chunk: sink.add(chunk, len(chunk), 0, cid_of(chunk), [len(chunk)]), chunks))
     sink.flush()
     found = []
     for pack in finished:
@@ -170,7 +169,7 @@ def test_packs_in_memory_are_bounded_however_many_threads_fill_them() -> None:
         patch.setattr(OpenPack, "__init__", noting)
         backend.start()
         chunks = [noise(1500, seed) for seed in range(600)]
-        list(pool.map(lambda chunk: sink.add(chunk, len(chunk), 0, [(cid_of(chunk), len(chunk))]), chunks))
+        list(pool.map(lambda chunk: sink.add(chunk, len(chunk), 0, cid_of(chunk), [len(chunk)]), chunks))
         sink.flush()
         wanted.put(None)
         backend.join()
@@ -194,7 +193,7 @@ def test_a_pack_that_can_not_be_closed_makes_room_for_others(monkeypatch: pytest
     )
     monkeypatch.setattr(OpenPack, "close", failing)
     for seed in range(3):
-        sink.add(noise(1500, seed), 1500, 0, [(cid_of(b"a"), 1500)])
+        sink.add(noise(1500, seed), 1500, 0, cid_of(b"a"), [1500])
         with pytest.raises(Damaged, match="memory"):
             sink.flush()
 
@@ -221,11 +220,11 @@ def test_no_nonce_is_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_forked_child_neither_fills_nor_closes_the_pack_of_its_parent() -> None:
     """Each would seal other bytes under a nonce that the parent uses too (invariant 14)."""
     pack = OpenPack(bytes(32), PackType.DATA, bytes(32), 1 << 20)
-    at = pack.reserve(3 + 16, 3, 0, [(cid_of(b"abc"), 3)])
+    at = pack.reserve(3 + 16, 3, 0, cid_of(b"abc"), [3])
     assert at is not None
     pack.seal(at, b"abc", 0, 3)
     pack._process += 1
     with pytest.raises(RuntimeError, match="forked"):
-        pack.reserve(3 + 16, 3, 0, [(cid_of(b"def"), 3)])
+        pack.reserve(3 + 16, 3, 0, cid_of(b"def"), [3])
     with pytest.raises(RuntimeError, match="forked"):
         pack.close()

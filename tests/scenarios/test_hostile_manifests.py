@@ -255,7 +255,7 @@ def test_a_decompression_bomb(
     pack = OpenPack(
         rude.parts.keyring.store_id, PackType.DATA, SystemRandomness().token(KEY_BYTES), PACK_BYTES_TARGET
     )
-    at = pack.reserve(len(frame) + TAG_BYTES, declared, 1, [(cid, declared)])
+    at = pack.reserve(len(frame) + TAG_BYTES, declared, 1, cid, [declared])
     assert at is not None
     pack.seal(at, frame, 1, declared)
     monkeypatch.setattr(OpenPack, "_read_back", lambda *_: None)
