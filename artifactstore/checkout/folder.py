@@ -13,6 +13,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Final, NamedTuple
 
+from artifactstore.checkout.referenced import referenced_key, told_by_bytes
 from artifactstore.clock import Clock
 from artifactstore.format.page import Kind, path_order
 from artifactstore.ids import normalized
@@ -22,10 +23,10 @@ from artifactstore.manifest.read import StoredEntry
 from artifactstore.progress import Progress
 from artifactstore.transfer.ingest import executable_flag
 from artifactstore.transfer.pull import blake3_of
+from artifactstore.transfer.referenced import is_as_referenced
 from artifactstore.transfer.scan import unreadable
 
 _ROWS_MAX: Final = 10_000
-_COMPARED: Final = frozenset({Kind.FILE, Kind.SYMLINK, Kind.FOLDER})
 
 
 class Local(NamedTuple):
@@ -129,9 +130,12 @@ class Comparer:
         self.bytes_read = 0
 
     def same(self, entry: StoredEntry, local: Local) -> bool:
-        """Whether `local` is what the entry says, by kind, size, executable bit, target and digest."""
-        if entry.kind not in _COMPARED:
-            return True
+        """Whether `local` is what the entry says, by kind, size, executable bit, target and digest.
+
+        Of a reference, whether it is a file of the bytes that the reference names.
+        """
+        if entry.kind == Kind.REFERENCE:
+            return local.stat is not None and self._same_referenced(entry, local, local.stat)
         if local.kind != entry.kind:
             return False
         if entry.kind == Kind.FOLDER:
@@ -164,25 +168,54 @@ class Comparer:
                 self.close()
         return True
 
+    def _same_referenced(self, entry: StoredEntry, local: Local, stat: os.stat_result) -> bool:
+        key = referenced_key(local.key)
+        with self._environment.read() as txn:
+            if StatCache(txn).digest(key, stat) == entry.digest:
+                return True
+        if not told_by_bytes(entry) or stat.st_size != entry.size:
+            return False
+        read_ns = self._clock.now_ns()
+        file = _opened(local.source)
+        if file is None:
+            return False
+        with file:
+            same = is_as_referenced(file, entry)
+        self._count(stat.st_size)
+        row = stat_row(stat, read_ns, entry.digest, 0, b"", []) if same else None
+        if row is not None:
+            self._rows.append((key, row))
+        return same
+
+    def _count(self, size: int) -> None:
+        self.files_read += 1
+        self.bytes_read += size
+        self._progress.advance(bytes=size, files=1)
+
     def _digest(self, source: str) -> tuple[bytes | None, int]:
         """The digest of a file, read once for all entries that it is held against; None when it went meanwhile."""
         if self._digests[0] == source:
             return self._digests[1:]
         read_ns = self._clock.now_ns()
-        try:
-            handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
+        file = _opened(source)
+        if file is None:
             return None, read_ns
-        except OSError as error:
-            raise unreadable(source, error) from error
-        with FileIO(handle, "rb") as file:
+        with file:
             digest = blake3_of(file)
-            size = file.tell()
-        self.files_read += 1
-        self.bytes_read += size
-        self._progress.advance(bytes=size, files=1)
+            self._count(file.tell())
         self._digests = (source, digest, read_ns)
         return digest, read_ns
+
+
+def _opened(source: str) -> FileIO | None:
+    """A file, opened; None when it went meanwhile."""
+    try:
+        handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unreadable(source, error) from error
+    return FileIO(handle, "rb")
 
 
 def is_folder(path: str) -> bool:

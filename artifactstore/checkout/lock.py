@@ -20,6 +20,7 @@ from artifactstore.client.version import Version
 from artifactstore.errors import LockMismatch, NotFoundError, NotLocked
 from artifactstore.ids import LATEST, parse_reference
 from artifactstore.progress import Progress, Quiet
+from artifactstore.references.access import ReferenceAccess
 from artifactstore.store.store import Store
 
 
@@ -159,13 +160,19 @@ class Lock:
         return [self._checked(store, each) for each in self.selected(names)]
 
     def status(
-        self, store: Store, names: Sequence[str] = (), *, progress: Progress | None = None
+        self,
+        store: Store,
+        names: Sequence[str] = (),
+        *,
+        references: bool = True,
+        progress: Progress | None = None,
     ) -> list[TargetStatus]:
         """Hold folders against their blocks; files that have not changed since they were read are not read.
 
         Args:
             store: Holds the versions.
             names: Targets or artifacts; all when empty.
+            references: Whether what references name belongs into the folders; else nothing is said of their paths.
             progress: Told of what has to be read.
 
         Raises:
@@ -176,17 +183,28 @@ class Lock:
         comparer = Comparer(store.parts.environment, store.clock, progress or Quiet())
         try:
             return [
-                status_of(each, folder_of(self.path, each.target), self._version(store, each), comparer)
+                status_of(
+                    each,
+                    folder_of(self.path, each.target),
+                    self._version(store, each),
+                    comparer,
+                    references=references,
+                )
                 for each in self.selected(names)
             ]
         finally:
             comparer.close()
 
     def plan_restore(
-        self, store: Store, names: Sequence[str] = (), *, progress: Progress | None = None
+        self,
+        store: Store,
+        names: Sequence[str] = (),
+        *,
+        references: bool = True,
+        progress: Progress | None = None,
     ) -> list[RestorePlan]:
         """Say what `restore` would write and remove, and what that takes; nothing is changed."""
-        return [plan for _, plan in self._looked(store, names, progress)]
+        return [plan for _, plan in self._looked(store, names, progress, references=references)]
 
     def restore(
         self,
@@ -196,6 +214,8 @@ class Lock:
         overwrite: bool = False,
         clean: bool = False,
         run: str | None = None,
+        references: bool = True,
+        access: ReferenceAccess | None = None,
         progress: Progress | None = None,
     ) -> list[Restored]:
         """Make folders exactly what their blocks say.
@@ -209,23 +229,28 @@ class Lock:
             overwrite: Replace files that were changed.
             clean: Remove files that are not in the version.
             run: Id of the run that uses the versions, which is noted before a folder is touched.
+            references: Fetch what references name, each held against what it was; else they are left out, and nothing
+                is said of their paths.
+            access: How references are reached, as for `Store.pull`.
             progress: Told what happens.
 
         Raises:
             NoSuchRun, RunEnded: There is no such run, or it has ended.
             LineageCircle: One of the versions came of the run.
             LocalChanges: A folder holds what would be lost.
+            ReferenceRefused, ReferenceGone, ReferenceChanged: A reference may not be fetched, or is not what it was:
+                nothing is written into its folder.
             NotLocked: There is no block of that name.
             LockMismatch: A block is of another store, or its digest is not that of its version.
             InvalidLock: A target leads through a symlink.
             DestinationExists: Something else than a folder is in the place of a target.
         """
-        looked = self._looked(store, names, progress)
+        looked = self._looked(store, names, progress, references=references)
         refuse_losses([plan for _, plan in looked], overwrite=overwrite, clean=clean)
         if run is not None:
             for ref in dict.fromkeys(plan.locked.reference for _, plan in looked):
                 store.use_in_run(run, ref)
-        return [restoration.act(progress) for restoration, _ in looked]
+        return [restoration.act(access, progress) for restoration, _ in looked]
 
     def selected(self, names: Sequence[str]) -> list[LockedTarget]:
         """Blocks by target or artifact; all when there are no names.
@@ -247,14 +272,16 @@ class Lock:
         return [each for each in self.targets if each in wanted]
 
     def _looked(
-        self, store: Store, names: Sequence[str], progress: Progress | None
+        self, store: Store, names: Sequence[str], progress: Progress | None, *, references: bool
     ) -> list[tuple[Restoration, RestorePlan]]:
         comparer = Comparer(store.parts.environment, store.clock, progress or Quiet())
         looked = []
         try:
             for each in self.selected(names):
                 folder = folder_of(self.path, each.target)
-                restoration = Restoration(store, each, self._version(store, each), folder)
+                restoration = Restoration(
+                    store, each, self._version(store, each), folder, references=references
+                )
                 looked.append((restoration, restoration.look(comparer)))
         finally:
             comparer.close()

@@ -7,6 +7,7 @@ version that the client knows of is somebody's work, and stays unless its owner 
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ import msgspec
 from artifactstore.backend.local import make_folders
 from artifactstore.checkout.folder import Comparer, is_folder
 from artifactstore.checkout.lockfile import LockedTarget
+from artifactstore.checkout.referenced import note_fetched
 from artifactstore.checkout.status import Counted, Difference, Different, differences
 from artifactstore.client.pins import replace_file
 from artifactstore.client.version import Version
@@ -22,7 +24,9 @@ from artifactstore.crypto.hashing import blake3
 from artifactstore.errors import ArtifactStoreError, DestinationExists, LocalChanges
 from artifactstore.format.page import Kind
 from artifactstore.maintenance.findings import Names
+from artifactstore.manifest.read import StoredEntry
 from artifactstore.progress import Progress
+from artifactstore.references.access import ReferenceAccess
 from artifactstore.store.store import Store
 from artifactstore.transfer.target import Target, named
 
@@ -81,13 +85,18 @@ class Restoration:
         locked: The block of the lock file.
         version: The version it names.
         folder: The target on this machine.
+        references: Whether what references name belongs into it.
     """
 
-    def __init__(self, store: Store, locked: LockedTarget, version: Version, folder: str) -> None:
+    def __init__(
+        self, store: Store, locked: LockedTarget, version: Version, folder: str, *, references: bool
+    ) -> None:
         self._store = store
         self._locked = locked
         self._version = version
         self._folder = folder
+        self._references = references
+        self._referenced: list[StoredEntry] = []
         self._present = os.path.lexists(folder)
         self._write: list[str] = []
         self._remove: list[str] = []
@@ -109,7 +118,10 @@ class Restoration:
             )
         if self._present:
             before = _remembered(self._store, self._folder, self._version)
-            for each in differences(self._version, before, self._folder, comparer, self._standing):
+            found = differences(
+                self._version, before, self._folder, comparer, self._standing, references=self._references
+            )
+            for each in found:
                 self._take(each)
         return RestorePlan(
             self._locked,
@@ -121,8 +133,12 @@ class Restoration:
             self._extra.names(),
         )
 
-    def act(self, progress: Progress | None) -> Restored:
-        """Make it so."""
+    def act(self, access: ReferenceAccess | None, progress: Progress | None) -> Restored:
+        """Make it so.
+
+        Raises:
+            ReferenceRefused, ReferenceGone, ReferenceChanged: A reference may not be fetched, or is not what it was.
+        """
         written = fetched = 0
         if self._remove or self._in_the_way:
             self._removed()
@@ -133,10 +149,16 @@ class Restoration:
                 self._folder,
                 paths=globs,
                 overwrite=True,
-                # A lock vouches for what the store keeps.
-                references=False,
+                references=self._references,
+                access=access,
                 progress=progress,
             )
+            if self._references:
+                note_fetched(
+                    self._store.parts.environment,
+                    self._folder,
+                    self._referenced if globs else _references_of(self._version),
+                )
             written, fetched = done.files_written, done.bytes_written
         _remember(self._store, self._folder, self._version)
         return Restored(self._locked, Path(self._folder), written, len(self._remove), fetched)
@@ -149,6 +171,8 @@ class Restoration:
                 self._extra.add(path)
             return
         self._write.append(path)
+        if each.side.wanted is not None and each.side.wanted.kind == Kind.REFERENCE:
+            self._referenced.append(each.side.wanted)
         if each.how is Difference.MODIFIED:
             if not each.mine:
                 self._changed.add(path)
@@ -207,6 +231,10 @@ def _losses(target: str, paths: Names, what: str) -> str:
     first = ", ".join(repr(path) for path in paths.shown[:3])
     more = "" if paths.total <= 3 else f" and {paths.total - 3:,} more"  # noqa: PLR2004 - as many as are named
     return f"in {target!r}, {first}{more} {'is' if paths.total == 1 else 'are'} {what}"
+
+
+def _references_of(version: Version) -> Iterator[StoredEntry]:
+    return (entry for entry in version.stored() if entry.kind == Kind.REFERENCE)
 
 
 def _names(paths: list[str]) -> Names:

@@ -116,6 +116,8 @@ def differences(
     folder: str,
     comparer: Comparer,
     standing: set[str] | None = None,
+    *,
+    references: bool = True,
 ) -> Iterator[Different]:
     """Yield the paths at which a folder is not what a version says, in the order of the manifest.
 
@@ -125,6 +127,7 @@ def differences(
         folder: The folder.
         comparer: Compares.
         standing: Gets the empty folders of the version that are there with something in them.
+        references: Whether what references name belongs into the folder; else nothing is said of their paths.
     """
     earlier: Iterator[StoredEntry] = iter(()) if before is None else before.stored()
     waiting: Different | None = None
@@ -135,7 +138,7 @@ def differences(
         ):
             yield waiting
         waiting = None
-        found = _different(side, folder, comparer.same)
+        found = _different(side, folder, comparer.same, references=references)
         if standing is not None and found is None and side.wanted is not None and side.local is None:
             standing.add(side.path)
         if found is not None and found.how is Difference.EXTRA and _is_empty_folder(found.side.local):
@@ -146,13 +149,15 @@ def differences(
         yield waiting
 
 
-def status_of(locked: LockedTarget, folder: str, version: Version, comparer: Comparer) -> TargetStatus:
+def status_of(
+    locked: LockedTarget, folder: str, version: Version, comparer: Comparer, *, references: bool
+) -> TargetStatus:
     """What a target is beside what its block says."""
     counts = {how: Counted() for how in Difference}
     present = is_folder(folder)
     read_before = comparer.files_read, comparer.bytes_read
     if present:
-        for each in differences(version, None, folder, comparer):
+        for each in differences(version, None, folder, comparer, references=references):
             counts[each.how].add(each.side.path)
     return TargetStatus(
         locked,
@@ -166,9 +171,13 @@ def status_of(locked: LockedTarget, folder: str, version: Version, comparer: Com
     )
 
 
-def _different(side: Side, folder: str, same: Callable[[StoredEntry, Local], bool]) -> Different | None:
+def _different(
+    side: Side, folder: str, same: Callable[[StoredEntry, Local], bool], *, references: bool
+) -> Different | None:
     """How one path differs, or None where it does not."""
     _, wanted, before, local = side
+    if wanted is not None and wanted.kind == Kind.REFERENCE and not references:
+        return None
     if wanted is not None and local is None:
         return None if _needs_nothing(wanted, folder) else Different(side, Difference.MISSING, mine=True)
     if local is None:
@@ -180,10 +189,8 @@ def _different(side: Side, folder: str, same: Callable[[StoredEntry, Local], boo
 
 
 def _needs_nothing(wanted: StoredEntry, folder: str) -> bool:
-    """Whether an entry without something local is none that a pull writes: a folder with contents, a reference."""
-    if wanted.kind == Kind.FOLDER:
-        return is_folder(os.path.join(folder, wanted.path))
-    return wanted.kind not in {Kind.FILE, Kind.SYMLINK}
+    """Whether an entry without something local is none that a pull writes: a folder with contents."""
+    return wanted.kind == Kind.FOLDER and is_folder(os.path.join(folder, wanted.path))
 
 
 def _is_empty_folder(local: Local | None) -> bool:

@@ -68,13 +68,16 @@ def lock(
 
 @click.command(epilog=example("artifactstore status", "artifactstore status data/corpus"))
 @click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--no-references", is_flag=True, help="Say nothing of what is only referred to.")
 @_FILE
 @common_options
-def status(options: CommonOptions, names: tuple[str, ...], lock_file: Path | None) -> int:
+def status(
+    options: CommonOptions, names: tuple[str, ...], *, no_references: bool, lock_file: Path | None
+) -> int:
     """Hold the folders of a lock file against what it says: changed, missing and extra paths.
 
     Files that have not changed since they were read are not read again. Exits with 1 where something differs.
     """
     from artifactstore.cli.lock_work import LockWork
 
-    return LockWork(options, lock_file).status(names)
+    return LockWork(options, lock_file).status(names, references=not no_references)

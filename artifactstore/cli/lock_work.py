@@ -5,6 +5,7 @@ from pathlib import Path
 from artifactstore.checkout import Lock, find_lock_file
 from artifactstore.cli import lock_rendering as shown
 from artifactstore.cli.options import CommonOptions, Limits
+from artifactstore.cli.reference_options import Fetched
 from artifactstore.cli.session import Session
 
 _ATTRIBUTES = ".gitattributes"
@@ -71,12 +72,14 @@ class LockWork:
         self.session.result(document, shown.check_lines(checks))
         return 0 if ok else 1
 
-    def status(self, names: tuple[str, ...]) -> int:
+    def status(self, names: tuple[str, ...], *, references: bool) -> int:
         """Hold folders against the file."""
         lock = Lock.load(self.path)
         session = self.session
         with session.open_store() as store:
-            found = lock.status(store, self._names(lock, names), progress=session.progress)
+            found = lock.status(
+                store, self._names(lock, names), references=references, progress=session.progress
+            )
         clean = all(each.state == "clean" for each in found)
         document = {
             "lock_file": str(self.path),
@@ -87,14 +90,23 @@ class LockWork:
         return 0 if clean else 1
 
     def restore(
-        self, limits: Limits, *, overwrite: bool, clean: bool, run: str | None, dry_run: bool
+        self,
+        limits: Limits,
+        fetched: Fetched,
+        *,
+        overwrite: bool,
+        clean: bool,
+        run: str | None,
+        dry_run: bool,
     ) -> None:
         """Make folders exactly what the file says."""
         lock = Lock.load(self.path)
         session = self.session
         with session.open_store(limits) as store:
             if dry_run:
-                plans = lock.plan_restore(store, progress=session.progress)
+                plans = lock.plan_restore(
+                    store, references=not fetched.no_references, progress=session.progress
+                )
                 document = {
                     "lock_file": str(self.path),
                     "plan": [shown.restore_plan_shape(plan) for plan in plans],
@@ -102,7 +114,13 @@ class LockWork:
                 session.result(document, shown.restore_plan_lines(plans))
                 return
             done = lock.restore(
-                store, overwrite=overwrite, clean=clean, run=run or None, progress=session.progress
+                store,
+                overwrite=overwrite,
+                clean=clean,
+                run=run or None,
+                references=not fetched.no_references,
+                access=fetched.access,
+                progress=session.progress,
             )
         document = {"lock_file": str(self.path), "restored": [shown.restored_shape(each) for each in done]}
         session.summary(document, shown.restored_lines(done))

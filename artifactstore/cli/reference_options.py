@@ -80,8 +80,13 @@ class Fetched(NamedTuple):
         return {
             "references": not self.no_references,
             "allow_missing_references": self.allow_missing,
-            "access": access_to(self.allowed) if self.allowed else None,
+            "access": self.access,
         }
+
+    @property
+    def access(self) -> ReferenceAccess | None:
+        """What may be fetched; None for what a pull may fetch by itself."""
+        return access_to(self.allowed) if self.allowed else None
 
 
 def pushing_options(command: Callable[..., Any]) -> Callable[..., Any]:

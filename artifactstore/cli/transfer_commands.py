@@ -267,10 +267,14 @@ def pull(
     if locked:
         if destination is not None or path_globs or part is not None:
             raise click.UsageError("--locked takes a lock file, and neither DEST nor --path nor --part")
+        if fetched.allow_missing:
+            raise click.UsageError(
+                "--locked leaves nothing out that is missing: say --no-references to leave out all"
+            )
         from artifactstore.cli.lock_work import LockWork
 
         work = LockWork(options, None if reference is None else Path(reference))
-        work.restore(limits, overwrite=overwrite, clean=clean, run=run, dry_run=dry_run)
+        work.restore(limits, fetched, overwrite=overwrite, clean=clean, run=run, dry_run=dry_run)
         return
     if reference is None:
         raise click.UsageError("missing argument 'REF'")

@@ -21,7 +21,7 @@ _REF: Final = struct.Struct(">BH")
 # The whole row of a file that is one chunk, as nearly all small files are.
 _ROW_OF_ONE: Final = struct.Struct(f">QqqQ{DIGEST_BYTES}sBH{CID_BYTES}sQ")
 _SETTLED_NS: Final = 2_000_000_000
-_FOLDER_KEY_BYTES: Final = 16
+FOLDER_KEY_BYTES: Final = 16
 _STAT_BYTES: Final = _STAT.size
 _REF_AT: Final = _STAT_BYTES + DIGEST_BYTES
 _CIDS_AT: Final = _REF_AT + _REF.size
@@ -48,7 +48,7 @@ class Known(NamedTuple):
 
 def folder_key(folder: str) -> bytes:
     """What the keys of a folder's files begin with: a hash of its absolute path."""
-    return blake3(folder.encode("utf-8", "surrogateescape"))[:_FOLDER_KEY_BYTES]
+    return blake3(folder.encode("utf-8", "surrogateescape"))[:FOLDER_KEY_BYTES]
 
 
 def file_key(folder: bytes, name: str) -> bytes:

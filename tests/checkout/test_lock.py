@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifactstore import Lock, Store
+from artifactstore import Artifact, Lock, ReferenceAccess, Store
 from artifactstore.checkout.lockfile import LOCK_FILE, LockedTarget
 from artifactstore.checkout.restoring import _globs
 from artifactstore.errors import (
@@ -20,11 +20,15 @@ from artifactstore.errors import (
     LockMismatch,
     NoSuchVersion,
     NotLocked,
+    ReferenceChanged,
+    ReferenceGone,
+    ReferenceRefused,
     StorageFull,
 )
 from artifactstore.format.reference import Reference
 from artifactstore.transfer.ignore import parse_patterns
 from artifactstore.transfer.target import Target
+from tests.references.web_server import Site, serving
 from tests.stores import Tree, make_store, read_tree, settle, write_tree
 
 pytestmark = pytest.mark.places("memory", "s3")
@@ -411,13 +415,122 @@ def test_a_restore_that_is_cut_anywhere_is_repeated(
     assert cuts == 3
 
 
-def test_references_are_neither_missing_nor_compared(desk: Desk) -> None:
-    """Their bytes lie elsewhere: a pull leaves them out, and so does a status."""
+def test_references_can_be_left_out(desk: Desk) -> None:
+    """Then they are neither missing nor compared, and what lies at their paths is its owner's."""
     reference = Reference("https://example.org/x")
     desk.store.push(
         [write_tree(desk.folder.parents[2] / "with", {"a": b"1"})], "team/r", references={"x/y": reference}
     )
-    lock = desk.relocked("team/r", "r")
-    lock.restore(desk.store, ["r"])
-    assert read_tree(lock.path.parent / "r") == {"a": b"1"}
-    assert lock.status(desk.store, ["r"])[0].state == "clean"
+    desk.store.push([desk.folder.parents[2] / "with"], "team/r")
+    lock, folder = desk.relocked("team/r:v0", "r"), desk.lock.path.parent / "r"
+    lock.restore(desk.store, ["r"], references=False)
+    assert read_tree(folder) == {"a": b"1"}
+    for tree in ({"a": b"1"}, {"a": b"1", "x/y": b"mine"}):
+        write_tree(folder, tree)
+        assert lock.status(desk.store, ["r"], references=False)[0].state == "clean"
+        assert lock.plan_restore(desk.store, ["r"], references=False)[0].write.total == 0
+    (status,) = lock.status(desk.store, ["r"])
+    assert status.modified.shown == ("x/y",)
+    # The version before had a reference there, and never these bytes: they are not removed unasked.
+    for references in (True, False):
+        with pytest.raises(LocalChanges):
+            desk.relocked("team/r:v1", "r").restore(desk.store, ["r"], references=references)
+    assert read_tree(folder) == {"a": b"1", "x/y": b"mine"}
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving() as served:
+        served.files["/tagged"] = (b"tagged", '"v1"')
+        yield served
+
+
+def referring(desk: Desk, site: Site, outside: Path) -> ReferenceAccess:
+    """`team/far:v0` has a file, a reference that is known by its hash, by an entity tag, and by nothing."""
+    draft = Artifact("far", "dataset")
+    draft.add_reference(f"file://{outside}", "near")
+    draft.add_reference(f"{site.url}/tagged", "tagged")
+    draft.add_reference(f"{site.url}/tagged", "blind", checksum=False)
+    with draft.new_file("own") as file:
+        file.write("own")
+    draft.save(desk.store, "team")
+    return ReferenceAccess(allow=(f"{site.url}/", f"file://{outside}/"))
+
+
+FAR: Tree = {"own": b"own", "near/one": b"one", "tagged": b"tagged", "blind": b"tagged"}
+
+
+def test_references_are_part_of_a_folder(desk: Desk, site: Site, tmp_path: Path) -> None:
+    """They are fetched, known again, missed, and seen when they are changed; only what differs is fetched again."""
+    outside = write_tree(tmp_path / "outside", {"one": b"one"})
+    access = referring(desk, site, outside)
+    lock, folder = desk.relocked("team/far", "far"), desk.lock.path.parent / "far"
+    assert lock.status(desk.store, ["far"])[0].state == "absent"
+    lock.restore(desk.store, ["far"], access=access)
+    assert read_tree(folder) == FAR
+    assert lock.status(desk.store, ["far"])[0].state == "clean"
+    (again,) = lock.restore(desk.store, ["far"])  # fetches nothing: it would not be allowed to
+    assert (again.written, again.bytes_written) == (0, 0)
+    for path, data in {"near/one": b"ONE", "tagged": b"TAGGED", "blind": b"TAGGED"}.items():
+        (folder / path).write_bytes(data)  # of the same size
+        (status,) = lock.status(desk.store, ["far"])
+        assert (status.state, status.modified.shown) == ("different", (path,))
+        with pytest.raises(LocalChanges):
+            lock.restore(desk.store, ["far"], access=access)
+        (done,) = lock.restore(desk.store, ["far"], access=access, overwrite=True)
+        assert (done.written, read_tree(folder)) == (1, FAR)
+        (folder / path).unlink()
+        assert lock.status(desk.store, ["far"])[0].missing.shown == (path,)
+        lock.restore(desk.store, ["far"], access=access)
+        assert read_tree(folder) == FAR
+        assert lock.status(desk.store, ["far"])[0].state == "clean"
+
+
+def test_a_push_does_not_take_a_fetched_file_for_its_reference(
+    desk: Desk, site: Site, tmp_path: Path
+) -> None:
+    """What is noted of fetched files is no chunk of the store: pushed, they are files with their bytes."""
+    access = referring(desk, site, write_tree(tmp_path / "outside", {"one": b"one"}))
+    lock, folder = desk.relocked("team/far", "far"), desk.lock.path.parent / "far"
+    lock.restore(desk.store, ["far"], access=access)
+    lock.status(desk.store, ["far"])
+    desk.store.push([folder], "team/copy")
+    desk.store.pull("team/copy", tmp_path / "copy")
+    assert read_tree(tmp_path / "copy") == FAR
+
+
+def test_what_was_fetched_goes_with_its_version(desk: Desk, site: Site, tmp_path: Path) -> None:
+    """The next version has none of it: it is removed without asking, as this client wrote it."""
+    access = referring(desk, site, write_tree(tmp_path / "outside", {"one": b"one"}))
+    desk.relocked("team/far", "far").restore(desk.store, ["far"], access=access)
+    desk.store.push([write_tree(tmp_path / "next", {"own": b"own"})], "team/far")
+    lock = desk.relocked("team/far", "far")
+    (done,) = lock.restore(desk.store, ["far"])
+    assert (done.removed, read_tree(desk.lock.path.parent / "far")) == (3, {"own": b"own"})
+
+
+@pytest.mark.parametrize("how", ["changed", "gone", "not allowed"])
+def test_a_reference_that_can_not_be_had_writes_nothing(
+    desk: Desk, site: Site, tmp_path: Path, how: str
+) -> None:
+    """Its own error, for a folder that is not there and for one that is; a repeated restore goes on."""
+    access = referring(desk, site, write_tree(tmp_path / "outside", {"one": b"one"}))
+    lock, folder = desk.relocked("team/far", "far"), desk.lock.path.parent / "far"
+    served = dict(site.files)
+    if how == "changed":
+        site.files["/tagged"] = (b"TAGGED", '"v2"')
+    elif how == "gone":
+        del site.files["/tagged"]
+    error = {"changed": ReferenceChanged, "gone": ReferenceGone, "not allowed": ReferenceRefused}[how]
+    before: Tree
+    for before in ({}, {"own": b"own"}):
+        if before:
+            write_tree(folder, before)
+        with pytest.raises(error) as caught:
+            lock.restore(desk.store, ["far"], access=None if how == "not allowed" else access)
+        assert caught.value.facts["url"]
+        assert caught.value.next_step
+        assert (read_tree(folder) if folder.exists() else {}) == before
+    site.files.update(served)
+    lock.restore(desk.store, ["far"], access=access)
+    assert read_tree(folder) == FAR

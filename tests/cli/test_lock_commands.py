@@ -64,6 +64,23 @@ def test_from_lock_to_folder_and_back(run: Run, locked: Path, data: Path) -> Non
     assert (locked / "a.txt").read_text() == "newer\n"
 
 
+def test_references_are_pulled_too(run: Run, home: Path, data: Path) -> None:
+    """Fetched where that is allowed, left out where that is said, and in the status either way."""
+    outside = (home / "outside.bin").absolute()
+    outside.write_bytes(b"outside")
+    assert run("push", "data", "team/far", "-q", "--reference", f"file://{outside}=out.bin").code == 0
+    run("lock", "team/far", "--target", "far")
+    assert run("pull", "--locked", "--json").error["kind"] == "reference-refused"
+    assert not (home / "far").exists()
+    assert run("pull", "--locked", "--no-references").code == 0
+    assert not (home / "far" / "out.bin").exists()
+    assert run("status", "--no-references").out == "far: team/far:v0 clean\n"
+    assert (run("status").code, run("status").out) == (1, "far: team/far:v0 1 missing\n  D out.bin\n")
+    assert run("pull", "--locked", "--allow-references", f"file://{home}").code == 0
+    assert (home / "far" / "out.bin").read_bytes() == b"outside"
+    assert (run("status").code, run("status").out) == (0, "far: team/far:v0 clean\n")
+
+
 def test_the_file_is_found_from_below(run: Run, locked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a folder inside, names are still those of the file; another file is named outright."""
     run("pull", "--locked")
@@ -121,6 +138,7 @@ def test_git_is_told_how_to_merge_once(run: Run, home: Path, data: Path) -> None
         (["lock", "--update", "--check"], "three things"),
         (["lock", "a/b", "c/d", "--target", "x"], "--target goes with exactly one REF"),
         (["pull", "--locked", "x", "y"], "neither DEST nor --path"),
+        (["pull", "--locked", "--allow-missing"], "say --no-references to leave out all"),
         (["pull"], "missing argument 'REF'"),
         (["pull", "a/b", "--clean"], "--clean goes with --locked"),
     ],
