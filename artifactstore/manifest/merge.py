@@ -1,17 +1,17 @@
 """Merging the parts of a distributed push into the one manifest that a push of all their files has.
 
 Entries stream in path order from all parts at once, each checked against those of the others. Memory is bounded by a
-few pages a part.
+few pages a part, and by what is kept of the names of open folders: a hash and a number each.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import merge
 from typing import Final, NamedTuple
 
 from artifactstore.errors import Damaged, PathCollision
 from artifactstore.format.operations import Manifest
 from artifactstore.format.page import Kind, path_order
-from artifactstore.manifest.paths import OpenFolders
+from artifactstore.manifest.paths import OpenFolders, fold
 from artifactstore.manifest.read import Getter, StoredEntry, entries
 
 # Names of open folders that are remembered at once; beyond it collisions by case are found by each pull.
@@ -44,7 +44,7 @@ def merged(getter: Getter, parts: Mapping[int, Manifest]) -> Iterator[PartEntry]
         PartDamaged: A page can't be read.
     """
     streams = [_read(getter, part, manifest) for part, manifest in sorted(parts.items())]
-    names = _Names()
+    names = _Names(lambda part: _read(getter, part, parts[part]))
     last: PartEntry | None = None
     for one in merge(*streams, key=_order):
         if last is not None and not _gives_way(last, one):
@@ -101,11 +101,16 @@ def _gives_way(last: PartEntry, following: PartEntry) -> bool:
     return True
 
 
-class _Names(OpenFolders[tuple[int, str]]):
-    """Keeps of each name how it was spelled, and by which part."""
+class _Names(OpenFolders[int]):
+    """Keeps of each name which part spelled it; how, is read again when it is refused.
 
-    def __init__(self) -> None:
+    Args:
+        read: Reads a part from its beginning.
+    """
+
+    def __init__(self, read: Callable[[int], Iterable[PartEntry]]) -> None:
         super().__init__(_NAMES_MAX)
+        self._read = read
         self._part = 0
 
     def enter_of(self, one: PartEntry) -> None:
@@ -113,14 +118,23 @@ class _Names(OpenFolders[tuple[int, str]]):
         self._part = one.part
         self.enter(one.entry.path)
 
-    def kept(self, name: str) -> tuple[int, str]:
-        """The part and the name."""
-        return self._part, name
+    def kept(self, _: str) -> int:
+        """The part: a million names may be kept, and one in a million is spelled out."""
+        return self._part
 
-    def refuse(self, folder: str, name: str, other: tuple[int, str]) -> None:
+    def refuse(self, folder: str, name: str, other: int) -> None:
         """Name both parts and paths."""
-        part, spelled = other
-        raise _collision(part, folder + spelled, self._part, folder + name)
+        raise _collision(other, folder + self._spelled(other, folder, name), self._part, folder + name)
+
+    def _spelled(self, part: int, folder: str, name: str) -> str:
+        """How a part spells a name of a folder; it is the first that folds to the same."""
+        folded = fold(name)
+        for one in self._read(part):
+            if one.entry.path.startswith(folder):
+                spelled = one.entry.path[len(folder) :].partition("/")[0]
+                if fold(spelled) == folded:
+                    return spelled
+        return name
 
 
 def _collision(part: int, path: str, other: int, other_path: str) -> PathCollision:

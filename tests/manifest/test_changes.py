@@ -1,6 +1,12 @@
 """Changes as pairs of entries come to them: what is counted, renamed and new, also of entries without bytes here."""
 
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+
 from artifactstore.format.page import EMPTY, EXECUTABLE, Content, Kind
+from artifactstore.manifest import changes
 from artifactstore.manifest.changes import Changes, Count, Status
 from artifactstore.manifest.diff import Pair
 from artifactstore.manifest.overlap import Fresh
@@ -55,3 +61,27 @@ def test_bytes_that_came_from_elsewhere_are_all_new() -> None:
     assert [one.fresh.size for one in found] == [10, 1, 0, 0]
     totals = found.totals
     assert (totals.changed, totals.changed_size_before, totals.fresh.size) == (Count(4, 40), 30, 11)
+
+
+def test_memory_does_not_follow_the_number_of_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more changes than are kept, as many again take no more; all are counted, and iterated over."""
+    monkeypatch.setattr(changes, "_KEPT_MAX", 1000)
+    monkeypatch.setattr(changes, "_CANDIDATES_MAX", 4000)
+
+    def pairs(count: int) -> Iterator[Pair]:
+        for number in range(count):
+            found = StoredEntry((f"old/{number}", int(Kind.FILE), 1, b"%032d" % number, 0), EMPTY)
+            yield Pair(found, None) if number % 2 else Pair(None, found)
+
+    peaks = []
+    for count in (8_000, 40_000):
+        tracemalloc.start()
+        try:
+            found = Changes(lambda count=count: pairs(count), lambda _: [])  # type: ignore[misc]
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        assert (found.totals.added.entries, found.totals.removed.entries) == (count // 2, count // 2)
+        assert not found.all_renames
+        assert sum(1 for _ in found) == count
+    assert peaks[1] < peaks[0] * 1.1
