@@ -45,7 +45,15 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             cwd=home,
-            env={**os.environ, "PATH": path, "TERM": "xterm", "PS1": "$ "},
+            # fish leaves a pipe where files of a session go.
+            env={
+                **os.environ,
+                "PATH": path,
+                "TERM": "xterm",
+                "PS1": "$ ",
+                "TMPDIR": str(home),
+                "XDG_RUNTIME_DIR": str(home),
+            },
             start_new_session=True,
         )
         os.close(slave)
