@@ -112,9 +112,12 @@ def read_lock_file(path: Path) -> tuple[LockedTarget, ...]:
             next_step="make one with `artifactstore lock REF`, or name another with --file",
             path=str(path),
         ) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)  # a folder's can't even be made a file object
+        raise InvalidLock(
+            f"{path} is not a file", next_step="move it away, or name another with --file", path=str(path)
+        )
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise InvalidLock(f"{path} is not a file", path=str(path))
         raw = file.read(LOCK_BYTES_MAX + 1)
     if len(raw) > LOCK_BYTES_MAX:
         raise InvalidLock(f"the lock file {path} is longer than {LOCK_BYTES_MAX} bytes", path=str(path))

@@ -184,10 +184,13 @@ def test_more_than_a_repository_needs_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_not_a_file_is_not_waited_for(tmp_path: Path) -> None:
-    """A FIFO in its place hangs nobody, and where there is no file the error says how to make one."""
+    """A FIFO or a folder in its place hangs nobody, and where there is no file the error says how to make one."""
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(InvalidLock, match="is not a file"):
-        read_lock_file(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    for name in ("fifo", "folder"):
+        with pytest.raises(InvalidLock, match=f"{name} is not a file") as refused:
+            read_lock_file(tmp_path / name)
+        assert "move it away" in refused.value.next_step
     with pytest.raises(NoSuchPath, match="there is no lock file") as caught:
         read_lock_file(tmp_path / LOCK_FILE)
     assert "artifactstore lock" in caught.value.next_step
