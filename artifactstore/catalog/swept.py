@@ -199,10 +199,10 @@ class _Indexes:
         self.kept: list[bytes] = []
 
     def rewritten(self) -> Iterator[Segment]:
-        """The segments of those that name a condemned pack, as far as they name others too."""
+        """The segments of those that name a condemned pack; of what names nothing else, no row was looked at."""
         for pack in self._packs:
             segments = list(read_segments(self._backend, self._keyring, [ref_of(pack)], self._condemned))
             if all(self._condemned.isdisjoint(segment.packs) for segment in segments):
                 self.kept.append(pack.added.name)
             else:
-                yield from (one for one in segments if not self._condemned.issuperset(one.packs))
+                yield from segments

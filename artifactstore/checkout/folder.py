@@ -162,10 +162,7 @@ class Comparer:
             return False
         content = entry.content
         row = stat_row(stat, read_ns, digest, content.depth, content.cids, content.sizes, content.chunks)
-        if row is not None:
-            self._rows.append((local.key, row))
-            if len(self._rows) >= _ROWS_MAX:
-                self.close()
+        self._note(local.key, row)
         return True
 
     def _same_referenced(self, entry: StoredEntry, local: Local, stat: os.stat_result) -> bool:
@@ -182,10 +179,16 @@ class Comparer:
         with file:
             same = is_as_referenced(file, entry)
         self._count(stat.st_size)
-        row = stat_row(stat, read_ns, entry.digest, 0, b"", []) if same else None
+        if same:
+            self._note(key, stat_row(stat, read_ns, entry.digest, 0, b"", []))
+        return same
+
+    def _note(self, key: bytes, row: bytes | None) -> None:
+        """Keep what was learned of a file, unless it may yet change unseen, until there is enough to be written."""
         if row is not None:
             self._rows.append((key, row))
-        return same
+            if len(self._rows) >= _ROWS_MAX:
+                self.close()
 
     def _count(self, size: int) -> None:
         self.files_read += 1

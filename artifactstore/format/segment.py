@@ -28,6 +28,11 @@ _OFFSET_MIN: Final = 48
 
 ROW: Final = struct.Struct(">16sIIIIIBII")
 ROW_TAIL: Final = struct.Struct(">IIIIIBII")
+# A row in three: a prefix, what it says of the blob (pack, ordinal, offset, length, raw length, codec), start and span.
+ROW_BLOB: Final = struct.Struct(">IIIIIB")
+ROW_SPAN: Final = struct.Struct(">II")
+# Of a `ROW_TAIL` what says how much is stored: pack, length, raw length, span.
+TAIL_SHARE: Final = struct.Struct(">I8xII5xI")
 # A row in three: the chunk, the number of its pack, and where in the pack it lies.
 ROW_PARTS: Final = struct.Struct("16s4s25s")
 

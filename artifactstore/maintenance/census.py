@@ -6,15 +6,13 @@ needed then is needed still, and rows are taken out by sweeps alone. What came l
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from struct import Struct
 from typing import Final, NamedTuple
 
+from artifactstore.format.segment import TAIL_SHARE
 from artifactstore.index.environment import ReadTransaction
 from artifactstore.index.tables import CHUNKS, ListedPack
 
 _SEVERAL_MAX: Final = 100_000
-# Of a `ROW_TAIL` only what is asked here: pack, the blob's bytes sealed and opened, the chunk's bytes.
-_STORED: Final = Struct(">I8xII5xI")
 
 
 class Census(NamedTuple):
@@ -61,7 +59,7 @@ def take_census(
     others: defaultdict[tuple[int, int], float] = defaultdict(float)
     alone: defaultdict[int, int] = defaultdict(int)
     several: list[bytes] = []
-    size_of_one, unpack = _STORED.size, _STORED.unpack
+    size_of_one, unpack = TAIL_SHARE.size, TAIL_SHARE.unpack
     for key, value in txn.scan(CHUNKS):
         is_needed = key in live
         if len(value) == size_of_one:
@@ -74,7 +72,7 @@ def take_census(
             continue
         if is_needed and len(several) <= _SEVERAL_MAX:
             several.append(bytes(key))
-        for pack, length, raw_length, span in _STORED.iter_unpack(value):
+        for pack, length, raw_length, span in TAIL_SHARE.iter_unpack(value):
             if is_needed:
                 needed[pack] += length * span / raw_length
             else:

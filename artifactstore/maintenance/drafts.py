@@ -176,22 +176,21 @@ class DraftWriter:
         No more of it goes into evidence.
         """
         where = f"page {cid.hex()[:16]}…"
-        known = self._pages.get(cid)
-        if known is not None and not level:
-            prefixes = prefixes_in(known)
-            if chunks_root_of(prefixes, []) != chunks:
-                raise Damaged(f"{where} contradicts what stands above it", object=where)
-            return prefixes, []
+        known = None if level else self._pages.get(cid)
+        prefixes, nodes = self._read(cid, level, where) if known is None else (prefixes_in(known), [])
+        if chunks_root_of(prefixes, [(one.cids, one.chunks) for one in nodes]) != chunks:
+            raise Damaged(f"{where} contradicts what stands above it", object=where)
+        return prefixes, nodes
+
+    def _read(self, cid: bytes, level: int, where: str) -> tuple[list[bytes], list[Content]]:
         contents = glance_contents(self._getter.read(PackType.PAGE, cid), level, where)
         plain = b"".join([one.cids for one in contents if not one.chunks])
         nodes = [one for one in contents if one.chunks]
-        fits = len(plain) % CID_BYTES == 0 and all(
-            (len(one.cids), len(one.chunks), len(one.sizes)) == (CID_BYTES, DIGEST_BYTES, 1) for one in nodes
-        )
-        prefixes = cid_prefixes(plain)
-        if not fits or chunks_root_of(prefixes, [(one.cids, one.chunks) for one in nodes]) != chunks:
+        if len(plain) % CID_BYTES or any(
+            (len(one.cids), len(one.chunks), len(one.sizes)) != (CID_BYTES, DIGEST_BYTES, 1) for one in nodes
+        ):
             raise Damaged(f"{where} contradicts what stands above it", object=where)
-        return prefixes, nodes
+        return cid_prefixes(plain), nodes
 
     def _list(self, cid: bytes, level: int, size: int, chunks: bytes) -> Below:
         def opened() -> Opened | None:

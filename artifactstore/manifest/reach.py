@@ -108,13 +108,13 @@ def _below(node: _Node, data: bytes) -> Iterator[_Node | Reached]:
             yield _Node(PackType.PAGE, content.cids, node.level - 1, 0)
         return
     plain = b"".join([content.cids for content in contents if not content.depth])
-    if all(not content.depth for content in contents):
+    listed = [content for content in contents if content.depth]
+    if not listed:
         yield Reached(PackType.DATA, plain, node.cid)
         return
     yield from _named(0, plain, [])
-    for content in contents:
-        if content.depth:
-            yield from _named(content.depth, content.cids, content.sizes)
+    for content in listed:
+        yield from _named(content.depth, content.cids, content.sizes)
 
 
 def _named(depth: int, cids: bytes, sizes: list[int]) -> Iterator[_Node | Reached]:

@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
-from struct import Struct
 from typing import NamedTuple
 
 from artifactstore.crypto.aead import Aead, counter_nonce
@@ -33,6 +32,7 @@ from artifactstore.format.pack import (
     trailer_fits,
 )
 from artifactstore.format.record import PackAdded
+from artifactstore.format.segment import ROW_BLOB, ROW_SPAN
 from artifactstore.pack.names import pack_name
 
 # Footer, trailer and one last blob may stand beyond the target; the buffer has room for them.
@@ -40,9 +40,6 @@ _FOOTER_BYTES_PER_CHUNK = 64
 _FOOTER_BYTES_PER_BLOB = 32
 # The end of a push waits for the hash of its last pack, so what is sealed is hashed while the rest comes.
 _HASHED_AHEAD_BYTES = 2 << 20
-# A row of the index in three: a prefix, what it says of the blob, and where in it the chunk lies.
-_ROW_BLOB = Struct(">IIIIIB")
-_START_SPAN = Struct(">II")
 _PRIVATE = MAP_PRIVATE | MAP_ANONYMOUS
 _HUGE: int | None = getattr(mmap_module, "MADV_HUGEPAGE", None)
 
@@ -193,11 +190,11 @@ class OpenPack:
     def _rows(self) -> bytes:
         """The pack's index rows, sorted."""
         rows: list[bytes] = []
-        offset, rest, pair = HEADER.size, iter(self._lengths), _START_SPAN.pack
+        offset, rest, pair = HEADER.size, iter(self._lengths), ROW_SPAN.pack
         for ordinal, ((length, raw_length, codec, _), cids) in enumerate(
             zip(self._blobs, self._cids, strict=True)
         ):
-            blob = _ROW_BLOB.pack(0, ordinal, offset, length, raw_length, codec)
+            blob = ROW_BLOB.pack(0, ordinal, offset, length, raw_length, codec)
             start = 0
             for prefix, span in zip(cid_prefixes(cids), rest, strict=False):
                 rows.append(prefix + blob + pair(start, span))
