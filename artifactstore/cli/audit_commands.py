@@ -54,10 +54,7 @@ def audit(
     from artifactstore.cli.shapes import audit_shape
     from artifactstore.store import audit as run_audit
 
-    if url is not None and options.store is not None:
-        raise click.UsageError("the store is named twice, as URL and with --store")
-    # As --store: what a file says of how its own store's server is reached is not for this one.
-    session = Session(options._replace(store=url or options.store))
+    session = Session(options.of_store(url))
     try:
         report = run_audit(
             session.settings.store,

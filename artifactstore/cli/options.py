@@ -35,6 +35,18 @@ class CommonOptions(NamedTuple):
     quiet: bool
     verbose: bool
 
+    def of_store(self, url: str | None) -> "CommonOptions":
+        """The same where an argument may name the store, which is as good as --store.
+
+        So what a file says of how its own store's server is reached is not for another one.
+
+        Raises:
+            click.UsageError: Both name one.
+        """
+        if url is not None and self.store is not None:
+            raise click.UsageError("the store is named twice, as URL and with --store")
+        return self._replace(store=url or self.store)
+
 
 class Limits(NamedTuple):
     """Bytes a second that a command may move; None is no limit."""

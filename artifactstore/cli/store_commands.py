@@ -19,12 +19,10 @@ def init(options: CommonOptions, url: str | None) -> None:
     from artifactstore.cli.session import Session
     from artifactstore.cli.shapes import created_shape
 
-    if url is not None and options.store is not None:
-        raise click.UsageError("the store is named twice, as URL and with --store")
+    options = options.of_store(url)
     if options.store_id is not None:
         raise click.UsageError("a new store gets a new id, so --store-id makes no sense here")
-    # As --store: what a file says of how its own store's server is reached is not for this one.
-    session = Session(options._replace(store=url or options.store))
+    session = Session(options)
     store, made = session.create_store(session.settings.store)
     with store:
         session.tell_notices(store)
